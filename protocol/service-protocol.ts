@@ -1,0 +1,49 @@
+import type { Version } from './ic/version.ts';
+
+/**
+ * Everything the runtime needs to know of one service to carry its requests over either wire. One object a service,
+ * exported by `protocol/services/<name>.ts`; the sessions of the runtime (and, from the other end, the simulated host) are written against it.
+ */
+export interface ServiceProtocol<Request, Reply extends { readonly status: number }> {
+  readonly name: string;
+  /** Class GUID, lower case without braces. */
+  readonly classId: string;
+  /** icmsgtype of its messages. */
+  readonly messageType: number;
+  /** Versions offered to a host, best first; `optionalVersions` only when the configuration asks for them. */
+  readonly frameworkVersions: readonly Version[];
+  readonly messageVersions: readonly Version[];
+  readonly optionalVersions: readonly Version[];
+  readonly ic: IcCodec<Request, Reply>;
+  readonly hvUtils?: HvUtilsCodec<Request, Reply>;
+}
+
+/** Bodies over VMBus: what follows the IC header (byte 28 of the packet). */
+export interface IcCodec<Request, Reply> {
+  /** Throws DecodeError. Must not keep `body`: it is overwritten by the next packet. */
+  decodeRequest(body: Uint8Array, version: Version): Request;
+  /**
+   * Turns the request's body into the reply's by editing it in place, as hv_utils does: the length stays.
+   * A failing reply (status not ok) leaves the body as it is.
+   */
+  encodeReply(body: Uint8Array, version: Version, request: Request, reply: Reply): void;
+  /** The host's end. */
+  encodeRequest(request: Request, version: Version): Uint8Array;
+  decodeReply(body: Uint8Array, version: Version, request: Request, status: number): Reply;
+}
+
+/** Messages of the char device. All have one length, and a reply starts with its status (source: struct hv_kvp_msg). */
+export interface HvUtilsCodec<Request, Reply> {
+  readonly messageBytes: number;
+  /** The message that registers a daemon. */
+  encodeRegistration(): Uint8Array;
+  /** The kernel's answer to it: its version text; undefined when the message is none. */
+  decodeRegistration(message: Uint8Array): string | undefined;
+  decodeRequest(message: Uint8Array): Request;
+  /** Edits the request's message in place to its reply, status included. */
+  encodeReply(message: Uint8Array, request: Request, reply: Reply): void;
+  /** The kernel's end: what a simulated hv_utils sends, and reads. */
+  encodeRequest(request: Request): Uint8Array;
+  decodeReply(message: Uint8Array, request: Request): Reply;
+  encodeRegistrationAnswer(versionText: string): Uint8Array;
+}
