@@ -1,0 +1,48 @@
+import type { Native } from '../../native/interface.ts';
+import type { Version } from '../../protocol/ic/version.ts';
+import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
+import type { OptionTable, OptionValues } from './config.ts';
+import type { Log } from './log.ts';
+
+/** Who is at the other end, told to a service whenever that becomes known or changes (registration, each negotiation). */
+export type Peer =
+  | { readonly via: 'hv_utils'; readonly versionText: string }
+  | { readonly via: 'vmbus'; readonly framework: Version; readonly message: Version };
+
+/** What decides the answers. It does no I/O itself but through the ports it was made with, and cannot tell which wire it serves. */
+export interface Service<Request, Reply> {
+  /**
+   * Answers one request. A returned promise keeps the channel paused until it settles, so requests never overtake each other;
+   * answer at once where possible. What is thrown becomes a failure reply and an error in the log.
+   */
+  handle(request: Request): Reply | Promise<Reply>;
+  connected(peer: Peer): void;
+  close(): void;
+}
+
+/** What a service is made from. */
+export interface ServiceContext<Options extends OptionTable> {
+  readonly native: Native;
+  readonly options: OptionValues<Options>;
+  readonly log: Log;
+  /** The same log behind a limit, for lines that a host can trigger at will. */
+  readonly hostLog: Log;
+  /** vmic's own version. */
+  readonly version: string;
+}
+
+/** A daemon: one protocol, one section of the configuration, one service. `main.ts` hands it to `runProgram`. */
+export interface Program<Request, Reply extends { readonly status: number }, Options extends OptionTable> {
+  /** Executable's name, e.g. "vmic-kvp". */
+  readonly name: string;
+  /** One sentence for --help. */
+  readonly summary: string;
+  readonly protocol: ServiceProtocol<Request, Reply>;
+  /** The service's section in the configuration, e.g. "kvp", and its keys beside those all services have. */
+  readonly section: string;
+  readonly options: Options;
+  readonly defaultTransport: string;
+  /** Further protocol versions to offer, best first, when the configuration asks for them. */
+  extraVersions?(options: OptionValues<Options>): readonly Version[];
+  create(context: ServiceContext<Options>): Service<Request, Reply>;
+}
