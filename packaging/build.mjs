@@ -1,0 +1,98 @@
+/**
+ * Bundles the programs: daemons/NAME/main.ts -> bin/vmic-NAME (daemons/vmic -> bin/vmic), and the simulated host of the
+ * tests -> bin/vmic-simulate, which packages leave out. Each is one CommonJS file; the addon stays beside, in build/Release.
+ *
+ * usage: node packaging/build.mjs [--quiet]
+ */
+
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { Failure, fingerprint, isCurrent, listFiles, locked, root, runMain, say, writeStamp } from './support.mjs';
+
+const STAMP = 'bin/.inputs';
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+
+/** Output name -> entry file. */
+function findPrograms() {
+  const programs = {};
+  for (const folder of readdirSync(join(root, 'daemons')).sort()) {
+    const entry = `daemons/${folder}/main.ts`;
+    if (existsSync(join(root, entry))) programs[folder === 'vmic' ? 'vmic' : `vmic-${folder}`] = entry;
+  }
+  if (existsSync(join(root, 'test/host/main.ts'))) programs['vmic-simulate'] = 'test/host/main.ts';
+  return programs;
+}
+
+function inputsFingerprint(programs) {
+  const sources = listFiles(['protocol', 'native', 'daemons', 'test/host', 'fixtures', 'packaging/build.mjs'], (path) =>
+    /\.(ts|json|mjs)$/.test(path),
+  );
+  return fingerprint([...sources, 'package-lock.json'], { programs, version });
+}
+
+/** Renamed into place: another process never sees half a program. */
+function replaceFile(path, content, mode) {
+  const temporary = `${path}.${process.pid}`;
+  writeFileSync(temporary, content);
+  chmodSync(temporary, mode);
+  renameSync(temporary, path);
+}
+
+async function build(programs) {
+  const { build: bundle } = await import('esbuild');
+  const result = await bundle({
+    absWorkingDir: root,
+    entryPoints: Object.entries(programs).map(([out, entry]) => ({ in: entry, out })),
+    outdir: 'bin',
+    outExtension: { '.js': '.js' },
+    write: false,
+    bundle: true,
+    platform: 'node',
+    target: 'node20.19',
+    format: 'cjs',
+    mainFields: ['module', 'main'],
+    minifySyntax: true,
+    minifyWhitespace: true,
+    keepNames: false,
+    legalComments: 'none',
+    charset: 'utf8',
+    // CommonJS has no import.meta; the sources find files beside themselves with it.
+    define: { 'import.meta.url': '__bundleUrl', 'process.env.VMIC_VERSION': JSON.stringify(version) },
+    banner: {
+      js: '#!/usr/bin/env node\nconst __bundleUrl=require("node:url").pathToFileURL(require("node:fs").realpathSync(__filename)).href;',
+    },
+    logLevel: 'silent',
+  }).catch(async (error) => {
+    const { formatMessages } = await import('esbuild');
+    throw new Failure((await formatMessages(error.errors ?? [{ text: String(error) }], { kind: 'error' })).join('\n'));
+  });
+  mkdirSync(join(root, 'bin'), { recursive: true });
+  replaceFile(join(root, 'bin/package.json'), '{"type":"commonjs"}\n', 0o644);
+  for (const file of result.outputFiles) {
+    replaceFile(join(root, 'bin', basename(file.path, '.js')), file.contents, 0o755);
+  }
+}
+
+await runMain(async () => {
+  const programs = findPrograms();
+  const isBuilt = () =>
+    Object.keys(programs).every((name) => existsSync(join(root, 'bin', name))) &&
+    isCurrent(STAMP, inputsFingerprint(programs));
+  if (!isBuilt()) {
+    return locked('build', async () => {
+      if (isBuilt()) return 0;
+      const print = inputsFingerprint(programs);
+      await build(programs);
+      writeStamp(STAMP, print);
+      if (!process.argv.includes('--quiet'))
+        say(
+          `Built ${Object.keys(programs)
+            .map((name) => `bin/${name}`)
+            .join(', ')}`,
+        );
+      return 0;
+    });
+  }
+  if (!process.argv.includes('--quiet')) say('bin/ is current.');
+  return 0;
+});

@@ -1,0 +1,73 @@
+/**
+ * Runs the checks and tests.
+ *
+ * usage: node packaging/test.mjs [--suite fast|slow|rig] [FILE...]
+ *   fast (default)  types, formatting, lint, then test/**\/*.test.ts without the two below
+ *   slow            test/**\/*.slow.test.ts: kills by the hundred, a million fuzzed messages
+ *   rig             test/rig/**\/*.test.ts: real kernels in QEMU (root on Debian; installs what it needs)
+ *   FILE...         just these test files, without the checks
+ */
+
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { capture, Failure, isDebian, isOnPath, isRoot, listFiles, root, run, runMain, say } from './support.mjs';
+
+const SUITES = {
+  fast: (path) => !path.startsWith('test/rig/') && !path.endsWith('.slow.test.ts'),
+  slow: (path) => !path.startsWith('test/rig/') && path.endsWith('.slow.test.ts'),
+  rig: (path) => path.startsWith('test/rig/'),
+};
+
+/**
+ * Debian's C daemons, which ours are compared with: unpacked into .cache/hyperv-daemons, not installed. Without them those tests
+ * skip and say so.
+ */
+function fetchCDaemons() {
+  const cache = join(root, '.cache');
+  const target = join(cache, 'hyperv-daemons');
+  if (existsSync(target)) return;
+  if (!isDebian || !isOnPath('dpkg-deb')) return say('Not on Debian: no C daemons to compare with.');
+  mkdirSync(cache, { recursive: true });
+  const work = mkdtempSync(join(cache, 'fetch-'));
+  try {
+    const download = () => spawnSync('apt-get', ['-q', 'download', 'hyperv-daemons'], { cwd: work, stdio: 'ignore' });
+    if (download().status !== 0 && isRoot) {
+      capture('apt-get', ['-q', 'update']);
+      download();
+    }
+    const deb = readdirSync(work).find((name) => name.endsWith('.deb'));
+    if (deb === undefined) return say('apt-get download hyperv-daemons failed: no C daemons to compare with.');
+    run('dpkg-deb', ['-x', join(work, deb), join(work, 'tree')], { hide: true });
+    renameSync(join(work, 'tree'), target);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+await runMain(() => {
+  const { values, positionals } = parseArgs({
+    options: { suite: { type: 'string', default: 'fast' } },
+    allowPositionals: true,
+  });
+  const accept = SUITES[values.suite];
+  if (accept === undefined) throw new Failure(`--suite ${values.suite}: there are ${Object.keys(SUITES).join(', ')}`);
+  const files =
+    positionals.length > 0 ? positionals : listFiles(['test'], (path) => path.endsWith('.test.ts') && accept(path));
+  if (files.length === 0) throw new Failure(`No test files in suite ${values.suite}`);
+
+  if (positionals.length === 0 && values.suite === 'fast') {
+    run('node_modules/.bin/tsc', ['--noEmit']);
+    run('node_modules/.bin/biome', ['check', '--error-on-warnings', '.']);
+  }
+  if (values.suite !== 'rig') fetchCDaemons();
+
+  // The rig's tests share one machine image and its slowness.
+  const concurrency = values.suite === 'fast' ? [] : ['--test-concurrency=1'];
+  const result = spawnSync(process.execPath, ['--import', 'tsx', ...concurrency, '--test', ...files], {
+    cwd: root,
+    stdio: 'inherit',
+  });
+  return result.status ?? 1;
+});
