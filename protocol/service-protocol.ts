@@ -40,8 +40,8 @@ export interface HvUtilsCodec<Request, Reply> {
   /** The kernel's answer to it: its version text; undefined when the message is none. */
   decodeRegistration(message: Uint8Array): string | undefined;
   decodeRequest(message: Uint8Array): Request;
-  /** Edits the request's message in place to its reply, status included. */
-  encodeReply(message: Uint8Array, request: Request, reply: Reply): void;
+  /** Edits the request's message in place to its reply, status included. A request that could not be decoded is undefined; its reply fails. */
+  encodeReply(message: Uint8Array, request: Request | undefined, reply: Reply): void;
   /** The kernel's end: what a simulated hv_utils sends, and reads. */
   encodeRequest(request: Request): Uint8Array;
   decodeReply(message: Uint8Array, request: Request): Reply;

@@ -1,0 +1,314 @@
+import { parseArgs } from 'node:util';
+import type { Native } from '../../native/interface.ts';
+import { formatVersion } from '../../protocol/ic/version.ts';
+import { ConfigError, DEFAULT_CONFIG_FILE, loadConfig, type OptionTable, type OptionValues } from './config.ts';
+import { startHvUtilsSession } from './hv-utils-session.ts';
+import { startIcSession } from './ic-session.ts';
+import { createLog, lastWords, limitLog, monotonicMs, type RootLog, SEVERITIES, type Severity } from './log.ts';
+import { createNotifier, type Notifier } from './notify.ts';
+import type { Peer, Program, Service } from './service.ts';
+import type { Session, SessionEnd } from './session.ts';
+import {
+  formatTransport,
+  OpenError,
+  openTransport,
+  parseTransport,
+  TRANSPORT_FORMS,
+  type Transport,
+} from './transport.ts';
+import { VERSION } from './version.ts';
+
+/** Exit statuses; 78 is sysexits' EX_CONFIG, which systemd shows by name. */
+export const EXIT = { ok: 0, failure: 1, usage: 2, configuration: 78 } as const;
+
+/** A device that is absent or taken is looked for again this often: there is no event for every way it can come back. */
+const RETRY_MS = 2000;
+/** Sessions that end this soon after their start are not started again at once, or a broken peer would keep a core busy. */
+const HEALTHY_SESSION_MS = 1000;
+/** A request worked on for longer than this is stuck: the watchdog is no longer fed. */
+const STUCK_REQUEST_MS = 60_000;
+
+const logOptions = {
+  level: {
+    type: 'choice',
+    default: 'info',
+    choices: Object.keys(SEVERITIES),
+    help: 'least severe lines that are logged',
+  },
+} as const satisfies OptionTable;
+
+/** Runs a daemon from its command line to its end; sets the process's exit status. */
+export async function runProgram<Request, Reply extends { readonly status: number }, Options extends OptionTable>(
+  program: Program<Request, Reply, Options>,
+): Promise<void> {
+  const command = parseCommandLine(program);
+  if (typeof command === 'number') {
+    process.exitCode = command;
+    return;
+  }
+  const log = createLog(program.name, command.debug ? 'debug' : 'info');
+  process.on('uncaughtException', (error) => {
+    lastWords(program.name, 'critical', `Internal error, please report it: ${error.stack ?? error}`);
+    process.exit(EXIT.failure);
+  });
+  try {
+    process.exitCode = await new Daemon(program, command, log).run();
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      log.error(`The configuration can't be used: ${error.message}`);
+      process.exitCode = EXIT.configuration;
+    } else if (error instanceof OpenError) {
+      log.error(error.message);
+      process.exitCode = EXIT.failure;
+    } else throw error;
+  }
+  await log.close();
+}
+
+interface CommandLine {
+  readonly debug: boolean;
+  readonly transport: string | undefined;
+  readonly configFile: string | undefined;
+  readonly overrides: readonly string[];
+}
+
+function parseCommandLine(program: {
+  readonly name: string;
+  readonly summary: string;
+  readonly defaultTransport: string;
+}): CommandLine | number {
+  let values: ReturnType<typeof parse>;
+  try {
+    values = parse();
+  } catch (error) {
+    process.stderr.write(`${program.name}: ${(error as Error).message}\nTry '${program.name} --help'.\n`);
+    return EXIT.usage;
+  }
+  if (values.help) {
+    process.stdout.write(usage(program));
+    return EXIT.ok;
+  }
+  if (values.version) {
+    process.stdout.write(`${program.name} ${VERSION}\n`);
+    return EXIT.ok;
+  }
+  return { debug: values.debug, transport: values.transport, configFile: values.config, overrides: values.set };
+}
+
+const parse = () =>
+  parseArgs({
+    strict: true,
+    options: {
+      'no-daemon': { type: 'boolean', short: 'n', default: false },
+      debug: { type: 'boolean', short: 'd', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+      version: { type: 'boolean', short: 'V', default: false },
+      transport: { type: 'string' },
+      config: { type: 'string' },
+      set: { type: 'string', multiple: true, default: [] },
+    },
+  }).values;
+
+const usage = (program: {
+  readonly name: string;
+  readonly summary: string;
+  readonly defaultTransport: string;
+}): string => `\
+Usage: ${program.name} [OPTION]...
+${program.summary}
+It stays in the foreground and logs to standard error.
+
+  -n, --no-daemon      accepted for compatibility; there is no other way
+  -d, --debug          log everything
+      --transport SPEC where the channel is (default ${program.defaultTransport}):
+                       ${TRANSPORT_FORMS}
+      --config FILE    read FILE and FILE.d/*.toml instead of ${DEFAULT_CONFIG_FILE}
+      --set KEY=VALUE  override one key of the configuration, e.g. log.level=debug; repeatable
+  -V, --version        print the version
+  -h, --help           print this help
+
+Exit status: 0 stopped on request, 1 failure, 2 wrong usage, 78 wrong configuration.
+`;
+
+const describe = (peer: Peer): Record<string, string> =>
+  peer.via === 'hv_utils'
+    ? { via: peer.via, kernelVersion: peer.versionText }
+    : { via: peer.via, framework: formatVersion(peer.framework), messages: formatVersion(peer.message) };
+
+/** One daemon's life: configuration, open, READY, serve, and again while the device comes and goes, STOPPING, close. */
+class Daemon<Request, Reply extends { readonly status: number }, Options extends OptionTable> {
+  readonly #program: Program<Request, Reply, Options>;
+  readonly #command: CommandLine;
+  readonly #log: RootLog;
+  #session: Session | undefined;
+  /** Wakes whatever `run` waits for. */
+  #stop: () => void = () => {};
+  #stopping = false;
+
+  constructor(program: Program<Request, Reply, Options>, command: CommandLine, log: RootLog) {
+    this.#program = program;
+    this.#command = command;
+    this.#log = log;
+  }
+
+  async run(): Promise<number> {
+    const program = this.#program;
+    const { own, transport } = await this.#configure();
+    const { native } = await import('../../native/index.ts');
+    const notifier = createNotifier(native, process.env, () => this.#healthy());
+    this.#listenToSignals(notifier);
+    const log = this.#log;
+    const service = program.create({ native, options: own, log, hostLog: limitLog(log), version: VERSION });
+    try {
+      return await this.#serve(native, service, transport, notifier, program.extraVersions?.(own) ?? []);
+    } finally {
+      service.close();
+      notifier.close();
+    }
+  }
+
+  async #configure(): Promise<{ own: OptionValues<Options>; transport: Transport }> {
+    const program = this.#program;
+    const { configFile, overrides, debug } = this.#command;
+    const transportHelp = `${program.section}.transport`;
+    const sections = {
+      log: logOptions,
+      [program.section]: {
+        ...program.options,
+        transport: {
+          type: 'string',
+          default: program.defaultTransport,
+          help: `where the channel is: ${TRANSPORT_FORMS}`,
+        },
+      },
+    } as const satisfies Record<string, OptionTable>;
+    const config = await loadConfig(
+      { file: configFile ?? DEFAULT_CONFIG_FILE, required: configFile !== undefined, overrides },
+      sections,
+    );
+    if (!debug) this.#log.setLevel(config['log']!['level'] as Severity);
+    const own = config[program.section] as OptionValues<Options> & { transport: string };
+    const spec = this.#command.transport ?? own.transport;
+    const transport = parseTransport(spec, program.protocol.classId);
+    if (typeof transport === 'string') {
+      throw new ConfigError(
+        `${this.#command.transport === undefined ? transportHelp : '--transport'} "${spec}": expected ${transport}`,
+      );
+    }
+    return { own, transport };
+  }
+
+  async #serve(
+    native: Native,
+    service: Service<Request, Reply>,
+    transport: Transport,
+    notifier: Notifier,
+    extraVersions: Parameters<typeof startIcSession>[1]['extraVersions'],
+  ): Promise<number> {
+    const log = this.#log;
+    let waitingFor: string | undefined;
+    while (!this.#stopping) {
+      const startedMs = monotonicMs();
+      let end: SessionEnd;
+      try {
+        end = await this.#serveOnce(native, service, transport, notifier, extraVersions);
+        waitingFor = undefined;
+      } catch (error) {
+        if (!(error instanceof OpenError) || !error.waitable) throw error;
+        if (error.message !== waitingFor) log.warning(`Waiting: ${error.message}`);
+        waitingFor = error.message;
+        // Ready all the same: boot must not wait for a device that may never come
+        notifier.ready(`waiting: ${error.message}`);
+        await this.#pause(RETRY_MS);
+        continue;
+      }
+      if (this.#stopping) break;
+      switch (end.reason) {
+        case 'failed':
+          log.critical('The channel is broken; ending, to be started afresh', { error: end.error });
+          return EXIT.failure;
+        case 'gone':
+          log.notice('The device went away; waiting for it to come back');
+          notifier.status('device gone; waiting');
+          break;
+        case 'reopen':
+          log.notice('Opening the device anew', { why: end.why });
+          break;
+      }
+      await this.#pause(monotonicMs() - startedMs < HEALTHY_SESSION_MS ? RETRY_MS : 0);
+    }
+    return EXIT.ok;
+  }
+
+  /** Opens the channel and serves it until it ends. */
+  #serveOnce(
+    native: Native,
+    service: Service<Request, Reply>,
+    transport: Transport,
+    notifier: Notifier,
+    extraVersions: Parameters<typeof startIcSession>[1]['extraVersions'],
+  ): Promise<SessionEnd> {
+    const { protocol } = this.#program;
+    const opened = openTransport(native, transport);
+    const log = this.#log;
+    const logs = { log, hostLog: limitLog(log) };
+    const where = formatTransport(transport);
+    return new Promise((resolve) => {
+      const events = {
+        connected: (peer: Peer) => {
+          service.connected(peer);
+          notifier.ready(`serving ${where}`);
+          log.notice('Connected', describe(peer));
+        },
+        ended: resolve,
+      };
+      this.#stop = () => resolve({ reason: 'gone' });
+      if (opened.via === 'hv_utils') {
+        if (!protocol.hvUtils)
+          throw new ConfigError(`transport ${where}: hv_utils has no char device for ${protocol.name}`);
+        this.#session = startHvUtilsSession(opened.channel, protocol.hvUtils, service, logs, events, monotonicMs);
+      } else {
+        this.#session = startIcSession(opened.channel, { protocol, extraVersions }, service, logs, events, monotonicMs);
+        // Over VMBus the host speaks first, whenever it likes
+        notifier.ready(`serving ${where}`);
+      }
+      log.info('Channel open', { transport: where });
+    }).finally(() => {
+      this.#session?.close();
+      this.#session = undefined;
+    }) as Promise<SessionEnd>;
+  }
+
+  #healthy(): boolean {
+    const since = this.#session?.busySinceMs;
+    return since === undefined || monotonicMs() - since < STUCK_REQUEST_MS;
+  }
+
+  #pause(ms: number): Promise<void> {
+    if (this.#stopping) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#stop = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  #listenToSignals(notifier: Notifier): void {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+      process.on(signal, () => {
+        if (this.#stopping) return;
+        this.#stopping = true;
+        notifier.stopping();
+        this.#log.notice('Stopping', { signal });
+        this.#stop();
+      });
+    }
+    // Node's own answer to this signal would be to open a debugger port
+    process.on('SIGUSR1', () => {
+      const memory = process.memoryUsage.rss();
+      this.#log.notice('State', { ...this.#session?.counters(), open: this.#session !== undefined, rssBytes: memory });
+    });
+  }
+}

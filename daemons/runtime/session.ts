@@ -1,0 +1,65 @@
+import type { NativeError } from '../../native/interface.ts';
+import { IcStatus } from '../../protocol/ic/status.ts';
+import { DecodeError } from '../../protocol/layout/errors.ts';
+import type { Log } from './log.ts';
+import type { Peer, Service } from './service.ts';
+
+/** How a session ended: `reopen` at once (the peer forgot us), the peer is `gone` (wait for it), or it can't go on. */
+export type SessionEnd =
+  | { readonly reason: 'reopen'; readonly why: string }
+  | { readonly reason: 'gone' }
+  | { readonly reason: 'failed'; readonly error: NativeError };
+
+/** One open channel in use. */
+export interface Session {
+  /** Milliseconds (monotonic) since which one request is being worked on; undefined when none is. */
+  readonly busySinceMs: number | undefined;
+  /** Counters for people, by name. */
+  counters(): Readonly<Record<string, number>>;
+  close(): void;
+}
+
+export interface SessionEvents {
+  /** The peer is there: hv_utils took the registration, or a host negotiated (which it may do again at any time). */
+  connected(peer: Peer): void;
+  /** Called once; the session has closed its channel. */
+  ended(end: SessionEnd): void;
+}
+
+/** Logs that a peer's input causes come through a limited log. */
+export interface SessionLogs {
+  readonly log: Log;
+  readonly hostLog: Log;
+}
+
+/**
+ * Has a service answer one request, whatever it throws. Replies at once when the service does, so that the common case never
+ * leaves the stack it came on.
+ */
+export function answer<Request, Reply extends { readonly status: number }>(
+  service: Service<Request, Reply>,
+  request: Request,
+  log: Log,
+  reply: (reply: Reply) => void,
+): 'answered' | Promise<void> {
+  const failed = (error: unknown): Reply => {
+    log.error('A request failed inside the service; the host was told so', { error, stack: (error as Error).stack });
+    return { status: IcStatus.fail } as Reply;
+  };
+  let result: Reply | Promise<Reply>;
+  try {
+    result = service.handle(request);
+  } catch (error) {
+    result = failed(error);
+  }
+  if (result instanceof Promise) return result.catch(failed).then(reply);
+  reply(result);
+  return 'answered';
+}
+
+/** The status a body that can't be decoded is answered with; rethrows what is no decoding error. */
+export function refuse(error: unknown, log: Log): number {
+  if (!(error instanceof DecodeError)) throw error;
+  log.warning('Refused a malformed request', { code: error.code, error });
+  return IcStatus.invalidArgument;
+}

@@ -1,0 +1,153 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import type { MessageChannel, Native, NativeError, RingChannel } from '../../native/interface.ts';
+
+/** Where a service's channel is: see `parseTransport` for the text form. */
+export type Transport =
+  | { readonly kind: 'chardev' | 'unix' | 'unix-ring'; readonly path: string }
+  | { readonly kind: 'uio'; readonly classId: string };
+
+/** An open channel: messages of hv_utils, or packets of the VMBus itself. */
+export type OpenChannel =
+  | { readonly via: 'hv_utils'; readonly channel: MessageChannel }
+  | { readonly via: 'vmbus'; readonly channel: RingChannel };
+
+export const TRANSPORT_FORMS = 'chardev:/dev/vmbus/NAME, uio: (or uio:CLASS-GUID), unix:PATH or unix-ring:PATH';
+
+/** Parses "kind:rest"; returns an English sentence when it can't. `ownClassId` is what a bare "uio:" stands for. */
+export function parseTransport(spec: string, ownClassId: string): Transport | string {
+  const colon = spec.indexOf(':');
+  const [kind, rest] = [spec.slice(0, colon), spec.slice(colon + 1)];
+  switch (kind) {
+    case 'chardev':
+    case 'unix':
+    case 'unix-ring':
+      return rest.startsWith('/') ? { kind, path: rest } : `an absolute path after "${kind}:"`;
+    case 'uio': {
+      const classId = rest.toLowerCase().replace(/^\{|\}$/g, '') || ownClassId;
+      return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(classId)
+        ? { kind, classId }
+        : 'a class GUID after "uio:", or nothing';
+    }
+    default:
+      return TRANSPORT_FORMS;
+  }
+}
+
+export const formatTransport = (transport: Transport): string =>
+  `${transport.kind}:${transport.kind === 'uio' ? transport.classId : transport.path}`;
+
+/** A channel that can't be opened. `waitable`: it may appear, or become free, by itself. */
+export class OpenError extends Error {
+  override readonly name = 'OpenError';
+  readonly waitable: boolean;
+  constructor(message: string, waitable: boolean, cause?: unknown) {
+    super(message, { cause });
+    this.waitable = waitable;
+  }
+}
+
+/** Opens a channel, or throws an OpenError that says what to do. */
+export function openTransport(native: Native, transport: Transport, sysfs = '/sys'): OpenChannel {
+  try {
+    switch (transport.kind) {
+      case 'chardev':
+        return { via: 'hv_utils', channel: native.openMessageDevice(transport.path) };
+      case 'unix':
+        return { via: 'hv_utils', channel: native.connectMessageSocket(transport.path) };
+      case 'unix-ring':
+        return { via: 'vmbus', channel: native.connectRingSocket(transport.path) };
+      case 'uio': {
+        const uio = findUio(transport.classId, sysfs);
+        return { via: 'vmbus', channel: native.openUio(uio.path, uio.mapBytes) };
+      }
+    }
+  } catch (error) {
+    if (error instanceof OpenError) throw error;
+    throw explain(transport, error as NativeError);
+  }
+}
+
+function explain(transport: Transport, error: NativeError): OpenError {
+  const what = formatTransport(transport);
+  switch (error.code) {
+    case 'ENOENT':
+    case 'ENXIO':
+    case 'ENODEV':
+    case 'ECONNREFUSED':
+      return new OpenError(
+        transport.kind === 'chardev'
+          ? `${transport.path} is not there: is this a Hyper-V guest, is the service switched on for this virtual machine, and is the hv_utils module loaded?`
+          : `${what} is not there`,
+        true,
+        error,
+      );
+    case 'EBUSY':
+      return new OpenError(
+        `${what} is in use by another process: stop the other daemon (fuser -v ${transport.kind === 'uio' ? '/dev/uio*' : transport.path})`,
+        true,
+        error,
+      );
+    case 'EACCES':
+    case 'EPERM':
+      return new OpenError(`${what}: permission denied: run as root, or check DeviceAllow= of the unit`, false, error);
+    default:
+      // EBADF: hv_utils is taking the device down right now
+      return new OpenError(`${what}: ${error.message}`, true, error);
+  }
+}
+
+/**
+ * The UIO device of the channel with this class, and the size of its ring map.
+ * Layout of sysfs: /sys/bus/vmbus/devices/<instance>/{class_id, uio/uioN/maps/map0/size}; class_id reads "{guid}".
+ */
+export function findUio(classId: string, sysfs: string): { path: string; mapBytes: number } {
+  const devices = path.join(sysfs, 'bus/vmbus/devices');
+  for (const instance of list(devices)) {
+    const device = path.join(devices, instance);
+    if (read(path.join(device, 'class_id')).toLowerCase() !== `{${classId}}`) continue;
+    const uio = list(path.join(device, 'uio')).find((name) => /^uio\d+$/.test(name));
+    if (uio === undefined) {
+      const driver = boundDriver(device);
+      throw new OpenError(
+        `channel ${instance} (class ${classId}) is ${driver ? `bound to ${driver}` : 'bound to no driver'}, not to uio_hv_generic: bind it first`,
+        true,
+      );
+    }
+    const mapBytes = Number(read(path.join(device, 'uio', uio, 'maps/map0/size')));
+    if (!Number.isSafeInteger(mapBytes) || mapBytes <= 0) {
+      throw new OpenError(`${device}/uio/${uio}/maps/map0/size can't be read`, true);
+    }
+    return { path: `/dev/${uio}`, mapBytes };
+  }
+  throw new OpenError(
+    list(devices).length > 0
+      ? `no VMBus channel of class ${classId}: is the service switched on for this virtual machine?`
+      : 'no VMBus channels: this is no Hyper-V guest, or the hv_vmbus module is not loaded',
+    true,
+  );
+}
+
+function boundDriver(device: string): string | undefined {
+  try {
+    return path.basename(fs.readlinkSync(path.join(device, 'driver')));
+  } catch {
+    return undefined;
+  }
+}
+
+function list(folder: string): string[] {
+  try {
+    return fs.readdirSync(folder).sort();
+  } catch {
+    return [];
+  }
+}
+
+function read(file: string): string {
+  try {
+    return fs.readFileSync(file, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
