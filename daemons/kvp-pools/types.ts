@@ -1,4 +1,11 @@
-/** What the pool store gives and needs. The store itself is `PoolStore` in `pools.ts`. */
+import type { Native } from '../../native/interface.ts';
+import type { Log } from '../runtime/log.ts';
+
+/** What of the native contract the store works with. */
+export type PoolNative = Pick<Native, 'tryLock' | 'unlock' | 'stat' | 'writeWhole' | 'removeRange' | 'watchDirectory'>;
+
+/** Where the store reports damage and trouble. Others' programs can cause every line, so pass a limited log. */
+export type PoolLog = Pick<Log, 'warning' | 'error'>;
 
 /** One record, its text decoded: bytes that are no UTF-8 show as U+FFFD. */
 export interface PoolRecord {
@@ -12,13 +19,6 @@ export interface PoolChange {
   readonly kind: 'added' | 'changed' | 'removed';
   readonly key: string;
   readonly value?: string;
-}
-
-/** Where the store reports damage and trouble; a pino logger is one. */
-export interface PoolLog {
-  info(details: object, message: string): void;
-  warn(details: object, message: string): void;
-  error(details: object, message: string): void;
 }
 
 /**
@@ -56,8 +56,8 @@ export interface Pools {
   delete(pool: number, key: string): boolean;
   /** The record at `index` in file order; undefined past the end. A record without a key has key ''. */
   at(pool: number, index: number): PoolRecord | undefined;
-  /** All records in file order, as they were at one moment, those without a key left out. */
-  list(pool: number): IterableIterator<PoolRecord>;
+  /** All records in file order, as they are at one moment; those without a key are left out. */
+  list(pool: number): PoolRecord[];
   /** Records in the file, those without a key counted. */
   count(pool: number): number;
   close(): void;

@@ -94,7 +94,7 @@ describe('log', () => {
 
 describe('limited log', () => {
   const record = () => {
-    const lines: [string, string, Fields | undefined][] = [];
+    const lines: [string, string, (Fields | undefined)?][] = [];
     let now = 0;
     const log = limitLog(
       levels((...line) => lines.push(line)),
