@@ -2,7 +2,15 @@ import type { MessageChannel, NativeError } from '../../native/interface.ts';
 import type { HvUtilsCodec } from '../../protocol/service-protocol.ts';
 import type { MonotonicMs } from './log.ts';
 import type { Service } from './service.ts';
-import { answer, refuse, type Session, type SessionEnd, type SessionEvents, type SessionLogs } from './session.ts';
+import {
+  answer,
+  encoded,
+  refuse,
+  type Session,
+  type SessionEnd,
+  type SessionEvents,
+  type SessionLogs,
+} from './session.ts';
 
 /**
  * hv_utils gives up on a reply after 30 s (HV_UTIL_TIMEOUT, drivers/hv/hyperv_vmbus.h) and would take a later one for the answer to its next
@@ -52,7 +60,8 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
       end({ reason: 'reopen', why: 'a reply came too late for the kernel to take it' });
       return;
     }
-    codec.encodeReply(message, request, result);
+    const status = encoded(result, hostLog, (reply) => codec.encodeReply(message, request, reply));
+    if (status !== result.status) codec.encodeReply(message, undefined, { status } as Reply);
     write(message);
   };
 

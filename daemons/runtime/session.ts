@@ -1,6 +1,6 @@
 import type { NativeError } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { DecodeError } from '../../protocol/layout/errors.ts';
+import { DecodeError, LayoutError } from '../../protocol/layout/index.ts';
 import type { Log } from './log.ts';
 import type { Peer, Service } from './service.ts';
 
@@ -55,6 +55,22 @@ export function answer<Request, Reply extends { readonly status: number }>(
   if (result instanceof Promise) return result.catch(failed).then(reply);
   reply(result);
   return 'answered';
+}
+
+/** Encodes a reply; the status that has to go out instead when it doesn't fit its message, which is a fault of ours. */
+export function encoded<Reply extends { readonly status: number }>(
+  reply: Reply,
+  log: Log,
+  encode: (reply: Reply) => void,
+): number {
+  try {
+    encode(reply);
+    return reply.status;
+  } catch (error) {
+    if (!(error instanceof LayoutError)) throw error;
+    log.error('A reply does not fit its message; the host was told that the request failed', { error });
+    return IcStatus.fail;
+  }
 }
 
 /** The status a body that can't be decoded is answered with; rethrows what is no decoding error. */

@@ -1,5 +1,5 @@
 import { version } from '../../protocol/ic/version.ts';
-import { DecodeError } from '../../protocol/layout/errors.ts';
+import { DecodeError } from '../../protocol/layout/index.ts';
 import type { HvUtilsCodec, IcCodec, ServiceProtocol } from '../../protocol/service-protocol.ts';
 
 /**

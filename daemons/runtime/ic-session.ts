@@ -1,0 +1,163 @@
+import type { NativeError, RingChannel } from '../../native/interface.ts';
+import {
+  encodeNegotiationAnswer,
+  type NegotiatedVersions,
+  negotiate,
+  negotiation,
+  type VersionOffer,
+} from '../../protocol/ic/negotiation.ts';
+import {
+  decodeIcMessage,
+  IC_MAX_MESSAGE_BYTES,
+  IC_NEGOTIATE,
+  IcFlag,
+  type IcHeader,
+  markIcReply,
+  PacketType,
+} from '../../protocol/ic/packet.ts';
+import { IcStatus } from '../../protocol/ic/status.ts';
+import type { Version } from '../../protocol/ic/version.ts';
+import { DecodeError } from '../../protocol/layout/index.ts';
+import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
+import type { MonotonicMs } from './log.ts';
+import type { Service } from './service.ts';
+import {
+  answer,
+  encoded,
+  refuse,
+  type Session,
+  type SessionEnd,
+  type SessionEvents,
+  type SessionLogs,
+} from './session.ts';
+
+/** A service on its VMBus channel: headers and negotiation are handled here, each request by the service, in order. */
+export function startIcSession<Request, Reply extends { readonly status: number }>(
+  channel: RingChannel,
+  {
+    protocol,
+    extraVersions,
+  }: { readonly protocol: ServiceProtocol<Request, Reply>; readonly extraVersions: readonly Version[] },
+  service: Service<Request, Reply>,
+  { log, hostLog }: SessionLogs,
+  events: SessionEvents,
+  now: MonotonicMs,
+): Session {
+  const supported: VersionOffer = {
+    frameworkVersions: protocol.frameworkVersions,
+    messageVersions: [...extraVersions, ...protocol.messageVersions],
+  };
+  const buffer = new Uint8Array(IC_MAX_MESSAGE_BYTES);
+  const counters = { requests: 0, malformed: 0, dropped: 0, negotiations: 0 };
+  let versions: NegotiatedVersions | undefined;
+  let busySinceMs: number | undefined;
+  let ended = false;
+
+  const end = (result: SessionEnd): void => {
+    if (ended) return;
+    ended = true;
+    channel.close();
+    events.ended(result);
+  };
+
+  const drop = (why: string, fields: Record<string, unknown>): void => {
+    counters.dropped++;
+    hostLog.warning(why, fields);
+  };
+
+  /** Sends the packet back as its own answer, at its own length, as hv_utils does. */
+  const reply = (payload: Uint8Array, transactionId: bigint, status: number, bodySizeBytes?: number): void => {
+    if (ended) return;
+    markIcReply(payload, status, bodySizeBytes);
+    try {
+      channel.write(PacketType.inband, 0, transactionId, payload);
+    } catch (error) {
+      end({ reason: 'failed', error: error as NativeError });
+    }
+  };
+
+  const onNegotiation = (payload: Uint8Array, body: Uint8Array, transactionId: bigint): void => {
+    let offered: VersionOffer;
+    try {
+      offered = negotiation.decode(body);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      drop('Dropped a malformed negotiation', { error });
+      return;
+    }
+    counters.negotiations++;
+    versions = negotiate(offered, supported);
+    const bodySizeBytes = encodeNegotiationAnswer(body, versions);
+    reply(payload, transactionId, IcStatus.ok, bodySizeBytes);
+    if (versions) events.connected({ via: 'vmbus', ...versions });
+    else hostLog.error('No version in common with the host', { offered, supported });
+  };
+
+  const onRequest = (payload: Uint8Array, body: Uint8Array, transactionId: bigint, version: Version): void => {
+    counters.requests++;
+    const receivedMs = now();
+    let request: Request;
+    try {
+      request = protocol.ic.decodeRequest(body, version);
+    } catch (error) {
+      counters.malformed++;
+      reply(payload, transactionId, refuse(error, hostLog));
+      return;
+    }
+    const answered = answer(service, request, log, (result) => {
+      busySinceMs = undefined;
+      const encode = (ok: Reply): void => protocol.ic.encodeReply(body, version, request, ok);
+      reply(payload, transactionId, result.status === IcStatus.ok ? encoded(result, hostLog, encode) : result.status);
+    });
+    if (answered === 'answered') return;
+    busySinceMs = receivedMs;
+    channel.pause();
+    void answered.then(() => {
+      if (!ended) channel.resume();
+    });
+  };
+
+  const onPacket = (type: number, _flags: number, transactionId: bigint, payloadBytes: number): void => {
+    if (type !== PacketType.inband) {
+      drop('Dropped a packet that carries no data', { packetType: type });
+      return;
+    }
+    const payload = buffer.subarray(0, payloadBytes);
+    let message: { readonly header: IcHeader; readonly body: Uint8Array };
+    try {
+      message = decodeIcMessage(payload);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      drop('Dropped a packet with a bad header', { error });
+      return;
+    }
+    const { header, body } = message;
+    if ((header.flags & (IcFlag.request | IcFlag.response)) === IcFlag.response) {
+      drop('Dropped an answer to nothing we asked', { messageType: header.messageType });
+    } else if (header.messageType === IC_NEGOTIATE) {
+      onNegotiation(payload, body, transactionId);
+    } else if (header.messageType !== protocol.messageType) {
+      hostLog.warning('Refused a message of an unknown type', { messageType: header.messageType });
+      reply(payload, transactionId, IcStatus.notSupported);
+    } else if (!versions) {
+      hostLog.warning('Refused a request that came before a successful negotiation');
+      reply(payload, transactionId, IcStatus.fail);
+    } else {
+      onRequest(payload, body, transactionId, versions.message);
+    }
+  };
+
+  channel.start(buffer, onPacket, (reason) =>
+    end(reason.reason === 'gone' ? reason : { reason: 'failed', error: reason.error }),
+  );
+  return {
+    get busySinceMs() {
+      return busySinceMs;
+    },
+    counters: () => ({ ...counters, ...channel.statistics() }),
+    close: () => {
+      ended = true;
+      channel.close();
+    },
+  };
+}
