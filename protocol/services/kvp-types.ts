@@ -26,6 +26,9 @@ export interface KvpIpInfo {
   /** Speaks of IPv4 only. */
   readonly dhcpEnabled: boolean;
   readonly addresses: readonly string[];
+  /** One per address, KVP 5.0 alone: 0 unknown, 1 not static (DHCP, router), 2 static. */
+  readonly addressOrigins?: readonly number[];
+  /** One per address: IPv4 "255.255.255.0", IPv6 "/64". */
   readonly subnets: readonly string[];
   readonly gateways: readonly string[];
   readonly dnsServers: readonly string[];

@@ -1,0 +1,433 @@
+/**
+ * Data exchange (KVP) over VMBus: bodies of IC messages of type 2. Sources: include/uapi/linux/hyperv.h (struct hv_kvp_msg and
+ * parts), drivers/hv/hv_kvp.c, OpenVMM hyperv_ic_protocol/src/kvp.rs (register types, 5.0). Sizes are bytes; those of text count its NUL.
+ *
+ * Every body
+ *   0  1  operation       0 get, 1 set, 2 delete, 3 enumerate, 4 get IP info, 5 set IP info
+ *   1  1  pool
+ *
+ * Get and set                         Enumerate
+ *   4  4     type                       4  4     index
+ *   8  4     key size                   8  2572  type to value, as in get and set
+ *  12  4     value size               Delete
+ *  16  512   key, UTF-16                4  4     key size
+ * 528  2048  value                      8  512   key, UTF-16
+ * Types: 1 string, 2 expandable string (both UTF-16), 4 u32, 11 u64. Linux's header numbers u64 as 8; taken as u64 when 8 bytes long.
+ *
+ * IP info, up to 4.0 (no padding after pool)       IP info, 5.0
+ *    2  256   adapter id, UTF-16                      4  4      IPv4 address count, at most 64
+ *  258  1     address family, 1 IPv4, 2 IPv6          8  4      IPv6 address count, at most 64
+ *  259  1     DHCP enabled                           12  4      IPv4 gateway count, at most 5
+ *  260  2048  addresses, UTF-16, ';' between         16  4      IPv6 gateway count, at most 5
+ * 2308  2048  subnets                                20  4      IPv4 DNS server count, at most 64
+ * 4356  1024  gateways                               24  4      IPv6 DNS server count, at most 64
+ * 5380  2048  DNS servers                            28  256    adapter id, UTF-16
+ *                                                   284  1      address family
+ * 1.0, 3.0 and 4.0 do not differ here: hv_utils      285  1      DHCP enabled
+ * reads and answers all three alike.                288  64*4   IPv4 addresses, network order
+ *                                                   544  64*16  IPv6 addresses
+ *                                                  1568  64*4   IPv4 subnet masks
+ *                                                  1824  64*4   IPv6 prefix lengths, u32
+ *                                                  2080  5*4    IPv4 gateways
+ *                                                  2100  5*16   IPv6 gateways
+ *                                                  2180  64*4   IPv4 DNS servers
+ *                                                  2436  64*16  IPv6 DNS servers
+ *                                                  3460  128*2  address origins, IPv4's then IPv6's without a gap
+ *
+ * A reply has the layout of its request, which it overwrites: a request must be long enough for it.
+ */
+import { kvpHvUtils } from '../hvutils/kvp.ts';
+import { IcStatus } from '../ic/status.ts';
+import { type Version, version } from '../ic/version.ts';
+import {
+  array,
+  atMost,
+  bool8,
+  bytes,
+  DecodeError,
+  EncodeError,
+  type Layout,
+  struct,
+  text,
+  u8,
+  u16,
+  u32,
+  u64,
+  utf16,
+} from '../layout/index.ts';
+import type { IcCodec, ServiceProtocol } from '../service-protocol.ts';
+import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from './ip-address.ts';
+import { checkedItem, ipInfoFields, KEY_FIELD_BYTES, VALUE_FIELD_BYTES } from './kvp-layout.ts';
+import { type KvpIpInfo, KvpOperation, type KvpReply, type KvpRequest, type KvpValue } from './kvp-types.ts';
+
+/** Longest key and value over VMBus in UTF-16 units, without their NUL. hv_utils passes one unit less of each to a host. */
+export const KVP_MAX_KEY_UNITS = KEY_FIELD_BYTES / 2 - 1;
+export const KVP_MAX_VALUE_UNITS = VALUE_FIELD_BYTES / 2 - 1;
+
+/** Registry types as hosts number them (OpenVMM ValueType); `linuxU64` is include/uapi/linux/hyperv.h's REG_U64. */
+const TypeCode = { string: 1, expandString: 2, u32: 4, linuxU64: 8, u64: 11 } as const;
+
+const typeCodeOf = (value: KvpValue): number => (value.type === 'unknown' ? value.typeCode : TypeCode[value.type]);
+
+function valueSizeOf(value: KvpValue): number {
+  switch (value.type) {
+    case 'string':
+    case 'expandString':
+      return utf16.sizeOf(value.text);
+    case 'u32':
+      return 4;
+    case 'u64':
+      return 8;
+    case 'unknown':
+      return value.bytes.length;
+  }
+}
+
+/** The value field, whose meaning and size the message gave before it. */
+const valueField = (typeCode: number, sizeBytes: number): Layout<KvpValue> => ({
+  sizeBytes: VALUE_FIELD_BYTES,
+  sizeOf: () => VALUE_FIELD_BYTES,
+  read: (cursor) => {
+    const at = cursor.offset;
+    const end = cursor.take(VALUE_FIELD_BYTES) + VALUE_FIELD_BYTES;
+    if (sizeBytes > VALUE_FIELD_BYTES) {
+      throw new DecodeError('size', at, `a size of at most ${VALUE_FIELD_BYTES}`, sizeBytes);
+    }
+    cursor.offset = at;
+    const value = readValue();
+    cursor.offset = end;
+    return value;
+
+    function readValue(): KvpValue {
+      switch (typeCode) {
+        case TypeCode.string:
+          return { type: 'string', text: utf16.read(cursor.bytes, at, sizeBytes) };
+        case TypeCode.expandString:
+          return { type: 'expandString', text: utf16.read(cursor.bytes, at, sizeBytes) };
+        case TypeCode.u32:
+          if (sizeBytes !== 4) throw new DecodeError('size', at, 'a size of 4 (u32)', sizeBytes);
+          return { type: 'u32', value: u32.read(cursor) };
+        case TypeCode.u64:
+          if (sizeBytes !== 8) throw new DecodeError('size', at, 'a size of 8 (u64)', sizeBytes);
+          return { type: 'u64', value: u64.read(cursor) };
+        case TypeCode.linuxU64:
+          if (sizeBytes === 8) return { type: 'u64', value: u64.read(cursor) };
+      }
+      return { type: 'unknown', typeCode, bytes: bytes(sizeBytes).read(cursor) };
+    }
+  },
+  write: (cursor, value) => {
+    const at = cursor.make(VALUE_FIELD_BYTES);
+    const end = cursor.offset;
+    cursor.offset = at;
+    switch (value.type) {
+      case 'string':
+      case 'expandString':
+        utf16.write(cursor.bytes, at, VALUE_FIELD_BYTES, value.text);
+        break;
+      case 'u32':
+        u32.write(cursor, value.value);
+        break;
+      case 'u64':
+        u64.write(cursor, value.value);
+        break;
+      case 'unknown':
+        if (value.bytes.length > VALUE_FIELD_BYTES) {
+          throw new EncodeError('tooLong', at, `at most ${VALUE_FIELD_BYTES} bytes`, value.bytes.length);
+        }
+        cursor.bytes.set(value.bytes, at);
+    }
+    cursor.offset = end;
+  },
+});
+
+type Valued = { readonly value: KvpValue };
+type Keyed = { readonly key: string };
+const keySizeOf = (message: Keyed): number => utf16.sizeOf(message.key);
+const keyField = (message: { readonly keySizeBytes: number }): Layout<string> =>
+  text(utf16, KEY_FIELD_BYTES, message.keySizeBytes);
+
+const headerMessage = struct('kvp').field('operation', u8).field('pool', u8);
+const paddedHeader = headerMessage.reserved(2);
+
+const record = struct('record')
+  .derived('typeCode', u32, (message: Valued) => typeCodeOf(message.value))
+  .derived('keySizeBytes', u32, keySizeOf)
+  .derived('valueSizeBytes', u32, (message: Valued) => valueSizeOf(message.value))
+  .dependent('key', keyField, KEY_FIELD_BYTES)
+  .dependent('value', (earlier) => valueField(earlier.typeCode, earlier.valueSizeBytes), VALUE_FIELD_BYTES);
+
+// A get names no type and carries no value; hosts send the type of a string (the recorded one does).
+const getRequest = paddedHeader
+  .derived('typeCode', u32, () => TypeCode.string)
+  .derived('keySizeBytes', u32, keySizeOf)
+  .derived('valueSizeBytes', u32, () => 0)
+  .dependent('key', keyField, KEY_FIELD_BYTES)
+  .reserved(VALUE_FIELD_BYTES);
+const getReply = struct('kvp')
+  .reserved(4)
+  .derived('typeCode', u32, (message: Valued) => typeCodeOf(message.value))
+  .reserved(4)
+  .derived('valueSizeBytes', u32, (message: Valued) => valueSizeOf(message.value))
+  .reserved(KEY_FIELD_BYTES)
+  .dependent('value', (earlier) => valueField(earlier.typeCode, earlier.valueSizeBytes), VALUE_FIELD_BYTES);
+const setRequest = paddedHeader.field('record', record);
+const deleteRequest = paddedHeader.derived('keySizeBytes', u32, keySizeOf).dependent('key', keyField, KEY_FIELD_BYTES);
+const enumerateRequest = paddedHeader.field('index', u32).reserved(record.sizeBytes!);
+const enumerateReply = struct('kvp').reserved(8).field('record', record);
+
+const ipInfo = ipInfoFields(utf16);
+const getIpRequest = headerMessage
+  .field('adapterId', text(utf16, 256))
+  .field('addressFamily', u8)
+  .reserved(ipInfo.sizeBytes! - 257);
+const setIpRequest = headerMessage.field('ipInfo', ipInfo);
+const getIpReply = struct('kvp').reserved(2).field('ipInfo', ipInfo);
+
+const address = (
+  sizeBytes: number,
+  what: string,
+  format: (octets: Uint8Array) => string,
+  parse: (text: string) => Uint8Array | undefined,
+): Layout<string> => {
+  const octets = bytes(sizeBytes);
+  return {
+    sizeBytes,
+    sizeOf: () => sizeBytes,
+    read: (cursor) => format(octets.read(cursor)),
+    write: (cursor, value) => {
+      const parsed = parse(value);
+      if (!parsed) throw new EncodeError('value', cursor.offset, what, JSON.stringify(value));
+      octets.write(cursor, parsed);
+    },
+  };
+};
+const ipv4 = address(4, 'an IPv4 address', formatIpv4, parseIpv4);
+const ipv6 = address(16, 'an IPv6 address', formatIpv6, parseIpv6);
+const ipv6Subnet = checkedItem(
+  u32,
+  (length, fail) => (length <= 128 ? `/${length}` : fail('a prefix length of at most 128', length)),
+  (subnet, fail) => (/^\/\d{1,3}$/.test(subnet) ? Number(subnet.slice(1)) : fail('a prefix length like "/64"', subnet)),
+);
+
+const MAX_ADDRESSES = 64;
+const MAX_GATEWAYS = 5;
+const MAX_DNS_SERVERS = 64;
+const MAX_ORIGINS = 2 * MAX_ADDRESSES;
+
+interface BinaryIpInfo {
+  readonly ipv4Addresses: readonly string[];
+  readonly ipv6Addresses: readonly string[];
+  readonly ipv4Gateways: readonly string[];
+  readonly ipv6Gateways: readonly string[];
+  readonly ipv4DnsServers: readonly string[];
+  readonly ipv6DnsServers: readonly string[];
+}
+const addressCount = atMost(u32, MAX_ADDRESSES);
+const gatewayCount = atMost(u32, MAX_GATEWAYS);
+const dnsServerCount = atMost(u32, MAX_DNS_SERVERS);
+
+const binaryIpInfo = struct('ipInfo')
+  .derived('ipv4AddressCount', addressCount, (info: BinaryIpInfo) => info.ipv4Addresses.length)
+  .derived('ipv6AddressCount', addressCount, (info: BinaryIpInfo) => info.ipv6Addresses.length)
+  .derived('ipv4GatewayCount', gatewayCount, (info: BinaryIpInfo) => info.ipv4Gateways.length)
+  .derived('ipv6GatewayCount', gatewayCount, (info: BinaryIpInfo) => info.ipv6Gateways.length)
+  .derived('ipv4DnsServerCount', dnsServerCount, (info: BinaryIpInfo) => info.ipv4DnsServers.length)
+  .derived('ipv6DnsServerCount', dnsServerCount, (info: BinaryIpInfo) => info.ipv6DnsServers.length)
+  .field('adapterId', text(utf16, 256))
+  .field('addressFamily', u8)
+  .field('dhcpEnabled', bool8)
+  .reserved(2)
+  .dependent('ipv4Addresses', (e) => array(ipv4, e.ipv4AddressCount, MAX_ADDRESSES), MAX_ADDRESSES * 4)
+  .dependent('ipv6Addresses', (e) => array(ipv6, e.ipv6AddressCount, MAX_ADDRESSES), MAX_ADDRESSES * 16)
+  .dependent('ipv4Subnets', (e) => array(ipv4, e.ipv4AddressCount, MAX_ADDRESSES), MAX_ADDRESSES * 4)
+  .dependent('ipv6Subnets', (e) => array(ipv6Subnet, e.ipv6AddressCount, MAX_ADDRESSES), MAX_ADDRESSES * 4)
+  .dependent('ipv4Gateways', (e) => array(ipv4, e.ipv4GatewayCount, MAX_GATEWAYS), MAX_GATEWAYS * 4)
+  .dependent('ipv6Gateways', (e) => array(ipv6, e.ipv6GatewayCount, MAX_GATEWAYS), MAX_GATEWAYS * 16)
+  .dependent('ipv4DnsServers', (e) => array(ipv4, e.ipv4DnsServerCount, MAX_DNS_SERVERS), MAX_DNS_SERVERS * 4)
+  .dependent('ipv6DnsServers', (e) => array(ipv6, e.ipv6DnsServerCount, MAX_DNS_SERVERS), MAX_DNS_SERVERS * 16)
+  .dependent(
+    'addressOrigins',
+    (e) => array(u16, e.ipv4AddressCount + e.ipv6AddressCount, MAX_ORIGINS),
+    MAX_ORIGINS * 2,
+  );
+
+/** KVP 5.0 keeps the families apart: IPv4 comes first in every list. */
+const binaryIpInfoField: Layout<KvpIpInfo> = {
+  sizeBytes: binaryIpInfo.sizeBytes,
+  sizeOf: () => binaryIpInfo.sizeBytes!,
+  read: (cursor) => {
+    const info = binaryIpInfo.read(cursor);
+    return {
+      adapterId: info.adapterId,
+      addressFamily: info.addressFamily,
+      dhcpEnabled: info.dhcpEnabled,
+      addresses: [...info.ipv4Addresses, ...info.ipv6Addresses],
+      addressOrigins: info.addressOrigins,
+      subnets: [...info.ipv4Subnets, ...info.ipv6Subnets],
+      gateways: [...info.ipv4Gateways, ...info.ipv6Gateways],
+      dnsServers: [...info.ipv4DnsServers, ...info.ipv6DnsServers],
+    };
+  },
+  write: (cursor, info) => {
+    const { addresses, subnets } = info;
+    const origins = info.addressOrigins ?? addresses.map(() => 0);
+    for (const [name, list] of Object.entries({ subnets, addressOrigins: origins })) {
+      if (list.length !== addresses.length) {
+        throw new EncodeError(
+          'count',
+          cursor.offset,
+          `one for each of ${addresses.length} addresses`,
+          list.length,
+        ).within(name);
+      }
+    }
+    const isIpv6 = (address: string): boolean => address.includes(':');
+    const v4 = <T>(list: readonly T[], by: readonly string[]): T[] => list.filter((_, i) => !isIpv6(by[i]!));
+    const v6 = <T>(list: readonly T[], by: readonly string[]): T[] => list.filter((_, i) => isIpv6(by[i]!));
+    binaryIpInfo.write(cursor, {
+      adapterId: info.adapterId,
+      addressFamily: info.addressFamily,
+      dhcpEnabled: info.dhcpEnabled,
+      ipv4Addresses: v4(addresses, addresses),
+      ipv6Addresses: v6(addresses, addresses),
+      ipv4Subnets: v4(subnets, addresses),
+      ipv6Subnets: v6(subnets, addresses),
+      ipv4Gateways: v4(info.gateways, info.gateways),
+      ipv6Gateways: v6(info.gateways, info.gateways),
+      ipv4DnsServers: v4(info.dnsServers, info.dnsServers),
+      ipv6DnsServers: v6(info.dnsServers, info.dnsServers),
+      addressOrigins: [...v4(origins, addresses), ...v6(origins, addresses)],
+    });
+  },
+};
+const getBinaryIpRequest = paddedHeader
+  .reserved(binaryIpInfo.offsetOf('adapterId'))
+  .field('adapterId', text(utf16, 256))
+  .field('addressFamily', u8)
+  .reserved(binaryIpInfo.sizeBytes! - binaryIpInfo.offsetOf('dhcpEnabled'));
+const setBinaryIpRequest = paddedHeader.field('ipInfo', binaryIpInfoField);
+const getBinaryIpReply = struct('kvp').reserved(4).field('ipInfo', binaryIpInfoField);
+
+/** Hosts send every operation in this length: that of struct hv_kvp_msg, the longest (recorded, and what hv_utils expects). */
+const REQUEST_BODY_BYTES = 7432;
+
+const isBinary = (messageVersion: Version): boolean => messageVersion.major >= 5;
+
+/** Fields a successful reply must have: leaving one out is the service's mistake, and the host must not be told success. */
+const needed = <T>(field: T | undefined, name: string): T => {
+  if (field === undefined) throw new EncodeError('value', 0, `a reply with ${name}`, 'none').within('kvp');
+  return field;
+};
+
+const ic: IcCodec<KvpRequest, KvpReply> = {
+  decodeRequest(body, messageVersion) {
+    const { operation, pool } = headerMessage.decode(body);
+    switch (operation) {
+      case KvpOperation.get:
+        return { operation: 'get', pool, key: getRequest.decode(body).key };
+      case KvpOperation.set: {
+        const { key, value } = setRequest.decode(body).record;
+        return { operation: 'set', pool, key, value };
+      }
+      case KvpOperation.delete:
+        return { operation: 'delete', pool, key: deleteRequest.decode(body).key };
+      case KvpOperation.enumerate:
+        return { operation: 'enumerate', pool, index: enumerateRequest.decode(body).index };
+      case KvpOperation.getIpInfo: {
+        const message = isBinary(messageVersion) ? getBinaryIpRequest.decode(body) : getIpRequest.decode(body);
+        return { operation: 'getIpInfo', pool, adapterId: message.adapterId, addressFamily: message.addressFamily };
+      }
+      case KvpOperation.setIpInfo: {
+        const message = isBinary(messageVersion) ? setBinaryIpRequest.decode(body) : setIpRequest.decode(body);
+        return { operation: 'setIpInfo', pool, ipInfo: message.ipInfo };
+      }
+      default:
+        return { operation: 'unknown', pool, operationCode: operation };
+    }
+  },
+
+  encodeReply(body, messageVersion, request, reply) {
+    if (reply.status !== IcStatus.ok) return;
+    switch (request.operation) {
+      case 'get':
+        getReply.encodeInto({ value: needed(reply.value, 'a value') }, body);
+        break;
+      case 'enumerate': {
+        const item = { key: needed(reply.key, 'a key'), value: needed(reply.value, 'a value') };
+        enumerateReply.encodeInto({ record: item }, body);
+        break;
+      }
+      case 'getIpInfo':
+        (isBinary(messageVersion) ? getBinaryIpReply : getIpReply).encodeInto(
+          { ipInfo: needed(reply.ipInfo, 'IP info') },
+          body,
+        );
+    }
+  },
+
+  encodeRequest(request, messageVersion) {
+    const body = new Uint8Array(REQUEST_BODY_BYTES);
+    const { pool } = request;
+    switch (request.operation) {
+      case 'get':
+        getRequest.encodeInto({ operation: KvpOperation.get, pool, key: request.key }, body);
+        break;
+      case 'set': {
+        const { key, value } = request;
+        setRequest.encodeInto({ operation: KvpOperation.set, pool, record: { key, value } }, body);
+        break;
+      }
+      case 'delete':
+        deleteRequest.encodeInto({ operation: KvpOperation.delete, pool, key: request.key }, body);
+        break;
+      case 'enumerate':
+        enumerateRequest.encodeInto({ operation: KvpOperation.enumerate, pool, index: request.index }, body);
+        break;
+      case 'getIpInfo': {
+        const { adapterId, addressFamily } = request;
+        (isBinary(messageVersion) ? getBinaryIpRequest : getIpRequest).encodeInto(
+          { operation: KvpOperation.getIpInfo, pool, adapterId, addressFamily },
+          body,
+        );
+        break;
+      }
+      case 'setIpInfo':
+        (isBinary(messageVersion) ? setBinaryIpRequest : setIpRequest).encodeInto(
+          { operation: KvpOperation.setIpInfo, pool, ipInfo: request.ipInfo },
+          body,
+        );
+        break;
+      case 'unknown':
+        headerMessage.encodeInto({ operation: request.operationCode, pool }, body);
+    }
+    return body;
+  },
+
+  decodeReply(body, messageVersion, request, status) {
+    if (status !== IcStatus.ok) return { status };
+    switch (request.operation) {
+      case 'get':
+        return { status, value: getReply.decode(body).value };
+      case 'enumerate': {
+        const { key, value } = enumerateReply.decode(body).record;
+        return { status, key, value };
+      }
+      case 'getIpInfo':
+        return { status, ipInfo: (isBinary(messageVersion) ? getBinaryIpReply : getIpReply).decode(body).ipInfo };
+      default:
+        return { status };
+    }
+  },
+};
+
+export const kvpProtocol: ServiceProtocol<KvpRequest, KvpReply> = {
+  name: 'kvp',
+  classId: 'a9a0f4e7-5a45-4d96-b827-8a841e8c03e6',
+  messageType: 2,
+  frameworkVersions: [version(3, 0), version(1, 0)],
+  messageVersions: [version(4, 0), version(3, 0), version(1, 0)],
+  optionalVersions: [version(5, 0)],
+  ic,
+  hvUtils: kvpHvUtils,
+};
