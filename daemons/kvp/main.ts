@@ -1,0 +1,63 @@
+import { kvpProtocol } from '../../protocol/services/kvp.ts';
+import { DEFAULT_POOL_DIRECTORY, PoolStore } from '../kvp-pools/pools.ts';
+import { monotonicMs } from '../runtime/log.ts';
+import { runProgram } from '../runtime/program.ts';
+import type { ServiceContext } from '../runtime/service.ts';
+import { GuestAutoPool } from './auto-pool.ts';
+import { KvpService } from './service.ts';
+import { LinuxGuest } from './system.ts';
+
+const options = {
+  pool_directory: {
+    type: 'string',
+    default: DEFAULT_POOL_DIRECTORY,
+    help: 'folder of the pool files',
+    check: (value: string) => (value.startsWith('/') ? undefined : 'an absolute path'),
+  },
+  offer_version_5: {
+    type: 'boolean',
+    default: false,
+    help: 'offer version 5.0 to hosts as well, over VMBus',
+  },
+} as const;
+
+function create({ native, options: own, hostLog, version: ownVersion }: ServiceContext<typeof options>) {
+  const pools = PoolStore.open(own.pool_directory, { native, log: hostLog });
+  const guest = new LinuxGuest(native, hostLog);
+  const waits = new Set<() => void>();
+  let closed = false;
+  const wait = (ms: number): Promise<boolean> =>
+    new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        waits.delete(done);
+        resolve(!closed);
+      };
+      const timer = setTimeout(done, ms);
+      waits.add(done);
+    });
+  return new KvpService({
+    pools,
+    autoPool: new GuestAutoPool(guest, ownVersion),
+    log: hostLog,
+    patience: { now: monotonicMs, wait },
+    version: ownVersion,
+    close: () => {
+      closed = true;
+      for (const done of waits) done();
+      guest.close();
+      pools.close();
+    },
+  });
+}
+
+void runProgram({
+  name: 'vmic-kvp',
+  summary: 'Answers the Hyper-V data exchange service (KVP) of a Linux guest.',
+  protocol: kvpProtocol,
+  section: 'kvp',
+  options,
+  defaultTransport: 'chardev:/dev/vmbus/hv_kvp',
+  extraVersions: (own) => (own.offer_version_5 ? kvpProtocol.optionalVersions : []),
+  create,
+});

@@ -1,0 +1,121 @@
+import dns from 'node:dns/promises';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { AddressWatch, Native } from '../../native/interface.ts';
+import { type Log, monotonicMs } from '../runtime/log.ts';
+import { domainNameFromHosts, searchDomains } from './domain-name.ts';
+import { type InterfaceAddress, interfaceName, type LinkFacts, type NetworkFacts } from './network.ts';
+import type { GuestSystem, OsFacts } from './ports.ts';
+
+/** Where the system is looked at; "/" but in tests. */
+const DEFAULT_ROOT = '/';
+
+/** The running guest. */
+export class LinuxGuest implements GuestSystem {
+  readonly facts: OsFacts;
+  readonly now = monotonicMs;
+  readonly #root: string;
+  readonly #addressWatch: AddressWatch | undefined;
+
+  constructor(native: Pick<Native, 'watchAddresses'>, log: Pick<Log, 'warning'>, root = DEFAULT_ROOT) {
+    this.#root = root;
+    this.facts = {
+      osRelease: this.#text('etc/os-release') ?? this.#text('usr/lib/os-release'),
+      sysName: os.type(),
+      kernelRelease: os.release(),
+      machine: os.machine(),
+    };
+    try {
+      this.#addressWatch = native.watchAddresses();
+    } catch (error) {
+      log.warning("Can't watch the network's addresses; they are read each time a host asks", { error });
+    }
+  }
+
+  hostName(): string {
+    const name = os.hostname();
+    // What the kernel calls itself before anybody has named it
+    return name === '(none)' ? '' : name;
+  }
+
+  async resolveDomainName(hostName: string): Promise<string | undefined> {
+    const fromHosts = domainNameFromHosts(this.#text('etc/hosts') ?? '', hostName);
+    if (fromHosts !== undefined) return fromHosts;
+    for (const domain of searchDomains(this.#text('etc/resolv.conf') ?? '')) {
+      const name = `${hostName}.${domain}`;
+      const found = await dns.lookup(`${name}.`, { all: true }).catch(() => []);
+      // A name server that knows every name must not give us one
+      const ours = new Set(this.#addresses().map(({ address }) => address));
+      if (found.some(({ address }) => ours.has(address))) return name;
+    }
+    return undefined;
+  }
+
+  networkChanged(): boolean {
+    return this.#addressWatch?.changed() ?? true;
+  }
+
+  readNetwork(): NetworkFacts {
+    const addresses = this.#addresses();
+    const links = new Map<string, LinkFacts>();
+    const wanted = addresses.filter(({ isLoopback }) => !isLoopback).map(({ name }) => interfaceName(name));
+    for (const name of wanted) {
+      if (links.has(name)) continue;
+      const link = this.#link(name);
+      if (!link) continue;
+      links.set(name, link);
+      // What it is built on counts as well, addresses or not
+      wanted.push(...link.lower);
+    }
+    return {
+      addresses,
+      links,
+      ipv4Routes: this.#text('proc/net/route') ?? '',
+      ipv6Routes: this.#text('proc/net/ipv6_route') ?? '',
+      ipv6Flags: this.#text('proc/net/if_inet6') ?? '',
+    };
+  }
+
+  close(): void {
+    this.#addressWatch?.close();
+  }
+
+  #addresses(): InterfaceAddress[] {
+    return Object.entries(os.networkInterfaces()).flatMap(([name, infos = []]) =>
+      infos.map(({ address, family, internal }) => ({
+        name,
+        address,
+        family: family === 'IPv6' ? 6 : 4,
+        isLoopback: internal,
+      })),
+    );
+  }
+
+  #link(name: string): LinkFacts | undefined {
+    const folder = `sys/class/net/${name}`;
+    let entries: string[];
+    try {
+      entries = fs.readdirSync(path.join(this.#root, folder));
+    } catch {
+      return undefined; // gone since
+    }
+    const number = (file: string): number => Number(this.#text(`${folder}/${file}`)?.trim() ?? Number.NaN);
+    return {
+      index: number('ifindex'),
+      hardwareType: number('type'),
+      deviceType: /^DEVTYPE=(.*)$/m.exec(this.#text(`${folder}/uevent`) ?? '')?.[1] ?? '',
+      hasDevice: entries.includes('device'),
+      isTun: entries.includes('tun_flags'),
+      lower: entries.filter((entry) => entry.startsWith('lower_')).map((entry) => entry.slice('lower_'.length)),
+    };
+  }
+
+  #text(file: string): string | undefined {
+    try {
+      return fs.readFileSync(path.join(this.#root, file), 'utf8');
+    } catch {
+      return undefined;
+    }
+  }
+}
