@@ -1,0 +1,223 @@
+import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
+import { DEFAULT_POOL_DIRECTORY } from '../kvp-pools/pools.ts';
+import { VERSION } from '../runtime/version.ts';
+import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts';
+import { CommandError, EXIT, EXIT_HELP, toCommandError } from './exit.ts';
+import { get, type KvpOptions, list, listKeys, remove, type Surroundings, set } from './kvp-commands.ts';
+import { POOL_CHOICES, POOLS_HELP, parsePool } from './kvp-pool-names.ts';
+import { watch } from './kvp-watch.ts';
+
+/** Longest --timeout: what setTimeout can wait, in whole days. */
+const MAX_TIMEOUT_SECS = 24 * 86_400;
+
+/** The surroundings, with the addon loaded only when a command needs it: help works without. */
+export type CliSurroundings = Omit<Surroundings, 'native'> & {
+  loadNative(): Promise<Surroundings['native']>;
+  /** The program that plays a host, where there is one beside this program: a development tree. */
+  readonly simulator: string | undefined;
+};
+
+interface KvpArguments {
+  readonly json: boolean;
+  readonly pool: readonly string[];
+  readonly 'pool-directory': string;
+}
+
+/** Runs `vmic ARGUMENTS` and gives its exit status. Nothing is thrown but programming errors. */
+export async function runCli(argv: readonly string[], around: CliSurroundings): Promise<number> {
+  let status: number = EXIT.ok;
+  const run = (work: (loaded: Surroundings) => Promise<number>) => async (): Promise<void> => {
+    status = await work({ ...around, native: await around.loadNative() });
+  };
+  const complete: FallbackCompletionFunction = (_current, argv, byDefault, done) =>
+    byDefault((_error, words) => {
+      void completeKeys(argv, around).then(
+        (keys) => done([...(words ?? []), ...keys]),
+        () => done(words ?? []),
+      );
+    });
+  const program = yargs([...argv])
+    .scriptName('vmic')
+    .locale('en')
+    .usage('$0 <command>\n\nHyper-V integration services for Linux guests.')
+    .version(VERSION)
+    .alias('version', 'V')
+    .help()
+    .alias('help', 'h')
+    .parserConfiguration({ 'parse-numbers': false, 'parse-positional-numbers': false, 'dot-notation': false })
+    .strict()
+    .recommendCommands()
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new CommandError('usage', message);
+    })
+    .command('kvp <command>', 'Read and write the key-value pairs shared with the host', (y) => kvpCommands(y, run))
+    .command(
+      'completion <shell>',
+      'Print a shell completion script',
+      (y) =>
+        y
+          .positional('shell', { type: 'string', choices: SHELLS, demandOption: true, describe: 'the shell you use' })
+          .epilog(
+            'To install it:\n' +
+              '  vmic completion bash > /usr/share/bash-completion/completions/vmic\n' +
+              '  vmic completion zsh > /usr/local/share/zsh/site-functions/_vmic\n' +
+              '  vmic completion fish > /etc/fish/completions/vmic.fish',
+          ),
+      ({ shell }) => around.out(completionScript(shell as Shell)),
+    )
+    .completion('__complete', false, complete)
+    .demandCommand(1, 1, 'Say what to do: a command is missing')
+    .epilog(EXIT_HELP)
+    .wrap(80);
+  if (around.simulator !== undefined) {
+    program.command('simulate', 'Play a Hyper-V host to the services of this tree (see simulate --help)');
+  }
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    const failure = toCommandError(error);
+    around.err(`vmic: ${failure.message}\n`);
+    if (failure.exit === 'usage') around.err("Try '--help' after the command.\n");
+    return EXIT[failure.exit];
+  }
+  return status;
+}
+
+type Run = (work: (loaded: Surroundings) => Promise<number>) => () => Promise<void>;
+
+function kvpCommands(y: Argv, run: Run): Argv {
+  const options = (argv: KvpArguments): KvpOptions => ({
+    json: argv.json,
+    directory: argv['pool-directory'],
+    pools: [...new Set(argv.pool.map(parsePool))],
+  });
+  const one = (argv: KvpArguments): KvpOptions => {
+    const parsed = options(argv);
+    if (parsed.pools.length > 1) throw new CommandError('usage', 'a key is written to one pool: give --pool once');
+    return parsed;
+  };
+  const key = { type: 'string', demandOption: true, describe: 'the key, up to 511 bytes of UTF-8' } as const;
+  return y
+    .option('json', { type: 'boolean', default: false, describe: 'print JSON, with all text exactly as it is stored' })
+    .option('pool', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      requiresArg: true,
+      choices: POOL_CHOICES,
+      default: [] as string[],
+      defaultDescription: 'see below',
+      describe: 'the pool, by name or number',
+    })
+    .option('pool-directory', {
+      type: 'string',
+      requiresArg: true,
+      default: DEFAULT_POOL_DIRECTORY,
+      describe: 'the folder of the pool files',
+    })
+    .command(
+      'get <key>',
+      'Print the value of a key',
+      (c) =>
+        c
+          .positional('key', key)
+          .example('$0 kvp get VirtualMachineName', 'what the host calls this guest')
+          .example('$0 kvp get --pool external Role', 'only what the host wrote')
+          .epilog(
+            'Without --pool the key is looked for in all pools; a key that is in several needs --pool.\n' +
+              'Scripts should always name the pool. On a terminal control characters are shown escaped.',
+          ),
+      (argv) => run((around) => get(around, options(argv), argv.key))(),
+    )
+    .command(
+      'set <key> [value]',
+      'Write a key',
+      (c) =>
+        c
+          .positional('key', key)
+          .positional('value', { type: 'string', describe: 'the value, up to 2047 bytes of UTF-8' })
+          .option('stdin', { type: 'boolean', default: false, describe: 'read the value from standard input' })
+          .check((argv) => {
+            if (argv.stdin === (argv.value !== undefined)) {
+              throw new CommandError('usage', 'give either a value or --stdin');
+            }
+            return true;
+          })
+          .example('$0 kvp set Ready yes', 'tell the host that this guest is ready')
+          .example('$0 kvp set --stdin Token < token.txt', 'not visible in the list of processes')
+          .epilog(
+            'The default pool is guest: what a host reads, for example with Get-CimInstance\n' +
+              'Msvm_KvpExchangeComponent (GuestExchangeItems). Writing usually takes root.',
+          ),
+      (argv) => run((around) => set(around, one(argv), argv.key, argv.value))(),
+    )
+    .command(
+      'list',
+      'Print all keys and values',
+      (c) =>
+        c
+          .example('$0 kvp list', 'everything, with the name of the pool in front')
+          .example('$0 kvp list --pool external', 'what the host told this guest')
+          .example("$0 kvp list --json | jq '.[].key'", ''),
+      (argv) => run((around) => list(around, options(argv)))(),
+    )
+    .command(
+      'delete <key>',
+      'Remove a key',
+      (c) =>
+        c
+          .positional('key', key)
+          .example('$0 kvp delete Ready', 'take back what the guest told the host')
+          .epilog('The default pool is guest. Removing usually takes root.'),
+      (argv) => run((around) => remove(around, one(argv), argv.key))(),
+    )
+    .command(
+      'watch [key..]',
+      'Print changes as they happen',
+      (c) =>
+        c
+          .positional('key', { type: 'string', array: true, describe: 'only changes of these keys' })
+          .option('until', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'end with status 0 as soon as KEY exists, or KEY=VALUE holds (also when it does already)',
+          })
+          .option('timeout', {
+            type: 'string',
+            requiresArg: true,
+            describe: 'seconds after which to end; with --until the status is then 1',
+          })
+          .example('$0 kvp watch', 'everything, until Ctrl-C')
+          .example('$0 kvp watch --pool external --until Go=yes --timeout 60', 'wait for the host')
+          .epilog('No polling: the kernel tells when a pool file changes. --json prints one object a line.'),
+      (argv) =>
+        run((around) =>
+          watch(around, {
+            ...options(argv),
+            keys: argv.key ?? [],
+            until: argv.until,
+            timeoutSecs: parseTimeout(argv.timeout),
+          }),
+        )(),
+    )
+    .demandCommand(1, 1, 'Say what to do: get, set, list, delete or watch')
+    .epilog(`${POOLS_HELP}\n\nReading needs no root.`);
+}
+
+function parseTimeout(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
+  if (seconds <= MAX_TIMEOUT_SECS) return seconds;
+  throw new CommandError('usage', `--timeout ${text}: expected seconds, from 0 to ${MAX_TIMEOUT_SECS}`);
+}
+
+/** The keys there are, where a key is what comes next. */
+async function completeKeys(argv: Record<string, unknown>, around: CliSurroundings): Promise<string[]> {
+  const [, section, command] = argv['_'] as string[];
+  if (section !== 'kvp' || !['get', 'set', 'delete', 'watch'].includes(command ?? '')) return [];
+  const directory = String(argv['pool-directory'] ?? DEFAULT_POOL_DIRECTORY);
+  const pools = [argv['pool'] ?? []].flat().map((pool) => parsePool(String(pool)));
+  const loaded = { ...around, native: await around.loadNative() };
+  return safeWords(await listKeys(loaded, { json: false, directory, pools }));
+}

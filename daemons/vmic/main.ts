@@ -1,0 +1,31 @@
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { runCli } from './cli.ts';
+
+/** The simulated host is a program of its own, which only a development tree has: nothing installed contains test code. */
+const simulatorPath = fileURLToPath(new URL('./vmic-simulate', import.meta.url));
+const simulator = fs.existsSync(simulatorPath) ? simulatorPath : undefined;
+
+async function main(argv: readonly string[]): Promise<void> {
+  // A reader that has seen enough (vmic ... | head) is no error
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
+  if (argv[0] === 'simulate' && simulator !== undefined) {
+    process.argv.splice(2, 1);
+    createRequire(import.meta.url)(simulator);
+    return;
+  }
+  process.exitCode = await runCli(argv, {
+    loadNative: async () => (await import('../../native/index.ts')).native,
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    outIsTerminal: process.stdout.isTTY === true,
+    readInput: async () => fs.readFileSync(0, 'utf8'),
+    simulator,
+  });
+}
+
+void main(process.argv.slice(2));
