@@ -160,6 +160,7 @@ export interface Native {
    */
   removeRange(fd: number, position: number, lengthBytes: number, sizeBytes: number): void;
 
-  watchDirectory(path: string): DirectoryWatch;
+  /** `onReadable` is called on the event loop as long as there are changes to drain; without it the loop is not involved. */
+  watchDirectory(path: string, onReadable?: () => void): DirectoryWatch;
   watchAddresses(): AddressWatch;
 }

@@ -1,0 +1,37 @@
+{
+  "targets": [
+    {
+      "target_name": "vmic",
+      "sources": [
+        "native/core/errno_name.cpp",
+        "native/core/file.cpp",
+        "native/core/mapping.cpp",
+        "native/core/ring.cpp",
+        "native/core/socket.cpp",
+        "native/core/watch.cpp",
+        "native/addon/addon.cpp",
+        "native/addon/environment.cpp",
+        "native/addon/error.cpp",
+        "native/addon/files.cpp",
+        "native/addon/listener.cpp",
+        "native/addon/message_channel.cpp",
+        "native/addon/polled.cpp",
+        "native/addon/ring_channel.cpp",
+        "native/addon/watches.cpp"
+      ],
+      "include_dirs": ["native"],
+      # Headers of others are system headers, so that our warnings judge our files only.
+      "cflags_cc": [
+        "-isystem<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")",
+        "-isystem<(node_root_dir)/include/node",
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-fvisibility=hidden"
+      ],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS"]
+    }
+  ]
+}

@@ -1,0 +1,121 @@
+#include "addon/files.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <string>
+
+#include "addon/arguments.h"
+#include "addon/error.h"
+#include "core/file.h"
+#include "core/socket.h"
+
+namespace vmic {
+namespace {
+
+constexpr size_t kStatSlots = 8;  // STAT_SLOTS of interface.ts
+
+int64_t nanoseconds(const timespec& time) { return int64_t{time.tv_sec} * 1000000000 + time.tv_nsec; }
+
+Napi::Value tryLockFile(const Napi::CallbackInfo& info) {
+  int fd = -1;
+  if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
+  const std::string mode = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
+  if (mode != "shared" && mode != "exclusive") return throwType(info.Env(), "mode must be 'shared' or 'exclusive'");
+  bool held = false;
+  const Failure failure = tryLock(fd, mode == "shared" ? LockMode::shared : LockMode::exclusive, held);
+  if (failure) return throwFailure(info.Env(), failure);
+  return Napi::Boolean::New(info.Env(), held);
+}
+
+Napi::Value unlockFile(const Napi::CallbackInfo& info) {
+  int fd = -1;
+  if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
+  if (const Failure failure = unlock(fd)) return throwFailure(info.Env(), failure);
+  return Napi::Value();
+}
+
+Napi::Value statFile(const Napi::CallbackInfo& info) {
+  napi_typedarray_type type;
+  size_t count = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(info.Env(), info[1], &type, &count, &data, nullptr, nullptr) != napi_ok ||
+      type != napi_bigint64_array || count < kStatSlots) {
+    return throwType(info.Env(), "into must be a BigInt64Array of 8");
+  }
+  struct stat file = {};
+  int fd = -1;
+  std::string path;
+  if (fdArgument(info[0], fd)) {
+    if (::fstat(fd, &file) < 0) return throwFailure(info.Env(), {errno, "fstat"});
+  } else if (pathArgument(info[0], path)) {
+    if (::stat(path.c_str(), &file) < 0) {
+      if (errno == ENOENT || errno == ENOTDIR) return Napi::Boolean::New(info.Env(), false);
+      return throwFailure(info.Env(), {errno, "stat"}, path);
+    }
+  } else {
+    return throwType(info.Env(), "file must be a descriptor or a path");
+  }
+  auto* slots = static_cast<int64_t*>(data);
+  slots[0] = static_cast<int64_t>(file.st_dev);
+  slots[1] = static_cast<int64_t>(file.st_ino);
+  slots[2] = file.st_size;
+  slots[3] = nanoseconds(file.st_mtim);
+  slots[4] = nanoseconds(file.st_ctim);
+  slots[5] = file.st_mode;
+  slots[6] = static_cast<int64_t>(file.st_nlink);
+  slots[7] = file.st_uid;
+  return Napi::Boolean::New(info.Env(), true);
+}
+
+Napi::Value writeWholeFile(const Napi::CallbackInfo& info) {
+  int fd = -1;
+  Bytes bytes;
+  int64_t position = 0;
+  if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
+  if (!bytesArgument(info[1], bytes)) return throwType(info.Env(), "bytes must be a Uint8Array");
+  if (!integerArgument(info[2], 0, kMaxSafeInteger, position)) return throwType(info.Env(), "position must be a count");
+  size_t written = 0;
+  if (const Failure failure = writeWhole(fd, bytes.data, bytes.count, position, written)) {
+    return throwFailure(info.Env(), failure);
+  }
+  return Napi::Number::New(info.Env(), static_cast<double>(written));
+}
+
+Napi::Value removeRangeOfFile(const Napi::CallbackInfo& info) {
+  int fd = -1;
+  int64_t position = 0;
+  int64_t length = 0;
+  int64_t size = 0;
+  if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
+  if (!integerArgument(info[1], 0, kMaxSafeInteger, position) || !integerArgument(info[2], 0, kMaxSafeInteger, length) ||
+      !integerArgument(info[3], 0, kMaxSafeInteger, size)) {
+    return throwType(info.Env(), "position, length and size must be counts");
+  }
+  if (const Failure failure = removeRange(fd, position, length, size)) return throwFailure(info.Env(), failure);
+  return Napi::Value();
+}
+
+Napi::Value notify(const Napi::CallbackInfo& info) {
+  std::string address;
+  if (!pathArgument(info[0], address)) return throwType(info.Env(), "socketPath must be a string without NUL");
+  if (!info[1].IsString()) return throwType(info.Env(), "message must be a string");
+  const std::string message = info[1].As<Napi::String>().Utf8Value();
+  bool heard = false;
+  const Failure failure = sendNotify(address.c_str(), message.data(), message.size(), heard);
+  if (failure) return throwFailure(info.Env(), failure, address);
+  return Napi::Boolean::New(info.Env(), heard);
+}
+
+}  // namespace
+
+void defineFiles(Napi::Env env, Napi::Object exports) {
+  exports.Set("tryLock", Napi::Function::New<tryLockFile>(env, "tryLock"));
+  exports.Set("unlock", Napi::Function::New<unlockFile>(env, "unlock"));
+  exports.Set("stat", Napi::Function::New<statFile>(env, "stat"));
+  exports.Set("writeWhole", Napi::Function::New<writeWholeFile>(env, "writeWhole"));
+  exports.Set("removeRange", Napi::Function::New<removeRangeOfFile>(env, "removeRange"));
+  exports.Set("notify", Napi::Function::New<notify>(env, "notify"));
+}
+
+}  // namespace vmic

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <napi.h>
+
+#include "addon/polled.h"
+
+namespace vmic {
+
+class MessageChannel : public Napi::ObjectWrap<MessageChannel>, public Polled {
+ public:
+  static void define(Napi::Env env, Environment& environment);
+  static Napi::Value openDevice(const Napi::CallbackInfo& info);
+  static Napi::Value connectSocket(const Napi::CallbackInfo& info);
+  static Napi::Value adopt(const Napi::CallbackInfo& info);
+
+  explicit MessageChannel(const Napi::CallbackInfo& info);
+
+ private:
+  static Napi::Value wrap(Napi::Env env, Fd fd, const std::string& path);
+
+  Napi::Value fd(const Napi::CallbackInfo& info);
+  Napi::Value start(const Napi::CallbackInfo& info);
+  Napi::Value write(const Napi::CallbackInfo& info);
+  Napi::Value pause(const Napi::CallbackInfo& info);
+  Napi::Value resume(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+
+  void onReadable(bool error) override;
+  void stopWatching() override;
+
+  bool isSocket_ = false;
+  bool paused_ = false;
+  ReceiveBuffer buffer_;
+};
+
+}  // namespace vmic
