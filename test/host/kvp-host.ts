@@ -1,3 +1,4 @@
+import { POOLS } from '../../daemons/vmic/kvp-pool-names.ts';
 import type { Native } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { kvpProtocol } from '../../protocol/services/kvp.ts';
@@ -12,8 +13,7 @@ import { RingHost, type RingHostOptions } from './ring-host.ts';
 import { UtilsHost, type UtilsHostOptions } from './utils-host.ts';
 import { HostError, type ServiceHost, type ServiceView, type Wire } from './wire.ts';
 
-export const POOL_NAMES = ['external', 'guest', 'auto', 'auto-external', 'auto-internal'] as const;
-export const poolName = (pool: number): string => POOL_NAMES[pool] ?? `pool ${pool}`;
+export const poolName = (pool: number): string => POOLS[pool]?.name ?? `pool ${pool}`;
 
 /** The keys of the auto pool in the order in which a Windows host enumerates them (source: enum key_index in tools/hv/hv_kvp_daemon.c). */
 export const AUTO_KEYS = [

@@ -26,6 +26,7 @@ export class Stage {
   agreed = '';
   readonly #options: StageOptions;
   #daemon: DaemonProcess | undefined;
+  #spawning: Promise<DaemonProcess> | undefined;
 
   private constructor(wire: Wire, options: StageOptions) {
     this.wire = wire;
@@ -39,9 +40,14 @@ export class Stage {
     }
   }
 
+  /** A host without a daemon yet. */
+  static prepare(wire: Wire, options: StageOptions): Stage {
+    return new Stage(wire, options);
+  }
+
   /** Resolves when the daemon is registered, or has negotiated. */
   static async open(wire: Wire, options: StageOptions): Promise<Stage> {
-    const stage = new Stage(wire, options);
+    const stage = Stage.prepare(wire, options);
     try {
       await stage.startDaemon();
       return stage;
@@ -56,17 +62,19 @@ export class Stage {
     return this.#daemon;
   }
 
+  /** Resolves when it is registered, or has negotiated. */
   async startDaemon(): Promise<void> {
     const { onLog, daemonArgs, daemonCommand } = this.#options;
     const { transport } = this.host.link;
     const ready = this.host.link.nextReady();
-    this.#daemon = await DaemonProcess.start({
+    this.#spawning = DaemonProcess.start({
       ground: this.ground,
       transport,
       ...(daemonCommand ? { command: daemonCommand(this.ground, transport) } : {}),
       ...(daemonArgs ? { args: daemonArgs } : {}),
       ...(onLog ? { onLog } : {}),
     });
+    this.#daemon = await this.#spawning;
     this.agreed = await this.alive(within(READY_SECS, 'the daemon did not become ready', ready));
   }
 
@@ -101,10 +109,18 @@ export class Stage {
 
   /** Stops the daemon and removes everything; gives how it ended. May be called twice. */
   async close(): Promise<Exit | undefined> {
-    const exit = await this.#daemon?.stop();
+    // Also one that is only just being started
+    const daemon = await this.#spawning?.catch(() => undefined);
+    const exit = await daemon?.stop();
     this.host.close();
     this.ground.dispose();
     return exit;
+  }
+
+  /** What can be done in an instant, when the process ends unexpectedly. */
+  abandon(): void {
+    this.#daemon?.signal('SIGKILL');
+    this.ground.dispose();
   }
 }
 
