@@ -1,5 +1,5 @@
 import { kvpProtocol } from '../../protocol/services/kvp.ts';
-import { DEFAULT_POOL_DIRECTORY, PoolStore } from '../kvp-pools/pools.ts';
+import { DEFAULT_POOL_DIRECTORY, PoolStore } from '../kvp-pools/index.ts';
 import { monotonicMs } from '../runtime/log.ts';
 import { runProgram } from '../runtime/program.ts';
 import type { ServiceContext } from '../runtime/service.ts';

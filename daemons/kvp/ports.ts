@@ -1,5 +1,4 @@
-import type { Patience } from '../kvp-pools/retry.ts';
-import type { Pools } from '../kvp-pools/types.ts';
+import type { Patience, Pools } from '../kvp-pools/index.ts';
 import type { Log, MonotonicMs } from '../runtime/log.ts';
 import type { NetworkFacts } from './network.ts';
 

@@ -6,8 +6,7 @@ import {
   type KvpRequest,
   type KvpValue,
 } from '../../protocol/services/kvp-types.ts';
-import { LOCK_PATIENCE_MS, retryWhileLocked } from '../kvp-pools/retry.ts';
-import { PoolError } from '../kvp-pools/types.ts';
+import { LOCK_PATIENCE_MS, PoolError, retryWhileLocked } from '../kvp-pools/index.ts';
 import type { Peer, Service } from '../runtime/service.ts';
 import { fitText } from './fit-text.ts';
 import type { KvpPorts } from './ports.ts';

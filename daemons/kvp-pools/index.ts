@@ -1,0 +1,13 @@
+/** The KVP pool files, for the daemon and the command alike. */
+export { DEFAULT_POOL_DIRECTORY, PoolStore, type PoolStoreOptions, poolFileName } from './pools.ts';
+export { LOCK_PATIENCE_MS, type Patience, retryWhileLocked } from './retry.ts';
+export {
+  type PoolChange,
+  PoolError,
+  type PoolErrorCode,
+  type PoolLog,
+  type PoolNative,
+  type PoolRecord,
+  type Pools,
+} from './types.ts';
+export { type PoolWatch, type PoolWatchEvents, watchPools } from './watch.ts';
