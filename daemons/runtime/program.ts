@@ -37,7 +37,7 @@ const logOptions = {
   },
 } as const satisfies OptionTable;
 
-/** Runs a daemon from its command line to its end; sets the process's exit status. */
+/** Runs a daemon from its command line to the end of the process. */
 export async function runProgram<Request, Reply extends { readonly status: number }, Options extends OptionTable>(
   program: Program<Request, Reply, Options>,
 ): Promise<void> {
@@ -63,6 +63,8 @@ export async function runProgram<Request, Reply extends { readonly status: numbe
     } else throw error;
   }
   await log.close();
+  // Not left to an empty event loop: a request that was being worked on may still hold a timer or a child
+  process.exit();
 }
 
 interface CommandLine {

@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, afterEach, describe, it } from 'node:test';
+import { VERSION } from '../../daemons/runtime/version.ts';
+import { native } from '../../native/index.ts';
+import type { Listener, MessageChannel } from '../../native/interface.ts';
+import { toyProtocol } from './toy.ts';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-program-'));
+after(() => fs.rmSync(folder, { recursive: true }));
+const socket = path.join(folder, 'device');
+const script = path.join(import.meta.dirname, 'toy-daemon.ts');
+const codec = toyProtocol.hvUtils;
+const noConfig = ['--config', path.join(folder, 'config.toml')];
+fs.writeFileSync(noConfig[1]!, '');
+
+/** A list that can be waited on. */
+class Inbox<T> {
+  readonly all: T[] = [];
+  readonly #waiting: (() => void)[] = [];
+  push(item: T): void {
+    this.all.push(item);
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+  async until<S extends T>(wanted: (item: T) => item is S): Promise<S>;
+  async until(wanted: (item: T) => boolean): Promise<T>;
+  async until(wanted: (item: T) => boolean): Promise<T> {
+    for (let next = 0; ; ) {
+      for (; next < this.all.length; next++) if (wanted(this.all[next]!)) return this.all[next]!;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+}
+
+/** Plays the kernel's end of the char device. */
+class Device {
+  readonly messages = new Inbox<number[]>();
+  #listener: Listener | undefined;
+  #channel: MessageChannel | undefined;
+  connections = 0;
+
+  plugIn(): this {
+    this.#listener = native.listen(socket);
+    this.#listener.start(
+      (fd) => {
+        this.connections++;
+        const channel = native.adoptMessageChannel(fd);
+        this.#channel = channel;
+        const buffer = new Uint8Array(64);
+        channel.start(
+          buffer,
+          (length) => {
+            const message = [...new Uint32Array(buffer.slice(0, length).buffer)];
+            this.messages.push(message);
+            if (message[0] === 0xff) channel.write(codec.encodeRegistrationAnswer('1'));
+          },
+          () => channel.close(),
+        );
+      },
+      () => {},
+    );
+    return this;
+  }
+
+  ask(request: number): void {
+    this.#channel!.write(codec.encodeRequest(request));
+  }
+
+  answer(wanted: number): Promise<number[]> {
+    return this.messages.until((message) => message[0] !== 0xff && message[1] === wanted);
+  }
+
+  hangUp(): void {
+    this.#channel?.close();
+  }
+
+  unplug(): void {
+    this.hangUp();
+    this.#listener?.close();
+    fs.rmSync(socket, { force: true });
+  }
+}
+
+type Line = { level: string; message: string } & Record<string, unknown>;
+
+const running: { child: ChildProcess; device: Device }[] = [];
+afterEach(async () => {
+  for (const { child, device } of running.splice(0)) {
+    device.unplug();
+    if (child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+  }
+});
+
+function start(device: Device, args: string[] = [], env: NodeJS.ProcessEnv = {}) {
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', script, '--transport', `unix:${socket}`, ...noConfig, ...args],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    },
+  );
+  running.push({ child, device });
+  const lines = new Inbox<Line>();
+  createInterface({ input: child.stderr }).on('line', (line) => lines.push(JSON.parse(line)));
+  return {
+    child,
+    lines,
+    logged: (pattern: RegExp) => lines.until((line) => pattern.test(line.message)),
+    exit: async () => (await once(child, 'exit')) as [number | null, NodeJS.Signals | null],
+  };
+}
+
+describe('life of a daemon', { timeout: 60_000 }, () => {
+  it('registers, answers, and stops when told', async () => {
+    const device = new Device().plugIn();
+    const daemon = start(device, ['-n']);
+    const { kernelVersion } = await daemon.logged(/^Connected/);
+    assert.equal(kernelVersion, 'v1');
+    device.ask(21);
+    await device.answer(42);
+    const exit = daemon.exit();
+    daemon.child.kill('SIGTERM');
+    assert.deepEqual(await exit, [0, null]);
+    assert.deepEqual(
+      daemon.lines.all.map(({ level, message }) => `${level}: ${message}`),
+      ['info: Channel open', 'notice: Connected', 'notice: Stopping'],
+    );
+  });
+
+  it('stops at once in the middle of a request, and on other signals', async () => {
+    for (const signal of ['SIGINT', 'SIGHUP'] as const) {
+      const device = new Device().plugIn();
+      const daemon = start(device, ['--set', 'kvp.slow_ms=100000']);
+      await daemon.logged(/^Connected/);
+      device.ask(50);
+      const exit = daemon.exit();
+      daemon.child.kill(signal);
+      assert.deepEqual(await exit, [0, null]);
+      device.unplug();
+    }
+  });
+
+  it('waits for a device that is absent, and for one that goes away', async () => {
+    const device = new Device();
+    const daemon = start(device);
+    await daemon.logged(/^Waiting: .*is not there/);
+    device.plugIn();
+    await daemon.logged(/^Connected/);
+    device.unplug();
+    await daemon.logged(/^The device went away/);
+    await daemon.lines.until((line) => line.message.startsWith('Waiting') && daemon.lines.all.indexOf(line) > 1);
+    device.plugIn();
+    device.messages.all.length = 0;
+    await device.messages.until((message) => message[0] === 0xff);
+    device.ask(1);
+    await device.answer(2);
+    assert.equal(daemon.child.exitCode, null);
+  });
+
+  it('stops while it waits', async () => {
+    const daemon = start(new Device());
+    await daemon.logged(/^Waiting/);
+    const exit = daemon.exit();
+    daemon.child.kill('SIGTERM');
+    assert.deepEqual(await exit, [0, null]);
+  });
+
+  it('survives a service that throws, and shows its state on SIGUSR1', async () => {
+    const device = new Device().plugIn();
+    const daemon = start(device);
+    await daemon.logged(/^Connected/);
+    device.ask(13);
+    await daemon.logged(/^A request failed/);
+    device.ask(4);
+    await device.answer(8);
+    daemon.child.kill('SIGUSR1');
+    const state = await daemon.logged(/^State/);
+    assert.equal(state['requests'], 2);
+    assert.equal(state['open'], true);
+  });
+
+  it('tells systemd: ready, feeding the watchdog, stopping', async (t) => {
+    if (spawnSync('python3', ['--version']).status !== 0)
+      return t.skip('python3 is missing, which receives the datagrams here');
+    const notifySocket = path.join(folder, 'notify');
+    const receiver = spawn(
+      'python3',
+      [
+        '-uc',
+        `import socket\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\ns.bind(${JSON.stringify(notifySocket)})\nprint("bound")\nwhile True: print(repr(s.recv(4096).decode()))`,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const said = new Inbox<string>();
+    createInterface({ input: receiver.stdout }).on('line', (line) => said.push(line));
+    await said.until((line) => line === 'bound');
+    const device = new Device().plugIn();
+    const daemon = start(device, ['--set', 'kvp.slow_ms=100000'], {
+      NOTIFY_SOCKET: notifySocket,
+      WATCHDOG_USEC: '200000',
+    });
+    await said.until((line) => line === `'READY=1\\nSTATUS=serving unix:${socket}'`);
+    await said.until((line) => line === "'WATCHDOG=1'");
+    const exit = daemon.exit();
+    daemon.child.kill('SIGTERM');
+    await exit;
+    await said.until((line) => line === "'STOPPING=1'");
+    receiver.kill();
+  });
+});
+
+describe('command line of a daemon', () => {
+  const run = (...args: string[]) =>
+    spawnSync(process.execPath, ['--import', 'tsx', script, ...args], { encoding: 'utf8' });
+
+  it('explains itself', () => {
+    const help = run('--help');
+    assert.equal(help.status, 0);
+    assert.match(help.stdout, /Usage: vmic-toy .*Exit status: 0 stopped/s);
+    assert.equal(run('-V').stdout, `vmic-toy ${VERSION}\n`);
+    const packageJson = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, '../../package.json'), 'utf8'));
+    assert.equal(VERSION, packageJson.version);
+  });
+
+  it('refuses what it does not know', () => {
+    const { status, stderr } = run('--frobnicate');
+    assert.equal(status, 2);
+    assert.match(stderr, /vmic-toy: Unknown option '--frobnicate'.*Try 'vmic-toy --help'/s);
+    assert.equal(run('extra').status, 2);
+  });
+
+  it('ends with 78 and the reason when the configuration is wrong', () => {
+    const file = path.join(folder, 'wrong.toml');
+    fs.writeFileSync(file, '[kvp]\nslow_ms = "x"\n');
+    for (const [args, pattern] of [
+      [['--config', file], /wrong\.toml:2: kvp\.slow_ms: expected a whole number/],
+      [['--set', 'kvp.transport=tcp:1', ...noConfig], /kvp\.transport "tcp:1": expected chardev:/],
+      [['--transport', 'unix:x', ...noConfig], /--transport "unix:x": expected an absolute path/],
+    ] as const) {
+      const { status, stderr } = run(...args);
+      assert.equal(status, 78, stderr);
+      assert.match(JSON.parse(stderr).message, pattern);
+    }
+  });
+});
