@@ -1,16 +1,16 @@
 /**
  * Bundles the programs: daemons/NAME/main.ts -> bin/vmic-NAME (daemons/vmic -> bin/vmic), and the simulated host of the
- * tests -> bin/vmic-simulate, which packages leave out. Each is one CommonJS file; the addon stays beside, in build/Release.
+ * tests -> bin/simulate.js, which `vmic simulate` loads where it is: packages leave it out. Each is one CommonJS file (so
+ * no top-level await in an entry file); the addon stays beside, in build/Release.
  *
  * usage: node packaging/build.mjs [--quiet]
  */
 
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { Failure, fingerprint, isCurrent, listFiles, locked, root, runMain, say, writeStamp } from './support.mjs';
 
 const STAMP = 'bin/.inputs';
-const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 /** Output name -> entry file. */
 function findPrograms() {
@@ -19,7 +19,7 @@ function findPrograms() {
     const entry = `daemons/${folder}/main.ts`;
     if (existsSync(join(root, entry))) programs[folder === 'vmic' ? 'vmic' : `vmic-${folder}`] = entry;
   }
-  if (existsSync(join(root, 'test/host/main.ts'))) programs['vmic-simulate'] = 'test/host/main.ts';
+  if (existsSync(join(root, 'test/host/simulate.ts'))) programs['simulate.js'] = 'test/host/simulate.ts';
   return programs;
 }
 
@@ -27,7 +27,7 @@ function inputsFingerprint(programs) {
   const sources = listFiles(['protocol', 'native', 'daemons', 'test/host', 'fixtures', 'packaging/build.mjs'], (path) =>
     /\.(ts|json|mjs)$/.test(path),
   );
-  return fingerprint([...sources, 'package-lock.json'], { programs, version });
+  return fingerprint([...sources, 'package-lock.json'], { programs });
 }
 
 /** Renamed into place: another process never sees half a program. */
@@ -44,7 +44,6 @@ async function build(programs) {
     absWorkingDir: root,
     entryPoints: Object.entries(programs).map(([out, entry]) => ({ in: entry, out })),
     outdir: 'bin',
-    outExtension: { '.js': '.js' },
     write: false,
     bundle: true,
     platform: 'node',
@@ -57,7 +56,7 @@ async function build(programs) {
     legalComments: 'none',
     charset: 'utf8',
     // CommonJS has no import.meta; the sources find files beside themselves with it.
-    define: { 'import.meta.url': '__bundleUrl', 'process.env.VMIC_VERSION': JSON.stringify(version) },
+    define: { 'import.meta.url': '__bundleUrl' },
     banner: {
       js: '#!/usr/bin/env node\nconst __bundleUrl=require("node:url").pathToFileURL(require("node:fs").realpathSync(__filename)).href;',
     },
@@ -69,7 +68,8 @@ async function build(programs) {
   mkdirSync(join(root, 'bin'), { recursive: true });
   replaceFile(join(root, 'bin/package.json'), '{"type":"commonjs"}\n', 0o644);
   for (const file of result.outputFiles) {
-    replaceFile(join(root, 'bin', basename(file.path, '.js')), file.contents, 0o755);
+    const name = basename(file.path, '.js');
+    replaceFile(join(root, 'bin', name), file.contents, name.endsWith('.js') ? 0o644 : 0o755);
   }
 }
 

@@ -7,6 +7,9 @@ import { get, type KvpOptions, list, listKeys, remove, type Surroundings, set } 
 import { POOL_CHOICES, POOLS_HELP, parsePool } from './kvp-pool-names.ts';
 import { watch } from './kvp-watch.ts';
 
+/** How the completion scripts ask for words; the words of the command line so far follow. */
+const COMPLETE = '--get-yargs-completions';
+
 /** Longest --timeout: what setTimeout can wait, in whole days. */
 const MAX_TIMEOUT_SECS = 24 * 86_400;
 
@@ -74,6 +77,12 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
     program.command('simulate', 'Play a Hyper-V host to the services of this tree (see simulate --help)');
   }
   try {
+    if (argv[0] === COMPLETE) {
+      // What the shells ask; yargs would print this by itself, but only by ending the process
+      const words = await program.getCompletion(argv.slice(1));
+      around.out(words.map((word) => `${word}\n`).join(''));
+      return EXIT.ok;
+    }
     await program.parseAsync();
   } catch (error) {
     const failure = toCommandError(error);

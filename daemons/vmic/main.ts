@@ -3,8 +3,8 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { runCli } from './cli.ts';
 
-/** The simulated host is a program of its own, which only a development tree has: nothing installed contains test code. */
-const simulatorPath = fileURLToPath(new URL('./vmic-simulate', import.meta.url));
+/** The simulated host is a file of its own, which only a development tree has: nothing installed contains test code. */
+const simulatorPath = fileURLToPath(new URL('./simulate.js', import.meta.url));
 const simulator = fs.existsSync(simulatorPath) ? simulatorPath : undefined;
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -14,8 +14,8 @@ async function main(argv: readonly string[]): Promise<void> {
     process.exit();
   });
   if (argv[0] === 'simulate' && simulator !== undefined) {
-    process.argv.splice(2, 1);
-    createRequire(import.meta.url)(simulator);
+    const { simulate } = createRequire(import.meta.url)(simulator) as { simulate(argv: string[]): Promise<number> };
+    process.exitCode = await simulate(argv.slice(1));
     return;
   }
   process.exitCode = await runCli(argv, {
