@@ -18,7 +18,7 @@ def auto_pool(h):
     check("end of the auto pool", end, NO_MORE)
     values, release = dict(got), os.uname().release
     for key, want in (("FullyQualifiedDomainName", "rig.example"), ("IntegrationServicesVersion", "3.1"), ("NetworkAddressIPv4", "192.0.2.10"),
-                      ("OSBuildNumber", release), ("OSName", os_release("NAME")), ("OSMajorVersion", os_release("VERSION_ID").split(".")[0]),
+                      ("OSBuildNumber", release), ("OSName", os_release("NAME")), ("OSMajorVersion", os_release("VERSION_ID")),
                       ("OSVersion", release.split("-")[0]), ("ProcessorArchitecture", os.uname().machine)):
         check(key, values.get(key), want)
     # The link-local address of the made-up interface comes last
