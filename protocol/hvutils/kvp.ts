@@ -50,6 +50,17 @@ const getRequest = header
   .derived('keySizeBytes', u32, keySizeOf)
   .reserved(4)
   .dependent('key', keyField, KEY_FIELD_BYTES);
+const NOTHING: Layout<string | undefined> = {
+  sizeBytes: VALUE_FIELD_BYTES,
+  sizeOf: () => VALUE_FIELD_BYTES,
+  read: (cursor) => {
+    cursor.take(VALUE_FIELD_BYTES);
+    return undefined;
+  },
+  write: (cursor) => {
+    cursor.make(VALUE_FIELD_BYTES);
+  },
+};
 /** `value` undefined: one the kernel could not pass on. */
 const setRequest = header
   .reserved(4)
@@ -78,20 +89,7 @@ const getReply = status.reserved(recordReply.offsetOf('value') - 4).field('value
 const getIpReply = status.field('ipInfo', ipInfo);
 
 function optionalText(sizeBytes: number): Layout<string | undefined> {
-  const field = text(utf8, VALUE_FIELD_BYTES, sizeBytes);
-  return {
-    sizeBytes: VALUE_FIELD_BYTES,
-    sizeOf: () => VALUE_FIELD_BYTES,
-    read: (cursor) => {
-      if (sizeBytes !== 0) return field.read(cursor);
-      cursor.take(VALUE_FIELD_BYTES);
-      return undefined;
-    },
-    write: (cursor, value) => {
-      if (value === undefined) cursor.make(VALUE_FIELD_BYTES);
-      else field.write(cursor, value);
-    },
-  };
+  return sizeBytes === 0 ? NOTHING : (text(utf8, VALUE_FIELD_BYTES, sizeBytes) as Layout<string | undefined>);
 }
 
 /** Everything an answer carries is text here: numbers go out in decimal. */

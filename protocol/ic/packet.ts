@@ -22,7 +22,7 @@
  *  26  2  reserved
  *  28     body
  */
-import { bytes, DecodeError, EncodeError, struct, u8, u16, u32, u64 } from '../layout/index.ts';
+import { DecodeError, EncodeError, struct, u8, u16, u32, u64 } from '../layout/index.ts';
 import type { Version } from './version.ts';
 
 export const PacketType = { inband: 6, completion: 11 } as const;
@@ -54,7 +54,7 @@ export const icHeader = struct('ic')
   .field('status', u32)
   .field('transactionId', u8)
   .field('flags', u8)
-  .field('reserved', bytes(2));
+  .field('reserved', u16);
 
 export type IcHeader = ReturnType<typeof icHeader.decode>;
 
@@ -143,7 +143,7 @@ export function encodeIcMessage(init: IcMessageInit, body: Uint8Array): Uint8Arr
       status: init.status ?? 0,
       transactionId: 0,
       flags: init.flags,
-      reserved: new Uint8Array(2),
+      reserved: 0,
     },
     payload,
     IC_HEADER_OFFSET,

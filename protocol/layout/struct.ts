@@ -111,10 +111,10 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
 
   sizeOf(value: Value): number {
     if (this.sizeBytes !== undefined) return this.sizeBytes;
-    const scope = { ...value } as Record<string, unknown>;
+    const scope: Record<string, unknown> = {};
     let size = 0;
     for (const { name, layout, sizeBytes, derive } of this.#fields) {
-      if (derive) scope[name] = derive(value as never);
+      scope[name] = derive ? derive(value as never) : (value as Record<string, unknown>)[name];
       if (sizeBytes !== undefined) size += sizeBytes;
       else if (layout) size += resolve(layout, scope).sizeOf(scope[name]);
     }
@@ -144,7 +144,7 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
   }
 
   write(cursor: Cursor, value: Value): void {
-    const scope = (this.#derives ? { ...value } : value) as Record<string, unknown>;
+    const scope: Record<string, unknown> = this.#derives ? {} : (value as Record<string, unknown>);
     const fields = this.#fields;
     let i = 0;
     try {
@@ -154,8 +154,10 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
           cursor.make(field.sizeBytes!);
           continue;
         }
-        if (field.derive) scope[field.name] = field.derive(value as never);
-        resolve(field.layout, scope).write(cursor, scope[field.name]);
+        const { name, derive } = field;
+        const given = derive ? derive(value as never) : (value as Record<string, unknown>)[name];
+        if (scope !== value) scope[name] = given;
+        resolve(field.layout, scope).write(cursor, given);
       }
     } catch (error) {
       throw error instanceof LayoutError ? error.within(fields[i]!.name) : error;

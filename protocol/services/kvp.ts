@@ -44,6 +44,7 @@ import {
   atMost,
   bool8,
   bytes,
+  Cursor,
   DecodeError,
   EncodeError,
   type Layout,
@@ -83,53 +84,63 @@ function valueSizeOf(value: KvpValue): number {
   }
 }
 
-/** The value field, whose meaning and size the message gave before it. */
-const valueField = (typeCode: number, sizeBytes: number): Layout<KvpValue> => ({
-  sizeBytes: VALUE_FIELD_BYTES,
-  sizeOf: () => VALUE_FIELD_BYTES,
-  read: (cursor) => {
-    const at = cursor.offset;
-    const end = cursor.take(VALUE_FIELD_BYTES) + VALUE_FIELD_BYTES;
-    if (sizeBytes > VALUE_FIELD_BYTES) {
-      throw new DecodeError('size', at, `a size of at most ${VALUE_FIELD_BYTES}`, sizeBytes);
-    }
-    cursor.offset = at;
-    const value = readValue();
-    cursor.offset = end;
-    return value;
+/** The value field, whose type and size the message gave before it. A class because one is made for every message. */
+class ValueField implements Layout<KvpValue> {
+  readonly sizeBytes = VALUE_FIELD_BYTES;
+  readonly #typeCode: number;
+  readonly #valueBytes: number;
 
-    function readValue(): KvpValue {
-      switch (typeCode) {
-        case TypeCode.string:
-          return { type: 'string', text: utf16.read(cursor.bytes, at, sizeBytes) };
-        case TypeCode.expandString:
-          return { type: 'expandString', text: utf16.read(cursor.bytes, at, sizeBytes) };
-        case TypeCode.u32:
-          if (sizeBytes !== 4) throw new DecodeError('size', at, 'a size of 4 (u32)', sizeBytes);
-          return { type: 'u32', value: u32.read(cursor) };
-        case TypeCode.u64:
-          if (sizeBytes !== 8) throw new DecodeError('size', at, 'a size of 8 (u64)', sizeBytes);
-          return { type: 'u64', value: u64.read(cursor) };
-        case TypeCode.linuxU64:
-          if (sizeBytes === 8) return { type: 'u64', value: u64.read(cursor) };
-      }
-      return { type: 'unknown', typeCode, bytes: bytes(sizeBytes).read(cursor) };
+  constructor(typeCode: number, valueBytes: number) {
+    this.#typeCode = typeCode;
+    this.#valueBytes = valueBytes;
+  }
+
+  sizeOf(): number {
+    return this.sizeBytes;
+  }
+
+  read(cursor: Cursor): KvpValue {
+    const at = cursor.take(VALUE_FIELD_BYTES);
+    if (this.#valueBytes > VALUE_FIELD_BYTES) {
+      throw new DecodeError('size', at, `a size of at most ${VALUE_FIELD_BYTES}`, this.#valueBytes);
     }
-  },
-  write: (cursor, value) => {
+    const field = new Cursor(cursor.bytes, at);
+    switch (this.#typeCode) {
+      case TypeCode.string:
+        return { type: 'string', text: utf16.read(cursor.bytes, at, this.#valueBytes) };
+      case TypeCode.expandString:
+        return { type: 'expandString', text: utf16.read(cursor.bytes, at, this.#valueBytes) };
+      case TypeCode.u32:
+        this.#check(at, 4, 'u32');
+        return { type: 'u32', value: u32.read(field) };
+      case TypeCode.u64:
+        this.#check(at, 8, 'u64');
+        return { type: 'u64', value: u64.read(field) };
+      case TypeCode.linuxU64:
+        if (this.#valueBytes === 8) return { type: 'u64', value: u64.read(field) };
+    }
+    return { type: 'unknown', typeCode: this.#typeCode, bytes: bytes(this.#valueBytes).read(field) };
+  }
+
+  #check(at: number, sizeBytes: number, type: string): void {
+    if (this.#valueBytes !== sizeBytes) {
+      throw new DecodeError('size', at, `a size of ${sizeBytes} (${type})`, this.#valueBytes);
+    }
+  }
+
+  write(cursor: Cursor, value: KvpValue): void {
     const at = cursor.make(VALUE_FIELD_BYTES);
-    const end = cursor.offset;
-    cursor.offset = at;
+    const field = new Cursor(cursor.bytes, at);
     switch (value.type) {
       case 'string':
       case 'expandString':
         utf16.write(cursor.bytes, at, VALUE_FIELD_BYTES, value.text);
         break;
       case 'u32':
-        u32.write(cursor, value.value);
+        u32.write(field, value.value);
         break;
       case 'u64':
-        u64.write(cursor, value.value);
+        u64.write(field, value.value);
         break;
       case 'unknown':
         if (value.bytes.length > VALUE_FIELD_BYTES) {
@@ -137,9 +148,10 @@ const valueField = (typeCode: number, sizeBytes: number): Layout<KvpValue> => ({
         }
         cursor.bytes.set(value.bytes, at);
     }
-    cursor.offset = end;
-  },
-});
+  }
+}
+const valueField = (earlier: { readonly typeCode: number; readonly valueSizeBytes: number }): Layout<KvpValue> =>
+  new ValueField(earlier.typeCode, earlier.valueSizeBytes);
 
 type Valued = { readonly value: KvpValue };
 type Keyed = { readonly key: string };
@@ -155,7 +167,7 @@ const record = struct('record')
   .derived('keySizeBytes', u32, keySizeOf)
   .derived('valueSizeBytes', u32, (message: Valued) => valueSizeOf(message.value))
   .dependent('key', keyField, KEY_FIELD_BYTES)
-  .dependent('value', (earlier) => valueField(earlier.typeCode, earlier.valueSizeBytes), VALUE_FIELD_BYTES);
+  .dependent('value', valueField, VALUE_FIELD_BYTES);
 
 // A get names no type and carries no value; hosts send the type of a string (the recorded one does).
 const getRequest = paddedHeader
@@ -170,7 +182,7 @@ const getReply = struct('kvp')
   .reserved(4)
   .derived('valueSizeBytes', u32, (message: Valued) => valueSizeOf(message.value))
   .reserved(KEY_FIELD_BYTES)
-  .dependent('value', (earlier) => valueField(earlier.typeCode, earlier.valueSizeBytes), VALUE_FIELD_BYTES);
+  .dependent('value', valueField, VALUE_FIELD_BYTES);
 const setRequest = paddedHeader.field('record', record);
 const deleteRequest = paddedHeader.derived('keySizeBytes', u32, keySizeOf).dependent('key', keyField, KEY_FIELD_BYTES);
 const enumerateRequest = paddedHeader.field('index', u32).reserved(record.sizeBytes!);
