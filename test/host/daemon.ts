@@ -148,9 +148,9 @@ export class DaemonProcess {
     }
   }
 
-  /** All it said, for failure messages. */
+  /** The last it said, for failure messages. */
   transcript(): string {
-    return [...this.logs.map((line) => JSON.stringify(line)), ...this.noise].join('\n');
+    return [...this.logs.slice(-10).map((line) => JSON.stringify(line)), ...this.noise.slice(-20)].join('\n');
   }
 
   #onLine(line: string, onLog: (line: LogLine) => void): void {

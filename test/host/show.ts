@@ -80,13 +80,13 @@ export function textShow(
 
   const flushHidden = (): void => {
     if (hidden > 0) line(paint('dim', `         … ${hidden} more messages`));
-    shown = 0;
     hidden = 0;
   };
 
   return {
     scene: (title) => {
       flushHidden();
+      shown = 0;
       line(paint('bold', fit(`── ${title} `, columns, '─')));
     },
     say: (text) => {

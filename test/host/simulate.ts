@@ -12,7 +12,7 @@ import { describeExit, Stage } from './stage.ts';
 import { HostError, WIRES, type Wire } from './wire.ts';
 
 const USAGE = `\
-Usage: vmic-simulate [OPTION]...
+Usage: vmic simulate [OPTION]...
 Plays a Hyper-V host against the real vmic-kvp daemon on this machine, without Hyper-V and without root.
 Shows what goes over the wire, and what an administrator would see of the virtual machine:
 
@@ -79,7 +79,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 function parseCommandLine(argv: readonly string[]): Command | number {
   const refuse = (message: string): number => {
-    process.stderr.write(`vmic-simulate: ${message}\nTry 'vmic-simulate --help'.\n`);
+    process.stderr.write(`vmic simulate: ${message}\nTry 'vmic simulate --help'.\n`);
     return EXIT.usage;
   };
   let values: ReturnType<typeof parse>;

@@ -91,6 +91,7 @@ export class Stage {
 
   /** Plays one behaviour and checks what it leaves: a daemon that serves, or one that ended with its reason. */
   async play(behaviour: Behaviour, scene: Omit<Scene, 'host'>): Promise<void> {
+    await this.alive(within(READY_SECS, 'no guest is ready', this.host.link.ready()));
     const run = behaviour.run({ ...scene, host: this.host });
     const limit = `behaviour ${behaviour.name} did not end`;
     if (behaviour.leaves === 'serving') {

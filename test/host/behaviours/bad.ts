@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { version } from '../../../protocol/ic/version.ts';
 import { KvpPool, type KvpRequest } from '../../../protocol/services/kvp-types.ts';
+import { AUTO_KEYS } from '../kvp-host.ts';
 import type { RingMemory } from '../ring-host.ts';
 import { HostError, type ServiceHost } from '../wire.ts';
 import {
@@ -43,6 +44,8 @@ const AT = {
   deleteKeySize: 4,
   deleteKey: 8,
 } as const;
+/** What a set needs of its body; hosts send more. */
+const SET_BYTES = AT.value + 2048;
 
 /** Sends `count` messages as fast as the guest takes them, awaiting nothing; gives the answers counted by status. */
 async function flood(
@@ -51,13 +54,16 @@ async function flood(
   count: number,
 ): Promise<{ ok: number; refused: number }> {
   const answers = { ok: 0, refused: 0 };
+  // hv_utils itself has one transaction at a time; a socket's buffer takes a few replies, then refuses
+  const window = link.wire === 'unix' ? 8 : Number.POSITIVE_INFINITY;
   const release = link.takeOver((answer) => {
     if (link.statusOf(answer) === 0) answers.ok++;
     else answers.refused++;
   });
   try {
     for (let i = 0; i < count; ) {
-      if (link.trySend(messages[i % messages.length]!, BigInt(i + 1))) i++;
+      const pending = i - answers.ok - answers.refused;
+      if (pending < window && link.trySend(messages[i % messages.length]!, BigInt(i + 1))) i++;
       else await new Promise((resolve) => setImmediate(resolve));
     }
     // The last one's answer may be none: then nothing comes for a while
@@ -132,18 +138,17 @@ export const badBehaviours: readonly Behaviour[] = [
   bad('truncated', 'cut a request short at every kind of place, and append to it', async ({ host }) => {
     const whole = host.link.encode(SET);
     const { bodyOffset } = host.link;
-    const cuts = [1, 4, 7, 8, 12, 20, 27, 28, 29, 31, 32, 36, 44, 300, 556, 1000, whole.length - 1].filter(
-      (cut) => cut < whole.length,
-    );
+    // The ring pads to 8 bytes: what is cut off within the last ones comes back as the zeros it was
+    const cuts = [1, 4, 7, 8, 12, 20, 27, 28, 29, 31, 32, 36, 44, 300, 556, 1000, whole.length - 9];
     for (const cut of cuts) await mustNotAccept(host, whole.slice(0, cut), `a message cut to ${cut} bytes`);
-    for (const cut of cuts.filter((cut) => cut >= bodyOffset)) {
-      // A body size that agrees with the cut, where there is one
+    // Sizes that agree with the cut, where there are any
+    for (const cut of host.wire === 'unix-ring'
+      ? cuts.filter((cut) => cut >= bodyOffset && cut < bodyOffset + SET_BYTES)
+      : []) {
       const message = whole.slice(0, cut);
-      if (host.wire === 'unix-ring') {
-        const view = new DataView(message.buffer);
-        view.setUint32(4, cut - 8, true);
-        view.setUint16(18, cut - 28, true);
-      }
+      const view = new DataView(message.buffer);
+      view.setUint32(4, cut - 8, true);
+      view.setUint16(18, cut - bodyOffset, true);
       await mustNotAccept(host, message, `a message that really is ${cut} bytes`);
     }
     const longer = new Uint8Array(whole.length + 1);
@@ -155,6 +160,7 @@ export const badBehaviours: readonly Behaviour[] = [
     'unterminated',
     'send keys and values that fill their fields without an end, or end in half a character',
     async ({ host }) => {
+      const before = await host.enumerate(KvpPool.external);
       const unterminated = (offset: number, bytes: number, sizeAt: number) =>
         edited(host, SET, (body, message) => {
           message.fill(0x41, host.link.bodyOffset + offset, host.link.bodyOffset + offset + bytes);
@@ -179,7 +185,7 @@ export const badBehaviours: readonly Behaviour[] = [
         }),
         'a key of half a character',
       );
-      assert.deepEqual(await host.enumerate(KvpPool.external), [], 'nothing was stored');
+      assert.deepEqual(await host.enumerate(KvpPool.external), before, 'nothing was stored');
     },
   ),
 
@@ -232,7 +238,13 @@ export const badBehaviours: readonly Behaviour[] = [
   bad('restart', 'vanish in the middle of a request and come back', async (scene) => {
     const { link } = scene.host;
     const again = link.nextReady();
-    const lost = scene.host.enumerate(KvpPool.auto);
+    const asking = async (): Promise<never> => {
+      for (;;) await scene.host.at(KvpPool.auto, 0);
+    };
+    const lost = asking();
+    lost.catch(() => {});
+    // Whenever the event loop turns, one request is on its way
+    await new Promise((resolve) => setImmediate(resolve));
     link.hangUp();
     await assert.rejects(lost, (error) => error instanceof HostError && error.code === 'dropped');
     await again;
@@ -262,10 +274,9 @@ export const badBehaviours: readonly Behaviour[] = [
     async (scene) => {
       const ring = ringOf(scene);
       for (let round = 0; round < 5; round++) {
-        const listing = scene.host.enumerate(KvpPool.auto);
-        const agreed = ring.negotiate();
-        assert.equal((await listing).length, 10);
-        await agreed;
+        const [items, agreed] = await Promise.all([scene.host.enumerate(KvpPool.auto), ring.negotiate()]);
+        assert.equal(items.length, AUTO_KEYS.length);
+        assert.ok(agreed);
       }
       const none = await ring.negotiate({ framework: [version(99, 0)], message: [version(4, 0)] });
       assert.equal(none, undefined, 'no common framework version');
