@@ -121,7 +121,10 @@ export class PoolFile {
   open(): boolean {
     if (this.#fd >= 0) return true;
     const { readOnly } = this.#context;
-    if (!this.#openExisting() && (readOnly || !this.#create())) return false;
+    if (!this.#openExisting()) {
+      if (readOnly) return false;
+      this.#create();
+    }
     this.#context.directoryReady();
     this.#index = undefined;
     this.#touched = true;
@@ -137,10 +140,7 @@ export class PoolFile {
       throw new PoolError('readOnly', this.path, 'the pools were opened for reading only');
     }
     for (let reopens = 0; reopens < MAX_REOPENS; reopens++) {
-      if (!this.open()) {
-        if (readOnly) return false;
-        continue;
-      }
+      if (!this.open()) return false;
       if (mode === 'exclusive' && !this.#writable) this.#openForWriting();
       if (!native.tryLock(this.#fd, mode)) {
         throw new PoolError('locked', this.path, `${this.path} is locked by another program`);
@@ -273,19 +273,20 @@ export class PoolFile {
     return true;
   }
 
-  /** False when another program made the file meanwhile. */
-  #create(): boolean {
+  #create(): void {
     fs.mkdirSync(path.dirname(this.path), { recursive: true, mode: DIRECTORY_MODE });
+    let fd: number;
     try {
-      const fd = fs.openSync(this.path, O_RDWR | O_CREAT | O_EXCL | OPEN_FLAGS, FILE_MODE);
-      // Whatever our umask is: programs that are not root read the pools
-      fs.fchmodSync(fd, FILE_MODE);
-      this.#adopt(fd, true);
-      return true;
+      fd = fs.openSync(this.path, O_RDWR | O_CREAT | O_EXCL | OPEN_FLAGS, FILE_MODE);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return this.#openExisting();
-      throw error;
+      // Another program was faster; otherwise the name is there and leads nowhere
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (this.#openExisting()) return;
+      throw new PoolError('io', this.path, `${this.path} can't be opened: is it a link without a target?`);
     }
+    // Whatever our umask is: programs that are not root read the pools
+    fs.fchmodSync(fd, FILE_MODE);
+    this.#adopt(fd, true);
   }
 
   #adopt(fd: number, writable: boolean): void {
