@@ -1,5 +1,5 @@
 import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
-import { DEFAULT_POOL_DIRECTORY } from '../kvp-pools/pools.ts';
+import { DEFAULT_POOL_DIRECTORY } from '../kvp-pools/index.ts';
 import { VERSION } from '../runtime/version.ts';
 import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts';
 import { CommandError, EXIT, EXIT_HELP, toCommandError } from './exit.ts';

@@ -1,4 +1,4 @@
-import { PoolError, type PoolErrorCode } from '../kvp-pools/types.ts';
+import { PoolError, type PoolErrorCode } from '../kvp-pools/index.ts';
 
 /** Exit statuses of the `vmic` command. They are part of its interface: scripts rely on them. */
 export const EXIT = { ok: 0, notFound: 1, usage: 2, permission: 3, damaged: 4, busy: 5, system: 6 } as const;

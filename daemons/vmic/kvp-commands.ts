@@ -1,9 +1,8 @@
 import fs from 'node:fs';
 import type { Native } from '../../native/interface.ts';
 import { KvpPool } from '../../protocol/services/kvp-types.ts';
-import { PoolStore } from '../kvp-pools/pools.ts';
-import { retryWhileLocked } from '../kvp-pools/retry.ts';
-import type { PoolLog } from '../kvp-pools/types.ts';
+import type { PoolLog } from '../kvp-pools/index.ts';
+import { PoolStore, retryWhileLocked } from '../kvp-pools/index.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { ALL_POOLS, poolName } from './kvp-pool-names.ts';
 import { printable } from './text.ts';

@@ -1,7 +1,6 @@
 import fs from 'node:fs';
-import type { PoolStore } from '../kvp-pools/pools.ts';
-import { retryWhileLocked } from '../kvp-pools/retry.ts';
-import type { PoolRecord } from '../kvp-pools/types.ts';
+import type { PoolRecord, PoolStore } from '../kvp-pools/index.ts';
+import { retryWhileLocked } from '../kvp-pools/index.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { json, type KvpOptions, nameWidth, openStore, type Surroundings, selected } from './kvp-commands.ts';
 import { poolName } from './kvp-pool-names.ts';
