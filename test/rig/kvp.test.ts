@@ -7,6 +7,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import readline from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 
 const rig = import.meta.dirname;
@@ -22,13 +23,15 @@ function stage(): string {
   return folder;
 }
 
-/** Runs a program, its output shown as it comes; resolves to its exit status. */
-function run(program: string, args: readonly string[]): Promise<number | null> {
-  const child = spawn(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-  return new Promise((resolve, reject) => {
+/** Runs a program, its output shown line by line (from a serial line it comes in crumbs); resolves to its exit status. */
+async function run(program: string, args: readonly string[]): Promise<number | null> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const closed = new Promise<number | null>((resolve, reject) => {
     child.on('error', reject);
     child.on('close', resolve);
   });
+  for await (const line of readline.createInterface({ input: child.stdout })) process.stdout.write(`${line}\n`);
+  return closed;
 }
 
 const impossible =
