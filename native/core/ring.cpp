@@ -46,7 +46,7 @@ const char* RingReader::attach(uint8_t* memory, size_t bytes) {
   if (const char* fault = Ring::attach(memory, bytes)) return fault;
   // Where whoever read before us stopped. Ours from here on.
   read_ = loadRelaxed(readIndex());
-  return isIndex(read_) ? nullptr : "read index is outside the ring";
+  return isIndex(read_) ? nullptr : "read index is not valid";
 }
 
 void RingReader::mask() {
@@ -75,7 +75,7 @@ void RingReader::copyOut(uint8_t* into, uint32_t index, uint32_t bytes) const {
 
 ReadResult RingReader::read(uint8_t* into, size_t capacity, Packet& packet) {
   const uint32_t write = loadAcquire(writeIndex());
-  if (!isIndex(write)) return corrupt("write index is outside the ring");
+  if (!isIndex(write)) return corrupt("write index is not valid");
   const uint32_t available = distance(read_, write);
   if (available == 0) return ReadResult::empty;
   if (available < kDescriptorBytes + kFooterBytes) return corrupt("packet is shorter than its descriptor");
@@ -119,7 +119,7 @@ bool RingReader::publish(uint32_t packetBytes) {
 const char* RingWriter::attach(uint8_t* memory, size_t bytes) {
   if (const char* fault = Ring::attach(memory, bytes)) return fault;
   write_ = loadRelaxed(writeIndex());
-  return isIndex(write_) ? nullptr : "write index is outside the ring";
+  return isIndex(write_) ? nullptr : "write index is not valid";
 }
 
 uint64_t RingWriter::packetBytes(size_t payloadBytes) {
@@ -146,7 +146,7 @@ WriteResult RingWriter::write(uint16_t type, uint16_t flags, uint64_t transactio
   const uint32_t total = static_cast<uint32_t>(packetBytes(bytes));
   const uint32_t read = loadAcquire(readIndex());
   if (!isIndex(read)) {
-    fault_ = "read index is outside the ring";
+    fault_ = "read index is not valid";
     return WriteResult::corrupt;
   }
   const uint32_t free = dataBytes_ - distance(read, write_);
