@@ -118,6 +118,8 @@ export interface IcMessageInit {
   readonly messageVersion: Version;
   readonly messageType: number;
   readonly status?: number;
+  /** The IC header's own, 0 from every host we know. */
+  readonly transactionId?: number;
   readonly flags: number;
 }
 
@@ -141,7 +143,7 @@ export function encodeIcMessage(init: IcMessageInit, body: Uint8Array): Uint8Arr
       messageVersion: init.messageVersion,
       bodySizeBytes: body.length,
       status: init.status ?? 0,
-      transactionId: 0,
+      transactionId: init.transactionId ?? 0,
       flags: init.flags,
       reserved: 0,
     },
