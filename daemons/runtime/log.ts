@@ -26,8 +26,19 @@ const MAX_WAITING_BYTES = 1 << 20;
 const MAX_EARLY_ENTRIES = 1000;
 
 /** Under systemd the journal; a person's terminal; otherwise plain JSON lines. */
-export const detectFormat = (): LogFormat =>
-  process.stderr.isTTY ? 'terminal' : process.env['JOURNAL_STREAM'] ? 'journal' : 'json';
+export function detectFormat(): LogFormat {
+  if (onTerminal()) return 'terminal';
+  return process.env['JOURNAL_STREAM'] ? 'journal' : 'json';
+}
+
+/** Not `process.stderr.isTTY`, which loads Node's streams and network modules: 2 MB for an answer that /proc has. */
+function onTerminal(): boolean {
+  try {
+    return /^\/dev\/(pts\/|tty|console)/.test(fs.readlinkSync('/proc/self/fd/2'));
+  } catch {
+    return false;
+  }
+}
 
 /**
  * A log on standard error, in JSON lines by pino. Writing never blocks the event loop: a reader that stalls costs lines, not answers.
@@ -90,7 +101,7 @@ export function levels(write: (severity: Severity, message: string, fields?: Fie
 
 async function openPino(name: string, format: LogFormat, onDrop: () => void) {
   const { default: pino } = await import('pino');
-  const destination = pino.destination({ fd: 2, sync: false, maxLength: MAX_WAITING_BYTES });
+  const destination = pino.destination({ dest: 2, sync: false, maxLength: MAX_WAITING_BYTES });
   destination.on('drop', onDrop);
   // EPIPE and the like: there is nowhere left to say it
   destination.on('error', () => {});
@@ -149,9 +160,9 @@ function serializable(fields: Fields | undefined): Record<string, unknown> {
   return out;
 }
 
-/** Clock in milliseconds that never goes back. */
+/** Clock in milliseconds that never goes back. Not `performance.now()`, with which Node loads all of perf_hooks. */
 export type MonotonicMs = () => number;
-export const monotonicMs: MonotonicMs = () => performance.now();
+export const monotonicMs: MonotonicMs = () => process.uptime() * 1000;
 
 /** A burst of lines of one kind, then one line for each interval that says how many it stands for. */
 export const HOST_LOG_BURST = 5;

@@ -46,6 +46,8 @@ export async function runProgram<Request, Reply extends { readonly status: numbe
     process.exitCode = command;
     return;
   }
+  // libuv's pool has to do with little here (log lines, resolving the host name): fewer idle threads
+  process.env['UV_THREADPOOL_SIZE'] ??= '2';
   const log = createLog(program.name, command.debug ? 'debug' : 'info');
   process.on('uncaughtException', (error) => {
     lastWords(program.name, 'critical', `Internal error, please report it: ${error.stack ?? error}`);
