@@ -24,6 +24,8 @@ const DIRECTORY_MODE = 0o755;
 
 /** Read at a time when keys are collected. */
 const SCAN_RECORDS = 100;
+/** Read ahead when a host walks through the records; a pool this small is held whole (80 KiB). */
+const WINDOW_RECORDS = 32;
 /** Keys of more records (1.3 GB of file) are not collected: that would stall the daemon and fill its memory. */
 export const MAX_INDEXED_RECORDS = 500_000;
 /** How often a file may be replaced under our hands before we give up. */
@@ -66,8 +68,11 @@ export interface PoolFileContext {
   readonly native: PoolNative;
   readonly log: PoolLog;
   readonly readOnly: boolean;
-  /** Marks the files that others changed since the last call (`touch`), except `own`, whose changes are ours. */
-  drainChanges(own?: PoolFile): void;
+  /**
+   * Marks the files that others changed since the last call (`touch`), except `own`, whose changes are ours. False: the folder can't be
+   * watched, so nothing may be concluded.
+   */
+  drainChanges(own?: PoolFile): boolean;
   /** The folder is there (again), so it can be watched. */
   directoryReady(): void;
 }
@@ -81,7 +86,8 @@ const DAMAGE_TEXT: Record<Damage | 'fragment' | 'duplicates', string> = {
 
 /**
  * One pool file. Every operation is `begin`, work, `end`: `begin` locks the file and looks for changes by others, so that what
- * is remembered between operations (the size, and which key is where) is either still true or known to be doubtful.
+ * is remembered between operations (the size, which key is where, some records) is either still true or known to be doubtful.
+ * Reading can do without the lock while the file is as it was when last looked at under one (`isUnchanged`): what is remembered was whole.
  */
 export class PoolFile {
   readonly path: string;
@@ -101,6 +107,11 @@ export class PoolFile {
   /** Records may have changed under the index: a miss in it proves nothing. */
   #doubtful = false;
   #reported = new Set<string>();
+  /** Records read ahead, from `#windowStart` on. */
+  #window: Buffer | undefined;
+  #windowStart = 0;
+  #windowRecords = 0;
+  #nextInWalk = 0;
   readonly #record = Buffer.from(new ArrayBuffer(RECORD_BYTES));
   readonly #desired = Buffer.from(new ArrayBuffer(RECORD_BYTES));
   readonly #recordWords = new Uint32Array(this.#record.buffer);
@@ -132,6 +143,15 @@ export class PoolFile {
     return true;
   }
 
+  /**
+   * Whether the file is as it was when last looked at under a lock. Needs no lock: a write shows in the file's times when it begins, or to
+   * inotify as soon as it is done; and a file that was replaced or removed has lost a link, which changes its times.
+   */
+  isUnchanged(): boolean {
+    if (this.#fd < 0 || !this.#context.drainChanges() || this.#touched) return false;
+    return this.#context.native.stat(this.#fd, this.#now.slots) && this.#now.equals(this.#known);
+  }
+
   /** Locks the file and takes in what others did. False: there is no file, and we only read. `end` must follow in any case. */
   begin(mode: 'shared' | 'exclusive'): boolean {
     const { native, readOnly } = this.#context;
@@ -146,7 +166,7 @@ export class PoolFile {
         throw new PoolError('locked', this.path, `${this.path} is locked by another program`);
       }
       this.#locked = true;
-      this.#context.drainChanges();
+      if (this.isUnchanged()) return true;
       if (native.stat(this.path, this.#now.slots) && this.#now.sameFile(this.#known)) {
         this.#takeIn();
         return true;
@@ -168,6 +188,7 @@ export class PoolFile {
     if (error instanceof PoolError) return error;
     this.#index = undefined;
     this.#touched = true;
+    this.#windowRecords = 0;
     const { code, message } = error as NodeJS.ErrnoException;
     // Programming errors are not the file's
     if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) throw error;
@@ -192,19 +213,46 @@ export class PoolFile {
     }
   }
 
-  // Between begin and end:
+  // Between begin and end, or when isUnchanged():
 
   get records(): number {
     return this.#records;
   }
 
+  /** The record, if it has been read ahead. */
+  atRemembered(index: number): PoolRecord | undefined {
+    const start = this.#inWindow(index);
+    if (start < 0) return undefined;
+    this.#nextInWalk = index + 1;
+    const window = this.#window!;
+    return { key: this.#text(window, start, KEY_BYTES), value: this.#text(window, start + KEY_BYTES, VALUE_BYTES) };
+  }
+
+  /** Whether a look at the file would not tell more about this key: then `getRemembered` answers. */
+  remembers(key: RawKey): boolean {
+    if (!this.#index || this.#doubtful || this.#index.records !== this.#records) return false;
+    const at = this.#index.find(key);
+    return at === undefined || this.#inWindow(at) >= 0;
+  }
+
+  getRemembered(key: RawKey): string | undefined {
+    const at = this.#index?.find(key);
+    return at === undefined ? undefined : this.#text(this.#window!, this.#inWindow(at) + KEY_BYTES, VALUE_BYTES);
+  }
+
+  // Between begin and end:
+
   at(index: number): PoolRecord | undefined {
-    if (index >= this.#records || !this.#read(index)) return undefined;
-    return { key: this.#text(0, KEY_BYTES), value: this.#text(KEY_BYTES, VALUE_BYTES) };
+    if (index >= this.#records) return undefined;
+    this.#readWindow(index, index === this.#nextInWalk || index === 0);
+    return this.atRemembered(index);
   }
 
   get(key: RawKey): string | undefined {
-    return this.#find(key) < 0 ? undefined : this.#text(KEY_BYTES, VALUE_BYTES);
+    const at = this.#find(key);
+    if (at < 0) return undefined;
+    if (this.#records <= WINDOW_RECORDS) this.#readWindow(0, true);
+    return this.#text(this.#record, KEY_BYTES, VALUE_BYTES);
   }
 
   set(key: RawKey, value: string): void {
@@ -314,6 +362,7 @@ export class PoolFile {
     if (!this.#touched && this.#now.equals(this.#known)) return;
     this.#touched = false;
     this.#known.copyFrom(this.#now);
+    this.#windowRecords = 0;
     this.#setSize(this.#now.sizeBytes);
     if (this.#index && this.#records < this.#index.records) this.#index = undefined;
     this.#doubtful = true;
@@ -329,6 +378,7 @@ export class PoolFile {
   /** After a change of ours, still locked: what the file looks like now is our doing, and no reason for doubt. */
   #settle(): void {
     const { native } = this.#context;
+    this.#windowRecords = 0;
     this.#context.drainChanges(this);
     native.stat(this.#fd, this.#known.slots);
     if (this.#known.sizeBytes !== this.#sizeBytes) this.#touched = true;
@@ -341,8 +391,25 @@ export class PoolFile {
     return false;
   }
 
-  #text(start: number, fieldBytes: number): string {
-    return decodeText(this.#record, start, fieldBytes, this.#onDamage);
+  /** Reads records from `first` on into the window: as many as fit, or just one. */
+  #readWindow(first: number, many: boolean): void {
+    const bytes = many ? Math.min(WINDOW_RECORDS, this.#records - first) * RECORD_BYTES : RECORD_BYTES;
+    if (!this.#window || this.#window.length < bytes) this.#window = Buffer.from(new ArrayBuffer(bytes));
+    const got = fs.readSync(this.#fd, this.#window, 0, bytes, first * RECORD_BYTES);
+    // Shorter than it was: cut by a program that ignores locks
+    if (got < bytes) this.#touched = true;
+    this.#windowStart = first;
+    this.#windowRecords = Math.floor(got / RECORD_BYTES);
+  }
+
+  /** Where a record starts in the window; -1 when it is not there. */
+  #inWindow(index: number): number {
+    const at = index - this.#windowStart;
+    return at >= 0 && at < this.#windowRecords ? at * RECORD_BYTES : -1;
+  }
+
+  #text(bytes: Buffer, start: number, fieldBytes: number): string {
+    return decodeText(bytes, start, fieldBytes, this.#onDamage);
   }
 
   #holds(index: number, key: RawKey): boolean {
@@ -353,6 +420,8 @@ export class PoolFile {
 
   /** The first record with this key, which is then in `#record`; -1 when there is none. */
   #find(key: RawKey): number {
+    // So small that certainty costs nothing
+    if (this.#doubtful && this.#records <= WINDOW_RECORDS) this.#index = undefined;
     for (let fresh = this.#index === undefined; ; fresh = true) {
       const index = this.#collectKeys();
       const at = index.find(key);

@@ -78,6 +78,7 @@ export class PoolStore implements Pools {
     const raw = rawKey(key);
     const file = this.#file(pool);
     try {
+      if (file.isUnchanged() && file.remembers(raw)) return file.getRemembered(raw);
       return file.begin('shared') ? file.get(raw) : undefined;
     } catch (error) {
       throw file.failure(error);
@@ -116,6 +117,11 @@ export class PoolStore implements Pools {
   at(pool: number, index: number): PoolRecord | undefined {
     const file = this.#file(pool);
     try {
+      if (file.isUnchanged()) {
+        if (index >= file.records) return undefined;
+        const record = file.atRemembered(index);
+        if (record) return record;
+      }
       return file.begin('shared') ? file.at(index) : undefined;
     } catch (error) {
       throw file.failure(error);
@@ -172,9 +178,10 @@ export class PoolStore implements Pools {
     }
   }
 
-  #drainChanges(own: PoolFile | undefined): void {
-    const changes = this.#watch?.drain();
-    if (!changes) return;
+  #drainChanges(own: PoolFile | undefined): boolean {
+    if (!this.#watch) return false;
+    const changes = this.#watch.drain();
+    if (!changes) return true;
     for (const { name, mask } of changes) {
       if (mask & (IN_Q_OVERFLOW | WATCH_LOST)) for (const file of this.#files) file.touch();
       else if (mask & CHANGES) {
@@ -186,5 +193,6 @@ export class PoolStore implements Pools {
         this.#watch = undefined;
       }
     }
+    return this.#watch !== undefined;
   }
 }

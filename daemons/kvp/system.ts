@@ -1,4 +1,3 @@
-import dns from 'node:dns/promises';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -42,7 +41,11 @@ export class LinuxGuest implements GuestSystem {
   async resolveDomainName(hostName: string): Promise<string | undefined> {
     const fromHosts = domainNameFromHosts(this.#text('etc/hosts') ?? '', hostName);
     if (fromHosts !== undefined) return fromHosts;
-    for (const domain of searchDomains(this.#text('etc/resolv.conf') ?? '')) {
+    const domains = searchDomains(this.#text('etc/resolv.conf') ?? '');
+    if (domains.length === 0) return undefined;
+    // Loaded where it is needed: it costs memory, and its first use four threads
+    const dns = await import('node:dns/promises');
+    for (const domain of domains) {
       const name = `${hostName}.${domain}`;
       const found = await dns.lookup(`${name}.`, { all: true }).catch(() => []);
       // A name server that knows every name must not give us one

@@ -127,6 +127,27 @@ describe('pool files', { skip }, () => {
     assert.equal(store.at(0, 0xffffffff), undefined);
   });
 
+  it('are read by index in any order, past the end and back', () => {
+    const count = 100;
+    const { folder } = folderWith(...Array.from({ length: count }, (_, i) => record(`k${i}`, `v${i}`)));
+    const { store } = openStore(folder, real);
+    const walk = (indexes: number[]) => indexes.map((index) => store.at(0, index)?.value);
+    const upwards = Array.from({ length: count + 2 }, (_, i) => i);
+    const expected = upwards.map((i) => (i < count ? `v${i}` : undefined));
+    assert.deepEqual(walk(upwards), expected);
+    assert.deepEqual(walk(upwards.toReversed()), expected.toReversed());
+    const mixed = upwards.map((i) => (i * 37) % (count + 2));
+    assert.deepEqual(
+      walk(mixed),
+      mixed.map((i) => expected[i]),
+    );
+    store.delete(0, 'k50');
+    assert.deepEqual(
+      [49, 50, 98, 99].map((i) => store.at(0, i)?.value),
+      ['v49', 'v51', 'v99', undefined],
+    );
+  });
+
   it('are not written when nothing changes', () => {
     const { folder, file } = folderWith(record('k', 'v'));
     fs.utimesSync(file, 1, 1);
@@ -592,9 +613,30 @@ describe('locks of other programs', { skip }, () => {
       ]) {
         operation();
         assert.equal(real.tryLock(other, 'exclusive'), true);
-        assert.throws(operation, PoolError);
+        // Whoever holds the lock may have begun a change
+        fs.utimesSync(file, 1, 1);
+        failsWith('locked', /locked/, operation);
+        fs.utimesSync(file, 2, 2);
         real.unlock(other);
       }
+    } finally {
+      fs.closeSync(other);
+    }
+  });
+
+  it('do not keep a reader from what has not changed', () => {
+    const { folder, file } = folderWith(record('a', '1'), record('b', '2'));
+    const { store } = openStore(folder, real);
+    assert.deepEqual([store.get(0, 'a'), store.at(0, 1)?.value, store.get(0, 'c')], ['1', '2', undefined]);
+    const other = fs.openSync(file, 'r+');
+    try {
+      assert.equal(real.tryLock(other, 'exclusive'), true);
+      assert.deepEqual([store.get(0, 'a'), store.at(0, 1)?.value, store.get(0, 'c')], ['1', '2', undefined]);
+      assert.equal(store.at(0, 2), undefined);
+      fs.writeSync(other, 'x', 512);
+      failsWith('locked', /locked/, () => store.get(0, 'a'));
+      real.unlock(other);
+      assert.equal(store.get(0, 'a'), 'x');
     } finally {
       fs.closeSync(other);
     }
