@@ -3,12 +3,10 @@ import atexit, errno, os, re, signal, socket, struct, subprocess, sys, threading
 from hostctl import *
 
 DEVICE = "242ff919-07db-4180-9c2e-b86cb68c8c55"
-CLASS = "a9a0f4e7-5a45-4d96-b827-8a841e8c03e6"
 BUS = "/sys/bus/vmbus"
 CHARDEV = "/dev/vmbus/hv_kvp"
 POOLS = "/var/lib/hyperv"
 RECORD = 2560
-NOT_SUPPORTED, INVALID = 0x80070032, 0x80070057
 # The daemon under test; --reference runs the C daemon instead, to tell a defect of ours from one of the rig
 REFERENCE = "--reference" in sys.argv
 COMMAND = ["/rig/bin/hv_kvp_daemon", "-n"] if REFERENCE else ["/opt/vmic/bin/vmic-kvp", "-n"]

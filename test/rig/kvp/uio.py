@@ -44,9 +44,7 @@ def wrong(h):
 def many(h):
     note("a host that does not wait for answers")
     body = Kvp.msg(Kvp.ENUM, 2, struct.pack("<I", 5))
-    sent, answered, size = 0, 0, 0
-    first = h.channel.tid + 1
-    ids = []
+    sent, first, ids = 0, h.channel.tid + 1, []
     while sent < 600:
         try:
             h.channel.send(h.channel.request(KVP, body)); sent += 1
