@@ -10,6 +10,17 @@ import { watch } from './kvp-watch.ts';
 /** How the completion scripts ask for words; the words of the command line so far follow. */
 const COMPLETE = '--get-yargs-completions';
 
+/**
+ * yargs does not fill a command's arguments from what follows "--". So these words lose their look of options by a NUL in front, which no
+ * word of a command line can have, and get it back by `plain`.
+ */
+function markLiterals(argv: readonly string[]): string[] {
+  const at = argv.indexOf('--');
+  return at < 0 ? [...argv] : [...argv.slice(0, at), ...argv.slice(at + 1).map((word) => `\0${word}`)];
+}
+
+const plain = (word: string): string => word.replaceAll('\0', '');
+
 /** Longest --timeout: what setTimeout can wait, in whole days. */
 const MAX_TIMEOUT_SECS = 24 * 86_400;
 
@@ -39,7 +50,8 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
         () => done(words ?? []),
       );
     });
-  const program = yargs([...argv])
+  const completing = argv[0] === COMPLETE;
+  const program = yargs(markLiterals(argv))
     .scriptName('vmic')
     .locale('en')
     .usage('$0 <command>\n\nHyper-V integration services for Linux guests.')
@@ -48,13 +60,17 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
     .help()
     .alias('help', 'h')
     .parserConfiguration({ 'parse-numbers': false, 'parse-positional-numbers': false, 'dot-notation': false })
-    .strict()
+    .strict(!completing)
     .recommendCommands()
-    .exitProcess(false)
+    // Proposals for a shell are printed by yargs itself, some time after parsing, and end the process
+    .exitProcess(completing)
     .fail((message, error) => {
-      throw error ?? new CommandError('usage', message);
+      // yargs' own errors and messages are all about usage
+      throw error === undefined || error.name === 'YError'
+        ? new CommandError('usage', message ?? error.message)
+        : error;
     })
-    .command('kvp <command>', 'Read and write the key-value pairs shared with the host', (y) => kvpCommands(y, run))
+    .command('kvp', 'Read and write the key-value pairs shared with the host', (y) => kvpCommands(y, run))
     .command(
       'completion <shell>',
       'Print a shell completion script',
@@ -77,16 +93,12 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
     program.command('simulate', 'Play a Hyper-V host to the services of this tree (see simulate --help)');
   }
   try {
-    if (argv[0] === COMPLETE) {
-      // What the shells ask; yargs would print this by itself, but only by ending the process
-      const words = await program.getCompletion(argv.slice(1));
-      around.out(words.map((word) => `${word}\n`).join(''));
-      return EXIT.ok;
-    }
     await program.parseAsync();
   } catch (error) {
     const failure = toCommandError(error);
-    around.err(`vmic: ${failure.message}\n`);
+    // A line that is still being written is seldom complete
+    if (completing) return EXIT.ok;
+    around.err(`vmic: ${plain(failure.message)}\n`);
     if (failure.exit === 'usage') around.err("Try '--help' after the command.\n");
     return EXIT[failure.exit];
   }
@@ -106,7 +118,12 @@ function kvpCommands(y: Argv, run: Run): Argv {
     if (parsed.pools.length > 1) throw new CommandError('usage', 'a key is written to one pool: give --pool once');
     return parsed;
   };
-  const key = { type: 'string', demandOption: true, describe: 'the key, up to 511 bytes of UTF-8' } as const;
+  const key = {
+    type: 'string',
+    demandOption: true,
+    coerce: plain,
+    describe: 'the key, up to 511 bytes of UTF-8; after -- it may begin with -',
+  } as const;
   return y
     .option('json', { type: 'boolean', default: false, describe: 'print JSON, with all text exactly as it is stored' })
     .option('pool', {
@@ -145,7 +162,11 @@ function kvpCommands(y: Argv, run: Run): Argv {
       (c) =>
         c
           .positional('key', key)
-          .positional('value', { type: 'string', describe: 'the value, up to 2047 bytes of UTF-8' })
+          .positional('value', {
+            type: 'string',
+            coerce: (word: string | undefined) => (word === undefined ? undefined : plain(word)),
+            describe: 'the value, up to 2047 bytes of UTF-8',
+          })
           .option('stdin', { type: 'boolean', default: false, describe: 'read the value from standard input' })
           .check((argv) => {
             if (argv.stdin === (argv.value !== undefined)) {
@@ -154,6 +175,7 @@ function kvpCommands(y: Argv, run: Run): Argv {
             return true;
           })
           .example('$0 kvp set Ready yes', 'tell the host that this guest is ready')
+          .example('$0 kvp set -- Offset -5', 'a value that begins with -')
           .example('$0 kvp set --stdin Token < token.txt', 'not visible in the list of processes')
           .epilog(
             'The default pool is guest: what a host reads, for example with Get-CimInstance\n' +
@@ -186,7 +208,12 @@ function kvpCommands(y: Argv, run: Run): Argv {
       'Print changes as they happen',
       (c) =>
         c
-          .positional('key', { type: 'string', array: true, describe: 'only changes of these keys' })
+          .positional('key', {
+            type: 'string',
+            array: true,
+            coerce: (words: string[]) => words.map(plain),
+            describe: 'only changes of these keys',
+          })
           .option('until', {
             type: 'string',
             requiresArg: true,

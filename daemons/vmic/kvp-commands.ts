@@ -1,8 +1,7 @@
 import fs from 'node:fs';
 import type { Native } from '../../native/interface.ts';
 import { KvpPool } from '../../protocol/services/kvp-types.ts';
-import type { PoolLog } from '../kvp-pools/index.ts';
-import { PoolStore, retryWhileLocked } from '../kvp-pools/index.ts';
+import { type Patience, type PoolLog, PoolStore, retryWhileLocked } from '../kvp-pools/index.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { ALL_POOLS, poolName } from './kvp-pool-names.ts';
 import { printable } from './text.ts';
@@ -15,6 +14,8 @@ export interface Surroundings {
   /** Output goes to a terminal, which hostile text must not control. */
   readonly outIsTerminal: boolean;
   readInput(): Promise<string>;
+  /** How long another program's lock is waited for; by default as long as the daemon does. */
+  readonly patience?: Patience;
 }
 
 export interface KvpOptions {
@@ -30,6 +31,8 @@ const HOST_VALUE_UNITS = 1022;
 
 interface OpenedStore {
   readonly store: PoolStore;
+  /** One operation, tried again for a while when another program holds the lock. */
+  attempt<T>(operation: (store: PoolStore) => T): T | Promise<T>;
   /** A warning about the content of a pool file was given. */
   readonly damaged: boolean;
 }
@@ -50,6 +53,7 @@ export function openStore(around: Surroundings, options: KvpOptions, access: 're
   const store = PoolStore.open(options.directory, { native: around.native, log, readOnly: access === 'read' });
   return {
     store,
+    attempt: (operation) => retryWhileLocked(() => operation(store), around.patience),
     get damaged() {
       return damaged;
     },
@@ -89,7 +93,7 @@ export async function get(around: Surroundings, options: KvpOptions, key: string
   return withStore(around, options, 'read', async (opened) => {
     const found: { pool: number; value: string }[] = [];
     for (const pool of selected(options)) {
-      const value = await retryWhileLocked(() => opened.store.get(pool, key));
+      const value = await opened.attempt((store) => store.get(pool, key));
       if (value !== undefined) found.push({ pool, value });
     }
     const [first, ...others] = found;
@@ -124,9 +128,9 @@ export async function set(
   }
   // One line end is what echo and editors add, not part of the value
   const value = given ?? (await around.readInput()).replace(/\r?\n$/, '');
-  return withStore(around, options, 'write', async ({ store }) => {
-    const before = await retryWhileLocked(() => store.get(pool, key));
-    await retryWhileLocked(() => store.set(pool, key, value));
+  return withStore(around, options, 'write', async (opened) => {
+    const before = await opened.attempt((store) => store.get(pool, key));
+    await opened.attempt((store) => store.set(pool, key, value));
     for (const [what, text, limit] of [
       ['key', key, HOST_KEY_UNITS],
       ['value', value, HOST_VALUE_UNITS],
@@ -147,8 +151,8 @@ export async function remove(around: Surroundings, options: KvpOptions, key: str
   requireDirectory(options.directory);
   const pool = options.pools[0] ?? KvpPool.guest;
   return withStore(around, options, 'write', async (opened) => {
-    const previous = await retryWhileLocked(() => opened.store.get(pool, key));
-    if (previous === undefined || !(await retryWhileLocked(() => opened.store.delete(pool, key)))) {
+    const previous = await opened.attempt((store) => store.get(pool, key));
+    if (previous === undefined || !(await opened.attempt((store) => store.delete(pool, key)))) {
       const why = `there is no key "${printable(key)}" in pool ${poolName(pool)}`;
       throw new CommandError(opened.damaged ? 'damaged' : 'notFound', why);
     }
@@ -163,10 +167,10 @@ interface PoolEntry {
   readonly value: string;
 }
 
-async function readAll(store: PoolStore, pools: readonly number[]): Promise<PoolEntry[]> {
+async function readAll(opened: OpenedStore, pools: readonly number[]): Promise<PoolEntry[]> {
   const entries: PoolEntry[] = [];
   for (const pool of pools) {
-    for (const record of await retryWhileLocked(() => store.list(pool))) entries.push({ pool, ...record });
+    for (const record of await opened.attempt((store) => store.list(pool))) entries.push({ pool, ...record });
   }
   return entries;
 }
@@ -175,7 +179,7 @@ export async function list(around: Surroundings, options: KvpOptions): Promise<n
   requireDirectory(options.directory);
   const pools = selected(options);
   return withStore(around, options, 'read', async (opened) => {
-    const entries = await readAll(opened.store, pools);
+    const entries = await readAll(opened, pools);
     if (options.json) {
       around.out(json(entries.map(({ pool, key, value }) => ({ pool: poolName(pool), key, value }))));
     } else {
@@ -192,8 +196,8 @@ export async function list(around: Surroundings, options: KvpOptions): Promise<n
 /** The keys there are, for completion: without a word when they can't be read. */
 export async function listKeys(around: Surroundings, options: KvpOptions): Promise<string[]> {
   try {
-    return await withStore({ ...around, err: () => {} }, options, 'read', async ({ store }) =>
-      (await readAll(store, selected(options))).map(({ key }) => key),
+    return await withStore({ ...around, err: () => {} }, options, 'read', async (opened) =>
+      (await readAll(opened, selected(options))).map(({ key }) => key),
     );
   } catch {
     return [];

@@ -1,6 +1,5 @@
 import fs from 'node:fs';
-import type { PoolRecord, PoolStore } from '../kvp-pools/index.ts';
-import { retryWhileLocked } from '../kvp-pools/index.ts';
+import { PoolError, type PoolRecord, type PoolStore } from '../kvp-pools/index.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { json, type KvpOptions, nameWidth, openStore, type Surroundings, selected } from './kvp-commands.ts';
 import { poolName } from './kvp-pool-names.ts';
@@ -8,6 +7,8 @@ import { printable } from './text.ts';
 
 /** A folder that is not there yet (early boot) is looked for this often. */
 const DIRECTORY_POLL_MS = 250;
+/** A pool that another program has locked is looked at again this often: no event tells of an unlock. */
+const LOCK_POLL_MS = 20;
 
 export interface WatchOptions extends KvpOptions {
   /** Only changes of these keys; empty: of all. */
@@ -30,6 +31,16 @@ function byKey(records: readonly PoolRecord[]): Map<string, string> {
   const values = new Map<string, string>();
   for (const { key, value } of records) if (!values.has(key)) values.set(key, value);
   return values;
+}
+
+/** The pool's keys and values; undefined while another program has it locked. */
+function readPool(store: PoolStore, pool: number): ReadonlyMap<string, string> | undefined {
+  try {
+    return byKey(store.list(pool));
+  } catch (error) {
+    if (error instanceof PoolError && error.code === 'locked') return undefined;
+    throw error;
+  }
 }
 
 /** What differs between two looks at a pool: removals first, then the rest in file order. */
@@ -72,8 +83,15 @@ class Bell {
     this.#wake();
   }
 
-  async heard(): Promise<void> {
-    if (!this.#rung) await new Promise<void>((resolve) => (this.#wake = resolve));
+  /** Resolves when it has rung since the last call, or when the time is over. */
+  async heardWithin(limitMs: number | undefined): Promise<void> {
+    if (!this.#rung) {
+      const timer = limitMs === undefined ? undefined : setTimeout(() => this.ring(), limitMs);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+      clearTimeout(timer);
+    }
     this.#rung = false;
   }
 }
@@ -85,7 +103,6 @@ class Watch {
   readonly #pools: readonly number[];
   readonly #nameWidth: number;
   readonly #known = new Map<number, ReadonlyMap<string, string>>();
-  #started = false;
 
   constructor(around: Surroundings, options: WatchOptions) {
     this.#around = around;
@@ -94,23 +111,30 @@ class Watch {
     this.#nameWidth = nameWidth(this.#pools);
   }
 
-  /** Reports what changed since the last look; without a store there are no records. True when the condition is met. */
-  async look(store: PoolStore | undefined): Promise<boolean> {
-    const { until } = this.#options;
+  /** Reports what changed since the last look; without a store there are no records. */
+  look(store: PoolStore | undefined): 'met' | 'locked' | 'seen' {
+    let locked = false;
     for (const pool of this.#pools) {
-      const after = store ? byKey(await retryWhileLocked(() => store.list(pool))) : new Map<string, string>();
-      const before = this.#known.get(pool);
-      this.#known.set(pool, after);
-      const changes: Change[] = this.#started
-        ? differences(before ?? new Map(), after)
-        : [...after].map(([key, value]) => ({ change: 'present', key, value }));
-      for (const change of changes) {
-        const met = meets(until, change);
-        if (met || (this.#started && this.#isWanted(change))) this.#report(pool, change);
-        if (met) return true;
-      }
+      const after = store === undefined ? new Map<string, string>() : readPool(store, pool);
+      if (after === undefined) locked = true;
+      else if (this.#compare(pool, after)) return 'met';
     }
-    this.#started = true;
+    return locked ? 'locked' : 'seen';
+  }
+
+  /** True when the condition is met. What is there at the first look is no change, but may meet the condition. */
+  #compare(pool: number, after: ReadonlyMap<string, string>): boolean {
+    const before = this.#known.get(pool);
+    this.#known.set(pool, after);
+    const changes: Change[] =
+      before === undefined
+        ? [...after].map(([key, value]) => ({ change: 'present', key, value }))
+        : differences(before, after);
+    for (const change of changes) {
+      const met = meets(this.#options.until, change);
+      if (met || (before !== undefined && this.#isWanted(change))) this.#report(pool, change);
+      if (met) return true;
+    }
     return false;
   }
 
@@ -146,18 +170,17 @@ export async function watch(around: Surroundings, options: WatchOptions): Promis
       if (folder === undefined) {
         if (!waiting) around.err(`vmic: ${directory} does not exist; waiting for it\n`);
         waiting = true;
-        await pools.look(undefined);
-        const poll = setTimeout(() => bell.ring(), DIRECTORY_POLL_MS);
-        await bell.heard();
-        clearTimeout(poll);
+        pools.look(undefined);
+        await bell.heardWithin(DIRECTORY_POLL_MS);
         continue;
       }
       waiting = false;
       const { store } = openStore(around, options, 'read');
       try {
         do {
-          if (await pools.look(store)) return EXIT.ok;
-          await bell.heard();
+          const result = pools.look(store);
+          if (result === 'met') return EXIT.ok;
+          await bell.heardWithin(result === 'locked' ? LOCK_POLL_MS : undefined);
         } while (!expired && folder.isCurrent());
       } finally {
         store.close();
