@@ -321,14 +321,14 @@ export class RingHost<Request, Reply extends { readonly status: number }> implem
   async #greet(): Promise<void> {
     try {
       const chosen = await this.negotiate();
-      if (!chosen) throw new HostError('broken', 'the guest supports none of the offered versions');
+      if (!chosen) throw this.#broken('the guest supports none of the offered versions');
       this.readyCount++;
       const waiting = this.#waiting;
       this.#waiting = deferred();
       waiting.resolve(describe(chosen));
     } catch (error) {
       // Gone or silent: the next guest may do better
-      if (error instanceof HostError && error.code === 'broken') this.#violate(error.message);
+      if (error instanceof HostError && error.code === 'broken') this.#end(error);
     }
   }
 
