@@ -30,7 +30,7 @@ import { IcStatus } from '../ic/status.ts';
 import { bytesText } from '../layout/cursor.ts';
 import { DecodeError, EncodeError, type Layout, struct, text, u8, u32, utf8 } from '../layout/index.ts';
 import type { HvUtilsCodec } from '../service-protocol.ts';
-import { ipInfoFields, KEY_FIELD_BYTES, VALUE_FIELD_BYTES } from '../services/kvp-layout.ts';
+import { ipInfoFields, KEY_FIELD_BYTES, needed, VALUE_FIELD_BYTES } from '../services/kvp-layout.ts';
 import { KvpOperation, type KvpReply, type KvpRequest, type KvpValue } from '../services/kvp-types.ts';
 
 const MESSAGE_BYTES = 7432;
@@ -116,11 +116,6 @@ function passedOn(value: KvpValue): string | undefined {
   if (value.type === 'string') return value.text;
   return value.type === 'u32' ? String(value.value) : undefined;
 }
-
-const needed = <T>(field: T | undefined, name: string): T => {
-  if (field === undefined) throw new EncodeError('value', 0, `a reply with ${name}`, 'none').within('kvp');
-  return field;
-};
 
 function checkLength(message: Uint8Array): void {
   if (message.length === MESSAGE_BYTES) return;

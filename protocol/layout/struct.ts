@@ -27,11 +27,13 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
   readonly offsets: ReadonlyMap<string, number>;
   readonly #fields: readonly Field[];
   readonly #derives: boolean;
+  readonly #depends: boolean;
 
   constructor(name: string, fields: readonly Field[] = []) {
     this.name = name;
     this.#fields = fields;
     this.#derives = fields.some((field) => field.derive);
+    this.#depends = fields.some((field) => typeof field.layout === 'function');
     const offsets = new Map<string, number>();
     let at: number | undefined = 0;
     for (const field of fields) {
@@ -144,7 +146,8 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
   }
 
   write(cursor: Cursor, value: Value): void {
-    const scope: Record<string, unknown> = this.#derives ? {} : (value as Record<string, unknown>);
+    // Only dependent fields look at the scope, so a message without any needs none of its own
+    const scope: Record<string, unknown> = this.#derives && this.#depends ? {} : (value as Record<string, unknown>);
     const fields = this.#fields;
     let i = 0;
     try {

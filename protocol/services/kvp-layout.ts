@@ -53,3 +53,9 @@ export const ipInfoFields = (encoding: TextEncoding) =>
     .field('subnets', list(encoding, 2048))
     .field('gateways', list(encoding, 1024))
     .field('dnsServers', list(encoding, 2048));
+
+/** A field that a successful reply must have: leaving it out is the service's mistake, and the host must not be told success. */
+export function needed<T>(field: T | undefined, name: string): T {
+  if (field === undefined) throw new EncodeError('value', 0, `a reply with ${name}`, 'none').within('kvp');
+  return field;
+}

@@ -58,7 +58,7 @@ import {
 } from '../layout/index.ts';
 import type { IcCodec, ServiceProtocol } from '../service-protocol.ts';
 import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from './ip-address.ts';
-import { checkedItem, ipInfoFields, KEY_FIELD_BYTES, VALUE_FIELD_BYTES } from './kvp-layout.ts';
+import { checkedItem, ipInfoFields, KEY_FIELD_BYTES, needed, VALUE_FIELD_BYTES } from './kvp-layout.ts';
 import { type KvpIpInfo, KvpOperation, type KvpReply, type KvpRequest, type KvpValue } from './kvp-types.ts';
 
 /** Longest key and value over VMBus in UTF-16 units, without their NUL. hv_utils passes one unit less of each to a host. */
@@ -325,12 +325,6 @@ const getBinaryIpReply = struct('kvp').reserved(4).field('ipInfo', binaryIpInfoF
 const REQUEST_BODY_BYTES = 7432;
 
 const isBinary = (messageVersion: Version): boolean => messageVersion.major >= 5;
-
-/** Fields a successful reply must have: leaving one out is the service's mistake, and the host must not be told success. */
-const needed = <T>(field: T | undefined, name: string): T => {
-  if (field === undefined) throw new EncodeError('value', 0, `a reply with ${name}`, 'none').within('kvp');
-  return field;
-};
 
 const ic: IcCodec<KvpRequest, KvpReply> = {
   decodeRequest(body, messageVersion) {

@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { kvpHvUtils } from '../../protocol/hvutils/kvp.ts';
+import { IcStatus } from '../../protocol/ic/status.ts';
+import { version } from '../../protocol/ic/version.ts';
+import { kvpProtocol } from '../../protocol/services/kvp.ts';
+import {
+  KVP_POOL_COUNT,
+  type KvpIpInfo,
+  KvpOperation,
+  KvpPool,
+  type KvpRequest,
+} from '../../protocol/services/kvp-types.ts';
+
+const HEADER = '/usr/include/linux/hyperv.h';
+
+/** Why the installed header can't be asked; undefined when it can. */
+function obstacle(): string | undefined {
+  if (!fs.existsSync(HEADER)) return `${HEADER} is not installed (linux-libc-dev)`;
+  return spawnSync('gcc', ['--version']).status === 0 ? undefined : 'gcc is not installed';
+}
+
+/** The values of C expressions, as the installed header has them. */
+function evaluate(expressions: readonly string[]): Map<string, number> {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-uapi-'));
+  try {
+    const source = [
+      '#include <stddef.h>',
+      '#include <stdio.h>',
+      `#include "${HEADER}"`,
+      'int main(void) {',
+      ...expressions.map((expression) => `  printf("%llu\\n", (unsigned long long)(${expression}));`),
+      '  return 0;',
+      '}',
+    ].join('\n');
+    fs.writeFileSync(path.join(folder, 'ask.c'), source);
+    const program = path.join(folder, 'ask');
+    execFileSync('gcc', ['-Wall', '-o', program, path.join(folder, 'ask.c')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    const values = execFileSync(program, { encoding: 'utf8' }).trim().split('\n').map(Number);
+    return new Map(expressions.map((expression, i) => [expression, values[i]!]));
+  } finally {
+    fs.rmSync(folder, { recursive: true });
+  }
+}
+
+const MSG = 'struct hv_kvp_msg';
+const at = (member: string): string => `offsetof(${MSG}, ${member})`;
+const inIp = (member: string): string => `offsetof(struct hv_kvp_ip_msg, kvp_ip_val.${member})`;
+
+/** Each field gets a letter of its own; where the letter lies is the field's place. */
+const IP_INFO: KvpIpInfo = {
+  adapterId: 'A',
+  addressFamily: 0x42,
+  dhcpEnabled: true,
+  addresses: ['C'],
+  subnets: ['D'],
+  gateways: ['E'],
+  dnsServers: ['F'],
+};
+const IP_FIELDS: [member: string, byte: number][] = [
+  ['adapter_id', 0x41],
+  ['addr_family', 0x42],
+  ['dhcp_enabled', 1],
+  ['ip_addr', 0x43],
+  ['sub_net', 0x44],
+  ['gate_way', 0x45],
+  ['dns_addr', 0x46],
+];
+
+const set: KvpRequest = { operation: 'set', pool: 7, key: 'K', value: { type: 'string', text: 'V' } };
+const remove: KvpRequest = { operation: 'delete', pool: 7, key: 'K' };
+const enumerate: KvpRequest = { operation: 'enumerate', pool: 7, index: 9 };
+const setIpInfo: KvpRequest = { operation: 'setIpInfo', pool: 7, ipInfo: IP_INFO };
+const V4 = version(4, 0);
+
+/** A message of ours, and which byte the header's structs say lies where. */
+interface Claim {
+  readonly name: string;
+  readonly bytes: () => Uint8Array;
+  readonly places: readonly (readonly [expression: string, byte: number])[];
+}
+
+const icReply = (): Uint8Array => {
+  const body = kvpProtocol.ic.encodeRequest(enumerate, V4);
+  kvpProtocol.ic.encodeReply(body, V4, enumerate, {
+    status: IcStatus.ok,
+    key: 'K',
+    value: { type: 'string', text: 'V' },
+  });
+  return body;
+};
+const charDeviceReply = (): Uint8Array => {
+  const bytes = new Uint8Array(kvpHvUtils.messageBytes);
+  kvpHvUtils.encodeReply(bytes, enumerate, { status: IcStatus.ok, key: 'K', value: { type: 'string', text: 'V' } });
+  return bytes;
+};
+
+// The char device has UTF-8 where VMBus has UTF-16, in fields of the same place and length; sizes differ
+const record = (data: string, keySize: number, valueSize: number, type: number): [string, number][] => [
+  [at(`${data}.value_type`), type],
+  [at(`${data}.key_size`), keySize],
+  [at(`${data}.value_size`), valueSize],
+  [at(`${data}.key`), 0x4b],
+  [at(`${data}.value`), 0x56],
+];
+const header: [string, number][] = [[at('kvp_hdr.pool'), 7]];
+
+const claims: Claim[] = [
+  {
+    name: 'set over VMBus',
+    bytes: () => kvpProtocol.ic.encodeRequest(set, V4),
+    places: [...header, [at('kvp_hdr.operation'), 1], ...record('body.kvp_set.data', 4, 4, 1)],
+  },
+  {
+    name: 'set on the char device',
+    bytes: () => kvpHvUtils.encodeRequest(set),
+    places: [...header, [at('kvp_hdr.operation'), 1], ...record('body.kvp_set.data', 2, 2, 0)],
+  },
+  ...(['VMBus', 'the char device'] as const).map(
+    (wire): Claim => ({
+      name: `delete on ${wire}`,
+      bytes: () => (wire === 'VMBus' ? kvpProtocol.ic.encodeRequest(remove, V4) : kvpHvUtils.encodeRequest(remove)),
+      places: [
+        ...header,
+        [at('kvp_hdr.operation'), 2],
+        [at('body.kvp_delete.key_size'), wire === 'VMBus' ? 4 : 2],
+        [at('body.kvp_delete.key'), 0x4b],
+      ],
+    }),
+  ),
+  {
+    name: 'answer to enumerate over VMBus',
+    bytes: icReply,
+    places: [
+      ...header,
+      [at('kvp_hdr.operation'), 3],
+      [at('body.kvp_enum_data.index'), 9],
+      ...record('body.kvp_enum_data.data', 4, 4, 1),
+    ],
+  },
+  {
+    name: 'answer to enumerate on the char device',
+    bytes: charDeviceReply,
+    places: record('body.kvp_enum_data.data', 2, 2, 1),
+  },
+  {
+    name: 'IP info over VMBus',
+    bytes: () => kvpProtocol.ic.encodeRequest(setIpInfo, V4),
+    places: [
+      ['offsetof(struct hv_kvp_ip_msg, operation)', 5],
+      ['offsetof(struct hv_kvp_ip_msg, pool)', 7],
+      ...IP_FIELDS.map(([member, byte]) => [inIp(member), byte] as const),
+    ],
+  },
+  {
+    name: 'IP info on the char device',
+    bytes: () => kvpHvUtils.encodeRequest(setIpInfo),
+    places: [
+      ...header,
+      [at('kvp_hdr.operation'), 5],
+      ...IP_FIELDS.map(([member, byte]) => [at(`body.kvp_ip_val.${member}`), byte] as const),
+    ],
+  },
+  {
+    name: "the kernel's answer to a registration",
+    bytes: () => kvpHvUtils.encodeRegistrationAnswer('v'),
+    places: [
+      [at('kvp_hdr.operation'), 100],
+      [at('body.kvp_register.version'), 0x76],
+    ],
+  },
+];
+
+const constants: [string, number][] = [
+  [`sizeof(${MSG})`, kvpHvUtils.messageBytes],
+  ['sizeof(struct hv_kvp_ipaddr_value)', 7426],
+  ['KVP_OP_REGISTER1', kvpHvUtils.encodeRegistration()[0]!],
+  ['KVP_OP_GET', KvpOperation.get],
+  ['KVP_OP_SET', KvpOperation.set],
+  ['KVP_OP_DELETE', KvpOperation.delete],
+  ['KVP_OP_ENUMERATE', KvpOperation.enumerate],
+  ['KVP_OP_GET_IP_INFO', KvpOperation.getIpInfo],
+  ['KVP_OP_SET_IP_INFO', KvpOperation.setIpInfo],
+  ['KVP_POOL_EXTERNAL', KvpPool.external],
+  ['KVP_POOL_GUEST', KvpPool.guest],
+  ['KVP_POOL_AUTO', KvpPool.auto],
+  ['KVP_POOL_AUTO_EXTERNAL', KvpPool.autoExternal],
+  ['KVP_POOL_AUTO_INTERNAL', KvpPool.autoInternal],
+  ['KVP_POOL_COUNT', KVP_POOL_COUNT],
+  ['(unsigned int)HV_S_OK', IcStatus.ok],
+  ['(unsigned int)HV_E_FAIL', IcStatus.fail],
+  ['(unsigned int)HV_S_CONT', IcStatus.noMoreItems],
+  ['(unsigned int)HV_ERROR_NOT_SUPPORTED', IcStatus.notSupported],
+  ['(unsigned int)HV_ERROR_MACHINE_LOCKED', IcStatus.machineLocked],
+  ['(unsigned int)HV_ERROR_DEVICE_NOT_CONNECTED', IcStatus.deviceNotConnected],
+  ['(unsigned int)HV_INVALIDARG', IcStatus.invalidArgument],
+  ['(unsigned int)HV_GUID_NOTFOUND', IcStatus.guidNotFound],
+  ['(unsigned int)HV_ERROR_ALREADY_EXISTS', IcStatus.alreadyExists],
+  ['(unsigned int)HV_ERROR_DISK_FULL', IcStatus.diskFull],
+];
+
+const skip = obstacle();
+describe('the installed <linux/hyperv.h> agrees', skip === undefined ? {} : { skip }, () => {
+  const values =
+    skip === undefined
+      ? evaluate([...constants.map(([name]) => name), ...claims.flatMap(({ places }) => places.map(([name]) => name))])
+      : new Map<string, number>();
+
+  test('constants and sizes', () => {
+    for (const [name, ours] of constants) assert.equal(ours, values.get(name), name);
+  });
+
+  for (const { name, bytes, places } of claims) {
+    test(name, () => {
+      const ours = bytes();
+      for (const [expression, byte] of places) {
+        const offset = values.get(expression)!;
+        assert.equal(ours[offset], byte, `${expression} = ${offset}`);
+      }
+      // Nothing lies anywhere else
+      const marked = new Map(places.map(([expression, byte]) => [values.get(expression)!, byte]));
+      const stray = [...ours.entries()].filter(([offset, byte]) => byte !== 0 && !marked.has(offset));
+      assert.deepEqual(stray, []);
+    });
+  }
+});
