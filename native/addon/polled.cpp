@@ -65,6 +65,8 @@ void NextTurn::schedule() {
   });
 }
 
+bool NextTurn::isScheduled() const { return uv_is_active(reinterpret_cast<const uv_handle_t*>(&handle_->idle)) != 0; }
+
 void NextTurn::cancel() { uv_idle_stop(&handle_->idle); }
 
 void NextTurn::close() {

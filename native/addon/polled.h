@@ -51,6 +51,7 @@ class NextTurn {
   ~NextTurn() { close(); }
   void open(Environment& environment, Target& target);
   void schedule();
+  bool isScheduled() const;
   void cancel();
   void close();
 

@@ -230,7 +230,9 @@ void RingChannel::onReadable(bool error) {
   if (error) return end({});
   const Napi::HandleScope scope(env_);
   [[maybe_unused]] const Napi::Value self = Value();  // alive whatever the callbacks do
-  if (!takeWakes() || !flush()) return;
+  if (!takeWakes()) return;
+  // A full batch left its rest to the next turn; taking it now would keep others waiting.
+  if (turn_.isScheduled() || !flush()) return;
   drain();
 }
 
