@@ -4,7 +4,7 @@
  * usage: node packaging/test.mjs [--suite fast|slow|rig] [FILE...]
  *   fast (default)  types, formatting, lint, then test/**\/*.test.ts without the two below
  *   slow            test/**\/*.slow.test.ts: kills by the hundred, a million fuzzed messages
- *   rig             test/rig/**\/*.test.ts: real kernels in QEMU (root on Debian; installs what it needs)
+ *   rig             test/rig/**\/*.test.ts, test/**\/*.rig.test.ts: real kernels in QEMU (root on Debian; installs what it needs)
  *   FILE...         just these test files, without the checks
  */
 
@@ -14,10 +14,12 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { capture, Failure, isDebian, isOnPath, isRoot, listFiles, root, run, runMain, say } from './support.mjs';
 
+const isRig = (path) => path.startsWith('test/rig/') || path.endsWith('.rig.test.ts');
+const isSlow = (path) => path.endsWith('.slow.test.ts');
 const SUITES = {
-  fast: (path) => !path.startsWith('test/rig/') && !path.endsWith('.slow.test.ts'),
-  slow: (path) => !path.startsWith('test/rig/') && path.endsWith('.slow.test.ts'),
-  rig: (path) => path.startsWith('test/rig/'),
+  fast: (path) => !isRig(path) && !isSlow(path),
+  slow: (path) => !isRig(path) && isSlow(path),
+  rig: isRig,
 };
 
 /**
