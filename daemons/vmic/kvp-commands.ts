@@ -124,7 +124,10 @@ export async function set(
 ): Promise<number> {
   const pool = options.pools[0] ?? KvpPool.guest;
   if (pool === KvpPool.auto) {
-    throw new CommandError('usage', 'the host never sees the file of pool auto: vmic-kvp answers that pool itself');
+    throw new CommandError(
+      'usage',
+      'vmic-kvp computes pool auto itself; what a guest tells the host belongs into pool guest',
+    );
   }
   // One line end is what echo and editors add, not part of the value
   const value = given ?? (await around.readInput()).replace(/\r?\n$/, '');
