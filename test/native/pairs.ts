@@ -5,8 +5,13 @@ import type { TestContext } from 'node:test';
 import { native } from '../../native/index.ts';
 import type { ChannelEnd, MessageChannel } from '../../native/interface.ts';
 
+/** A test, or a file of tests: something that ends. */
+export interface Scope {
+  after(atEnd: () => void): void;
+}
+
 /** A folder that goes when the test ends. */
-export function temporaryFolder(t: TestContext): string {
+export function temporaryFolder(t: Scope): string {
   const folder = mkdtempSync(join(tmpdir(), 'vmic-native-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
