@@ -97,6 +97,17 @@ const NEGOTIABLE: Record<string, { messageVersions: [number, number][]; framewor
       [1, 0],
     ],
   },
+  timesync: {
+    frameworkVersions: [
+      [3, 0],
+      [1, 0],
+    ],
+    messageVersions: [
+      [4, 0],
+      [3, 0],
+      [1, 0],
+    ],
+  },
   vss: { frameworkVersions: [[3, 0]], messageVersions: [[5, 0]] },
   fcopy: { frameworkVersions: [[3, 0]], messageVersions: [[1, 1]] },
 };
