@@ -1,6 +1,9 @@
 import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
+import { SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes.ts';
+import { SysfsVmbus } from '../binding/index.ts';
 import { DEFAULT_POOL_DIRECTORY } from '../kvp-pools/index.ts';
 import { VERSION } from '../runtime/version.ts';
+import { moveChannel } from './binding-commands.ts';
 import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts';
 import { CommandError, EXIT, EXIT_HELP, toCommandError } from './exit.ts';
 import { get, type KvpOptions, list, listKeys, remove, type Surroundings, set } from './kvp-commands.ts';
@@ -29,6 +32,8 @@ export type CliSurroundings = Omit<Surroundings, 'native'> & {
   loadNative(): Promise<Surroundings['native']>;
   /** The program that plays a host, where there is one beside this program: a development tree. */
   readonly simulator: string | undefined;
+  /** Where sysfs is; /sys but in tests. */
+  readonly sysfs?: string;
 };
 
 interface KvpArguments {
@@ -42,6 +47,10 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
   let status: number = EXIT.ok;
   const run = (work: (loaded: Surroundings) => Promise<number>) => async (): Promise<void> => {
     status = await work({ ...around, native: await around.loadNative() });
+  };
+  // Without the addon: a channel can be given back even when nothing else works
+  const move = async (how: 'bind' | 'release', service: ServiceName, json: boolean): Promise<void> => {
+    status = await moveChannel(around, new SysfsVmbus(around.sysfs), how, service, json);
   };
   const complete: FallbackCompletionFunction = (_current, argv, byDefault, done) =>
     byDefault((_error, words) => {
@@ -71,6 +80,25 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
         : error;
     })
     .command('kvp', 'Read and write the key-value pairs shared with the host', (y) => kvpCommands(y, run))
+    .command(
+      'bind <service>',
+      "Give a service's VMBus channel to user space",
+      (y) =>
+        bindingArguments(y).epilog(
+          'The channel moves from hv_utils to uio_hv_generic, so that vmic-SERVICE can answer over UIO.\n' +
+            'Undone completely when it fails. Takes root, and a kernel from about 6.12 on.',
+        ),
+      ({ service, json }) => move('bind', service as ServiceName, json),
+    )
+    .command(
+      'release <service>',
+      "Give a service's VMBus channel back to the kernel",
+      (y) =>
+        bindingArguments(y).epilog(
+          'From then on hv_utils answers by itself. Nothing happens when it does already. Takes root.',
+        ),
+      ({ service, json }) => move('release', service as ServiceName, json),
+    )
     .command(
       'completion <shell>',
       'Print a shell completion script',
@@ -104,6 +132,16 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
   }
   return status;
 }
+
+const bindingArguments = (y: Argv) =>
+  y
+    .positional('service', {
+      type: 'string',
+      choices: SERVICE_NAMES,
+      demandOption: true,
+      describe: 'the service whose channel it is',
+    })
+    .option('json', { type: 'boolean', default: false, describe: 'print JSON' });
 
 type Run = (work: (loaded: Surroundings) => Promise<number>) => () => Promise<void>;
 

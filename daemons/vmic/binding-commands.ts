@@ -1,0 +1,37 @@
+import type { ServiceName } from '../../protocol/services/classes.ts';
+import { BindingError, type BindingErrorCode, type BindingPorts, bind, type Moved, release } from '../binding/index.ts';
+import { CommandError, EXIT, type ExitName } from './exit.ts';
+
+const EXIT_OF: Readonly<Record<BindingErrorCode, ExitName>> = {
+  absent: 'notFound',
+  permission: 'permission',
+  unable: 'system',
+  failed: 'system',
+};
+
+const MOVES = { bind, release } as const;
+
+/** `vmic bind SERVICE` and `vmic release SERVICE`. */
+export async function moveChannel(
+  around: { out(text: string): void },
+  ports: BindingPorts,
+  move: keyof typeof MOVES,
+  service: ServiceName,
+  json: boolean,
+): Promise<number> {
+  let moved: Moved;
+  try {
+    moved = await MOVES[move](ports, service);
+  } catch (error) {
+    if (!(error instanceof BindingError)) throw error;
+    throw new CommandError(EXIT_OF[error.code], error.message);
+  }
+  around.out(json ? `${JSON.stringify(moved)}\n` : `${describe(moved)}\n`);
+  return EXIT.ok;
+}
+
+function describe({ service, channel, driver, previousDriver, changed, device }: Moved): string {
+  const where = `${service}: channel ${channel} is bound to ${driver}${device ? ` as ${device}` : ''}`;
+  if (!changed) return `${where}, as it was`;
+  return previousDriver === driver ? where : `${where} (before: ${previousDriver ?? 'no driver'})`;
+}
