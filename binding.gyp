@@ -3,6 +3,7 @@
     {
       "target_name": "vmic",
       "sources": [
+        "native/core/clock.cpp",
         "native/core/errno_name.cpp",
         "native/core/file.cpp",
         "native/core/mapping.cpp",
@@ -10,6 +11,7 @@
         "native/core/socket.cpp",
         "native/core/watch.cpp",
         "native/addon/addon.cpp",
+        "native/addon/clocks.cpp",
         "native/addon/environment.cpp",
         "native/addon/error.cpp",
         "native/addon/files.cpp",

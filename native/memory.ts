@@ -8,6 +8,8 @@ import { constants } from 'node:os';
 import type {
   AddressWatch,
   ChannelEnd,
+  ClockAdjustment,
+  ClockState,
   DirectoryChange,
   DirectoryWatch,
   Listener,
@@ -18,7 +20,8 @@ import type {
   RingChannel,
   RingStatistics,
 } from './interface.ts';
-import { StatSlot } from './interface.ts';
+import { ReadingSlot, StatSlot } from './interface.ts';
+import { SimulatedClock } from './simulated-clock.ts';
 
 type LockMode = 'shared' | 'exclusive';
 
@@ -312,6 +315,20 @@ export class MemoryNative implements Native {
   /** What `notify` returns. */
   notifyHeard = true;
 
+  /** Every datagram sent to a socket that a test has opened with `hearDatagrams`, oldest first. */
+  readonly datagrams: { readonly socketPath: string; readonly bytes: Uint8Array }[] = [];
+  /** Every change made to the clock, oldest first. */
+  readonly clockAdjustments: ClockAdjustment[] = [];
+  /** Registers by position; none has a value until a test gives it one. */
+  readonly registers = new Map<number, () => bigint>();
+  /** CLOCK_MONOTONIC_RAW. */
+  rawNs = 1_000_000_000n;
+  /** CLOCK_REALTIME, which stands still unless `rawNs` is moved on: 2026-01-01. */
+  readonly clock = new SimulatedClock(() => this.rawNs, 1_767_225_600_000_000_000n);
+  /** The errno's name that `adjustClock` fails with: EPERM is a process without CAP_SYS_TIME. */
+  refuseAdjustments: string | undefined;
+  private readonly datagramSockets = new Set<string>();
+
   private nextFd = FIRST_FD;
   private readonly devices = new Map<string, { accept: (host: MessageChannel) => void; busy: boolean }>();
   private readonly uios = new Map<string, { accept: (host: RingChannel) => void; busy: boolean }>();
@@ -369,6 +386,11 @@ export class MemoryNative implements Native {
   /** A watched folder reports a change. */
   directoryChanged(path: string, change: DirectoryChange): void {
     for (const watch of this.directories.get(path) ?? []) watch.push(change);
+  }
+
+  /** Somebody listens for datagrams on `path`. */
+  hearDatagrams(path: string): void {
+    this.datagramSockets.add(path);
   }
 
   /** Links or addresses have changed. */
@@ -474,6 +496,34 @@ export class MemoryNative implements Native {
   notify(socketPath: string, message: string): boolean {
     this.notifications.push({ socketPath, message });
     return this.notifyHeard;
+  }
+
+  sendDatagram(socketPath: string, bytes: Uint8Array): boolean {
+    if (!this.datagramSockets.has(socketPath)) return false;
+    this.datagrams.push({ socketPath, bytes: bytes.slice() });
+    return true;
+  }
+
+  readClocks(into: BigInt64Array): void {
+    this.clock.readClocks(into);
+  }
+
+  readRegister(_fd: number, position: number, into: BigInt64Array): void {
+    const register = this.registers.get(position);
+    if (register === undefined) throw nativeError('EIO', 'pread');
+    into[ReadingSlot.value] = register();
+    into[ReadingSlot.monotonicRawNs] = this.rawNs;
+    into[ReadingSlot.uncertaintyNs] = 0n;
+  }
+
+  readClockState(): ClockState {
+    return this.clock.readClockState();
+  }
+
+  adjustClock(adjustment: ClockAdjustment): void {
+    if (this.refuseAdjustments !== undefined) throw nativeError(this.refuseAdjustments, 'clock_adjtime');
+    this.clockAdjustments.push(adjustment);
+    this.clock.adjustClock(adjustment);
   }
 
   tryLock(fd: number, mode: LockMode): boolean {

@@ -1,5 +1,6 @@
 #include <napi.h>
 
+#include "addon/clocks.h"
 #include "addon/environment.h"
 #include "addon/files.h"
 #include "addon/listener.h"
@@ -29,6 +30,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("watchDirectory", Napi::Function::New<DirectoryWatch::watch>(env, "watchDirectory"));
   exports.Set("watchAddresses", Napi::Function::New<AddressWatch::watch>(env, "watchAddresses"));
   defineFiles(env, exports);
+  defineClocks(env, exports);
   return exports;
 }
 

@@ -107,6 +107,17 @@ Napi::Value notify(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), heard);
 }
 
+Napi::Value sendOneDatagram(const Napi::CallbackInfo& info) {
+  std::string path;
+  Bytes bytes;
+  if (!pathArgument(info[0], path)) return throwType(info.Env(), "socketPath must be a string without NUL");
+  if (!bytesArgument(info[1], bytes)) return throwType(info.Env(), "bytes must be a Uint8Array");
+  bool taken = false;
+  const Failure failure = sendDatagram(path.c_str(), bytes.data, bytes.count, taken);
+  if (failure) return throwFailure(info.Env(), failure, path);
+  return Napi::Boolean::New(info.Env(), taken);
+}
+
 }  // namespace
 
 void defineFiles(Napi::Env env, Napi::Object exports) {
@@ -116,6 +127,7 @@ void defineFiles(Napi::Env env, Napi::Object exports) {
   exports.Set("writeWhole", Napi::Function::New<writeWholeFile>(env, "writeWhole"));
   exports.Set("removeRange", Napi::Function::New<removeRangeOfFile>(env, "removeRange"));
   exports.Set("notify", Napi::Function::New<notify>(env, "notify"));
+  exports.Set("sendDatagram", Napi::Function::New<sendOneDatagram>(env, "sendDatagram"));
 }
 
 }  // namespace vmic

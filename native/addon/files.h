@@ -4,7 +4,7 @@
 
 namespace vmic {
 
-/// tryLock, unlock, stat, writeWhole, removeRange, notify: calls without an object.
+/// tryLock, unlock, stat, writeWhole, removeRange, notify, sendDatagram: calls without an object.
 void defineFiles(Napi::Env env, Napi::Object exports);
 
 }  // namespace vmic

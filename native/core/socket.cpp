@@ -134,6 +134,22 @@ Failure sendNotify(const char* address, const char* message, size_t bytes, bool&
   return {};
 }
 
+Failure sendDatagram(const char* path, const uint8_t* data, size_t bytes, bool& taken) {
+  taken = false;
+  Address to;
+  if (const Failure failure = pathAddress(path, to)) return {failure.code, "sendto"};
+  Fd fd;
+  if (const Failure failure = openSocket(SOCK_DGRAM, fd)) return failure;
+  const auto* name = reinterpret_cast<const sockaddr*>(&to.sun);
+  while (::sendto(fd.get(), data, bytes, MSG_NOSIGNAL, name, to.bytes) < 0) {
+    if (errno == EINTR) continue;
+    if (errno == ECONNREFUSED || errno == ENOENT || errno == EAGAIN) return {};
+    return {errno, "sendto"};
+  }
+  taken = true;
+  return {};
+}
+
 Failure createRingMemory(size_t ringBytes, Fd& memory) {
   if (ringBytes % kRingPageBytes != 0 || ringBytes < 2 * kRingPageBytes || ringBytes > kMaxRingBytes) {
     return {EINVAL, "mmap"};
