@@ -3,12 +3,14 @@ import { SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes
 import { SysfsVmbus } from '../binding/index.ts';
 import { DEFAULT_POOL_DIRECTORY } from '../kvp-pools/index.ts';
 import { VERSION } from '../runtime/version.ts';
+import { DEFAULT_STATUS_FILE } from '../timesync-status/index.ts';
 import { moveChannel } from './binding-commands.ts';
 import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts';
 import { CommandError, EXIT, EXIT_HELP, toCommandError } from './exit.ts';
 import { get, type KvpOptions, list, listKeys, remove, type Surroundings, set } from './kvp-commands.ts';
 import { POOL_CHOICES, POOLS_HELP, parsePool } from './kvp-pool-names.ts';
 import { watch } from './kvp-watch.ts';
+import { timesyncStatus } from './timesync-command.ts';
 
 /** How the completion scripts ask for words; the words of the command line so far follow. */
 const COMPLETE = '--get-yargs-completions';
@@ -99,6 +101,11 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
         ),
       ({ service, json }) => move('release', service as ServiceName, json),
     )
+    .command('timesync', 'Time synchronization with the host', (y) =>
+      timesyncCommands(y, (file, json) => {
+        status = timesyncStatus(around, file, json);
+      }),
+    )
     .command(
       'completion <shell>',
       'Print a shell completion script',
@@ -142,6 +149,33 @@ const bindingArguments = (y: Argv) =>
       describe: 'the service whose channel it is',
     })
     .option('json', { type: 'boolean', default: false, describe: 'print JSON' });
+
+function timesyncCommands(y: Argv, show: (file: string, json: boolean) => void): Argv {
+  return y
+    .command(
+      'status',
+      "Print how the guest's clock is kept right",
+      (c) =>
+        c
+          .option('json', { type: 'boolean', default: false, describe: 'print one JSON object' })
+          .option('status-file', {
+            type: 'string',
+            requiresArg: true,
+            default: DEFAULT_STATUS_FILE,
+            describe: 'what vmic-timesync writes',
+          })
+          .epilog(
+            'Exit status 1 when vmic-timesync does not run. Modes:\n' +
+              '  discipline  the clock is slewed by the samples of the host\n' +
+              '  chrony      the samples are given to chronyd, which disciplines the clock\n' +
+              '  observe     another program disciplines the clock\n' +
+              'In all of them the clock is set when the host orders it, or when this guest was suspended.\n' +
+              'To choose another: mode = "..." in section [timesync] of /etc/vmic/config.toml.',
+          ),
+      ({ 'status-file': file, json }) => show(file, json),
+    )
+    .demandCommand(1, 1, 'Say what to do: status');
+}
 
 type Run = (work: (loaded: Surroundings) => Promise<number>) => () => Promise<void>;
 

@@ -20,6 +20,7 @@
 import { sameVersion, type Version, version } from '../ic/version.ts';
 import { type Flags, flags, struct, u8, u64 } from '../layout/index.ts';
 import type { IcCodec, ServiceProtocol } from '../service-protocol.ts';
+import { SERVICE_CLASSES } from './classes.ts';
 
 /** `sync`: set the clock now. `sample`: a hint. Neither: a message without an order. */
 export const TimesyncFlag = { sync: 1, sample: 2 } as const;
@@ -87,7 +88,7 @@ const ic: IcCodec<TimesyncRequest, TimesyncReply> = {
 
 export const timesyncProtocol: ServiceProtocol<TimesyncRequest, TimesyncReply> = {
   name: 'timesync',
-  classId: '9527e630-d0ae-497b-adce-e80ab0175caf',
+  classId: SERVICE_CLASSES.timesync,
   messageType: 4,
   frameworkVersions: [version(3, 0), version(1, 0)],
   messageVersions: VERSIONS,
