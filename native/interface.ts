@@ -75,7 +75,8 @@ export interface RingChannel {
   start(buffer: Uint8Array, onPacket: OnPacket, onEnd: (end: ChannelEnd) => void): void;
   /**
    * Writes one packet, or queues it when the ring has no room: then the pending send size is set, reading pauses, and the
-   * queue is flushed when the peer makes room. Returns false when it was queued. Throws ERING when the packet can
+   * queue is flushed when the peer makes room. (A simulated host's end goes on reading: were both to pause, both would
+   * wait for ever.) Returns false when it was queued. Throws ERING when the packet can
    * never fit, ENOBUFS when more than 64 packets wait.
    */
   write(packetType: number, flags: number, transactionId: bigint, payload: Uint8Array): boolean;
@@ -160,7 +161,10 @@ export interface Native {
 
   /** Opens `/dev/uioN` and maps map 0 of `mapBytes` (from sysfs): outbound ring, then inbound ring, half each. */
   openUio(path: string, mapBytes: number): RingChannel;
-  /** Connects to a simulated host, which sends the ring memory as a descriptor. */
+  /**
+   * Connects to a simulated host, which sends the ring memory as a descriptor. Waits for that, at most 5 s (ETIMEDOUT), so the
+   * host has to run in another thread or process. The memory has to be sealed against shrinking (EPROTO).
+   */
   connectRingSocket(path: string): RingChannel;
   /** The host's end on an accepted connection: makes the memory (`ringBytes` each way, control page included) and sends it. */
   hostRing(fd: number, ringBytes: number): RingChannel;
@@ -183,7 +187,8 @@ export interface Native {
   /**
    * Writes all of `bytes` at `position` such that no kill of this process can tear it. A write within one page is
    * atomic against SIGKILL already; a longer one is done by a vfork child that such a kill does not reach.
-   * Returns the bytes written, fewer only when the file system says so (ENOSPC after a part).
+   * Bytes that the file holds already may be left out, so the caller has to hold the lock; after a kill the lock stays
+   * held until the write is done. Returns the bytes written, fewer only when the file system says so (ENOSPC after a part).
    */
   writeWhole(fd: number, bytes: Uint8Array, position: number): number;
   /**

@@ -24,18 +24,8 @@ import {
   writeStamp,
 } from './support.mjs';
 
-const MIN_NODE = [20, 19];
 const ADDON_STAMP = 'build/.inputs';
 const BUILD_TOOLS = { 'g++': 'g++', make: 'make', python3: 'python3' };
-
-function checkNode() {
-  const [major, minor] = process.versions.node.split('.').map(Number);
-  if (major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1])) return;
-  throw new Failure(
-    `vmic needs Node.js ${MIN_NODE.join('.')} or newer; this is ${process.version} (${process.execPath}).\n` +
-      'Debian 13 has it (apt-get install nodejs npm); for Debian 12 see https://github.com/nodesource/distributions or https://nodejs.org/en/download.',
-  );
-}
 
 /** Compares what npm says it installed with the lock file; times of files say nothing after a clone. */
 function npmPackagesAreCurrent() {
@@ -123,7 +113,6 @@ function buildAddon() {
 }
 
 await runMain(() => {
-  checkNode();
   if (npmPackagesAreCurrent() && addonIsCurrent()) {
     if (!process.argv.includes('--quiet')) say('Everything is set up.');
     return 0;

@@ -43,8 +43,13 @@ export function run(program, args, { hide = false, env } = {}) {
 }
 
 /** What a program prints on stdout; undefined when it is missing or fails. */
-export function capture(program, args) {
-  const result = spawnSync(program, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+export function capture(program, args, { env } = {}) {
+  const result = spawnSync(program, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   return result.status === 0 ? result.stdout : undefined;
 }
 
@@ -66,13 +71,10 @@ export function installDebianPackages(packages, why) {
   say(`${why}: installing ${packages.join(', ')}`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const args = ['-o', 'DPkg::Lock::Timeout=300', 'install', '-y', '--no-install-recommends', ...packages];
-  try {
-    run('apt-get', args, { hide: true, env });
-  } catch {
-    // No package lists yet, or old ones that name versions which the mirror no longer has.
-    run('apt-get', ['update'], { hide: true, env });
-    run('apt-get', args, { hide: true, env });
-  }
+  if (capture('apt-get', args, { env }) !== undefined) return;
+  // No package lists yet, or old ones that name versions which the mirror no longer has.
+  run('apt-get', ['update'], { hide: true, env });
+  run('apt-get', args, { hide: true, env });
 }
 
 /** The files below the given paths (relative to the project), sorted; a path that is missing has none. */

@@ -71,8 +71,11 @@ export function startIcSession<Request, Reply extends { readonly status: number 
     markIcReply(payload, status, bodySizeBytes);
     try {
       channel.write(PacketType.inband, 0, transactionId, payload);
-    } catch (error) {
-      end({ reason: 'failed', error: error as NativeError });
+    } catch (thrown) {
+      const error = thrown as NativeError;
+      // Anything but a broken ring or a full queue: the device went away while we answered (EPIPE, EIO, ENODEV)
+      const broken = error.code === 'ERING' || error.code === 'ENOBUFS';
+      end(broken ? { reason: 'failed', error } : { reason: 'gone' });
     }
   };
 

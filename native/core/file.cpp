@@ -137,6 +137,32 @@ Failure runInChild(Job& job) {
   return {};
 }
 
+struct Span {
+  size_t begin;
+  size_t end;
+};
+
+bool liesInOnePage(const Span& span, off_t position) {
+  const off_t pageBytes = ::sysconf(_SC_PAGESIZE);
+  return (position + static_cast<off_t>(span.begin)) / pageBytes == (position + static_cast<off_t>(span.end) - 1) / pageBytes;
+}
+
+/**
+ * The part of `data` that differs from what the file holds; all of it when that can't be told. Most changes of a record are a few
+ * bytes of its value: they lie in one page although the record does not, and a child costs as much as thirty writes.
+ */
+Span changed(int fd, const uint8_t* data, size_t bytes, off_t position) {
+  uint8_t held[4096];
+  if (bytes > sizeof(held)) return {0, bytes};
+  if (::pread(fd, held, bytes, position) != static_cast<ssize_t>(bytes)) return {0, bytes};
+  size_t begin = 0;
+  // At least one byte, so that the file's times move as by any write.
+  while (begin + 1 < bytes && held[begin] == data[begin]) ++begin;
+  size_t end = bytes;
+  while (end > begin + 1 && held[end - 1] == data[end - 1]) --end;
+  return {begin, end};
+}
+
 }  // namespace
 
 Failure tryLock(int fd, LockMode mode, bool& held) {
@@ -167,14 +193,16 @@ Failure writeWhole(int fd, const uint8_t* data, size_t bytes, off_t position, si
     return {EINVAL, "pwrite"};
   }
   if (bytes == 0) return {};
-  const off_t pageBytes = ::sysconf(_SC_PAGESIZE);
-  if (position / pageBytes == (position + static_cast<off_t>(bytes) - 1) / pageBytes) {
+  Span span = {0, bytes};
+  if (!liesInOnePage(span, position)) span = changed(fd, data, bytes, position);
+  if (liesInOnePage(span, position)) {
     ssize_t count;
     do {
-      count = ::pwrite(fd, data, bytes, position);
+      count = ::pwrite(fd, data + span.begin, span.end - span.begin, position + static_cast<off_t>(span.begin));
     } while (count < 0 && errno == EINTR);
     if (count < 0) return {errno, "pwrite"};
-    written = static_cast<size_t>(count);
+    const size_t reached = span.begin + static_cast<size_t>(count);
+    written = reached == span.end ? bytes : reached;
     return {};
   }
   Job job = {};

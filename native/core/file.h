@@ -18,6 +18,8 @@ Failure unlock(int fd);
 
 /// Writes `bytes` at `position` such that a SIGKILL of this process can't leave a part. `written` is smaller than
 /// `bytes` only when the file system took less (disk full after a part); a failure means that nothing was written.
+/// Bytes that the file holds already may not be written again, so writers have to exclude each other.
+/// Locks of this process outlive a kill until the change is done, as the child holds the open files, too.
 Failure writeWhole(int fd, const uint8_t* data, size_t bytes, off_t position, size_t& written);
 
 /// Removes [position, position + length) of a file of `size` bytes: moves what follows forward and cuts the end, out

@@ -141,7 +141,9 @@ export const kvpHvUtils: HvUtilsCodec<KvpRequest, KvpReply> = {
 
   decodeRequest(message) {
     checkLength(message);
-    const { operation, pool } = header.decode(message);
+    // The two bytes every operation starts with; decoding the header first would read them twice for each request
+    const operation = message[0]!;
+    const pool = message[1]!;
     switch (operation) {
       case KvpOperation.get:
         return { operation: 'get', pool, key: getRequest.decode(message).key };

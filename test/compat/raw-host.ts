@@ -99,13 +99,11 @@ export class RawHost {
   readonly #listener: Listener;
   readonly #buffer = new Uint8Array(MESSAGE_BYTES + 1);
   #channel: MessageChannel | undefined;
-  #registered!: Promise<void>;
-  #onRegistered!: () => void;
+  #awaited: (() => void)[] = [];
   #pending: { resolve: (reply: RawReply) => void; reject: (error: Error) => void } | undefined;
 
   constructor(native: Native, socketPath: string) {
     this.#native = native;
-    this.#expect();
     this.#listener = native.listen(socketPath);
     this.#listener.start(
       (fd) => this.#accept(fd),
@@ -113,32 +111,38 @@ export class RawHost {
     );
   }
 
-  #expect(): void {
-    this.#registered = new Promise((resolve) => {
-      this.#onRegistered = resolve;
-    });
-  }
-
   #accept(fd: number): void {
-    this.#channel?.close();
+    // The end of the last daemon may not have been seen yet
+    this.#drop();
     const channel = this.#native.adoptMessageChannel(fd);
     this.#channel = channel;
+    let registered = false;
     channel.start(
       this.#buffer,
-      (length) => this.#onMessage(channel, length),
-      () => this.#onEnd(),
+      (length) => {
+        if (registered) return this.#onReply(length);
+        registered = true;
+        this.#onRegistration(channel, length);
+      },
+      () => this.#drop(),
     );
   }
 
-  #onMessage(channel: MessageChannel, length: number): void {
-    const { bytes } = { bytes: this.#buffer.subarray(0, length) };
-    if (this.#pending === undefined && bytes[0] === REGISTER) {
-      const answer = message(REGISTER, 0);
-      answer.put('3.1', 4);
+  #onRegistration(channel: MessageChannel, length: number): void {
+    const answer = message(REGISTER, 0);
+    answer.put('3.1', 4);
+    try {
+      if (length !== MESSAGE_BYTES || this.#buffer[0] !== REGISTER) throw new Error('no registration');
       channel.write(answer.bytes);
-      this.#onRegistered();
+    } catch {
+      this.#drop(); // no daemon, or one that was killed meanwhile
       return;
     }
+    for (const resolve of this.#awaited.splice(0)) resolve();
+  }
+
+  #onReply(length: number): void {
+    const bytes = this.#buffer.subarray(0, length);
     const pending = this.#pending;
     this.#pending = undefined;
     if (length !== MESSAGE_BYTES) pending?.reject(new Error(`a reply of ${length} bytes`));
@@ -149,17 +153,18 @@ export class RawHost {
     });
   }
 
-  #onEnd(): void {
+  #drop(): void {
     this.#channel?.close();
     this.#channel = undefined;
-    this.#expect();
     this.#pending?.reject(new DaemonGone('the daemon closed the device'));
     this.#pending = undefined;
   }
 
-  /** Resolves once the daemon that has the device open registered. */
-  registered(): Promise<void> {
-    return this.#registered;
+  /** Resolves when a daemon registers after now. */
+  nextRegistration(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#awaited.push(resolve);
+    });
   }
 
   /** One request; rejects with DaemonGone when the daemon ends instead of answering. */
@@ -181,7 +186,6 @@ export class RawHost {
 
   close(): void {
     this.#listener.close();
-    this.#channel?.close();
-    this.#channel = undefined;
+    this.#drop();
   }
 }

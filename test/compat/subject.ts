@@ -3,12 +3,16 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { native } from '../../native/index.ts';
 import { RawHost } from './raw-host.ts';
 import { findCDaemon, ownDaemon, shimmed } from './reference.ts';
 
 export const RECORD_BYTES = 2560;
 export const KEY_BYTES = 512;
+
+/** For a machine that is busy with other things. */
+const START_LIMIT_MS = 30_000;
 
 export type Kind = 'vmic' | 'c';
 
@@ -43,6 +47,7 @@ export class Subject {
     const own = ['-n', '--config', path.join(this.folder, 'config.toml'), '--set', `kvp.pool_directory=${this.pools}`];
     const command = this.kind === 'c' ? [findCDaemon()!, '-n'] : [process.execPath, ownDaemon, ...own];
     const { NODE_OPTIONS: _, ...environment } = process.env;
+    const registered = this.host.nextRegistration();
     const child = spawn(command[0]!, command.slice(1), {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...environment, ...shimmed(this.#device, this.pools) },
@@ -58,7 +63,16 @@ export class Subject {
       throw new Error(`the daemon ended with ${code} before it registered: ${this.#errors}`);
     });
     early.catch(() => {});
-    await Promise.race([this.host.registered(), early]);
+    const deadline = new AbortController();
+    const late = setTimeout(START_LIMIT_MS, undefined, { signal: deadline.signal }).then(() => {
+      throw new Error(`the daemon did not register within ${START_LIMIT_MS / 1000} s: ${this.#errors}`);
+    });
+    late.catch(() => {});
+    try {
+      await Promise.race([registered, early, late]);
+    } finally {
+      deadline.abort();
+    }
   }
 
   /** Ends the daemon and waits for its end. */

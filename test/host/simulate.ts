@@ -58,9 +58,9 @@ export async function simulate(argv: readonly string[]): Promise<number> {
   const show = createShow(command);
   const ended = new AbortController();
   const interrupt = (): void => ended.abort(new Interrupted());
-  const onOutputError = (): void => interrupt(); // whoever read the output has left
   for (const signal of SIGNALS) process.on(signal, interrupt);
-  process.stdout.on('error', onOutputError);
+  // A reader that left: no reason to exit at once, as a plain command does, but to clean up first
+  process.stdout.removeAllListeners('error').on('error', interrupt);
   const simulation = new Simulation(native, command, show, ended.signal);
   const lastResort = (): void => simulation.killAll();
   process.on('exit', lastResort);
@@ -71,7 +71,6 @@ export async function simulate(argv: readonly string[]): Promise<number> {
     show.close();
     process.off('exit', lastResort);
     for (const signal of SIGNALS) process.off(signal, interrupt);
-    process.stdout.off('error', onOutputError);
   }
 }
 
@@ -160,6 +159,8 @@ class Simulation {
   readonly #show: Show;
   readonly #signal: AbortSignal;
   readonly #stages = new Set<Stage>();
+  /** The guest's command that runs right now. */
+  #running: { end(): Promise<unknown> } | undefined;
   #failures = 0;
   #checks = 0;
 
@@ -190,6 +191,8 @@ class Simulation {
   }
 
   async close(): Promise<void> {
+    // First, or it could write into a folder already removed
+    await this.#running?.end();
     await Promise.all([...this.#stages].map((stage) => stage.close()));
     this.#stages.clear();
   }
@@ -310,6 +313,7 @@ class Simulation {
 
   /** Runs bin/vmic as a program in the guest would; gives what it printed. */
   async #vmic(stage: Stage, args: readonly string[]): Promise<string> {
+    this.#signal.throwIfAborted();
     const command = [path.join(binFolder(), 'vmic'), ...args, '--pool-directory', stage.ground.poolFolder];
     const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
@@ -320,10 +324,17 @@ class Simulation {
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
       complaint += chunk;
     });
-    const status = await new Promise<number | null>((resolve, reject) => {
+    const closed = new Promise<number | null>((resolve, reject) => {
       child.on('error', reject);
       child.on('close', resolve);
     });
+    const end = (): Promise<unknown> => {
+      child.kill('SIGKILL');
+      return closed.catch(() => {});
+    };
+    this.#running = { end };
+    const status = await closed;
+    this.#running = undefined;
     this.#show.guest(['vmic', ...args].map(quote).join(' '), output + complaint);
     if (status !== 0) throw new Error(`vmic ended with status ${status}: ${complaint}`);
     return output;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { describe, it, type TestContext } from 'node:test';
@@ -50,8 +50,9 @@ for line in sys.stdin:
 
   async run(command: string): Promise<string> {
     this.process.stdin.write(`${command}\n`);
-    const [answer] = await once(this.process.stdout, 'data');
-    return String(answer).trim();
+    let answer = '';
+    while (!answer.endsWith('\n')) answer += String((await once(this.process.stdout, 'data'))[0]);
+    return answer.trim();
   }
 }
 
@@ -194,6 +195,36 @@ describe('writeWhole', () => {
     assert.deepEqual(readFileSync(path), expected);
     assert.equal(native.writeWhole(fd, new Uint8Array(), 0), 0);
     assert.deepEqual(readFileSync(path), expected);
+  });
+
+  it('leaves what a model leaves, whatever differs', (t) => {
+    const path = join(temporaryFolder(t), 'pool');
+    const model = Buffer.alloc(12_000, 1);
+    writeFileSync(path, model);
+    const fd = open(t, path);
+    // A fixed sequence (a linear congruential generator), so that a failure repeats.
+    let state = 1;
+    const random = (below: number): number => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
+      return (state >>> 8) % below;
+    };
+    for (let round = 0; round < 3000; round += 1) {
+      const position = random(9000);
+      const bytes = Buffer.from(model.subarray(position, position + 1 + random(3000)));
+      for (let change = random(3); change > 0; change -= 1) bytes[random(bytes.length)] = random(256);
+      if (random(4) === 0) bytes.fill(random(256), random(bytes.length));
+      assert.equal(native.writeWhole(fd, bytes, position), bytes.length);
+      bytes.copy(model, position);
+      if (!readFileSync(path).equals(model)) assert.fail(`round ${round}: ${bytes.length} at ${position}`);
+    }
+  });
+
+  it('moves the times of the file also when nothing differs', (t) => {
+    const path = join(temporaryFolder(t), 'pool');
+    writeFileSync(path, Buffer.alloc(8192, 1));
+    utimesSync(path, 1, 1);
+    native.writeWhole(open(t, path), Buffer.alloc(2560, 1), 3000);
+    assert.ok(statSync(path).mtimeMs > 1_000_000);
   });
 
   it('leaves a gap of zeros when it writes beyond the end', (t) => {

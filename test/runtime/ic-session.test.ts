@@ -32,6 +32,7 @@ function start(
 ) {
   const written: { transactionId: bigint; bytes: Uint8Array }[] = [];
   const calls: string[] = [];
+  let refusal: (Error & { code: string }) | undefined;
   const lines: string[] = [];
   const peers: string[] = [];
   const ends: SessionEnd[] = [];
@@ -43,6 +44,7 @@ function start(
       hooks = { buffer, onPacket, onEnd };
     },
     write: (type, _flags, transactionId, payload) => {
+      if (refusal) throw refusal;
       assert.equal(type, 6);
       written.push({ transactionId, bytes: payload.slice() });
       return true;
@@ -82,6 +84,9 @@ function start(
       return reply && [...reply.bytes];
     },
     end: (end: ChannelEnd) => hooks.onEnd(end),
+    refuse: (code: string) => {
+      refusal = Object.assign(new Error(`${code}: write`), { code });
+    },
   };
 }
 const double = (request: ToyRequest): ToyReply => ({ status: 0, number: request * 2 });
@@ -186,6 +191,25 @@ describe('IC session', () => {
     s.send(NEGOTIATION);
     assert.deepEqual(s.send(packet(9, [1, 0, 0, 0])), [...packet(9, [1, 0, 0, 0], 5, FAILED)]);
     assert.match(s.lines.at(-1)!, /A reply does not fit/);
+  });
+
+  it('takes a refused reply for a device that went away, unless the ring itself is at fault', () => {
+    for (const [code, reason] of [
+      ['EPIPE', 'gone'],
+      ['EIO', 'gone'],
+      ['ERING', 'failed'],
+      ['ENOBUFS', 'failed'],
+    ] as const) {
+      const s = start(double);
+      s.send(NEGOTIATION);
+      s.refuse(code);
+      assert.equal(s.send(packet(9, [1, 0, 0, 0])), undefined);
+      assert.deepEqual(
+        s.ends.map((end) => end.reason),
+        [reason],
+        code,
+      );
+    }
   });
 
   it('ends with the reason of a broken ring, and writes nothing afterwards', async () => {

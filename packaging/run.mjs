@@ -1,0 +1,89 @@
+/**
+ * What the scripts of package.json run: set-up, build, then the program that was asked for.
+ *
+ * usage: node packaging/run.mjs setup|build|start|test|bench [ARG...]
+ *
+ * Where Node.js is too old, as Debian 12's own, a newer one from the npm registry does the work; nothing is installed outside
+ * this folder. This file and support.mjs therefore have to run with Node.js 18.
+ */
+
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { constants } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { Failure, installDebianPackages, isOnPath, root, run, runMain, say } from './support.mjs';
+
+const MIN_NODE = [20, 19];
+const DOWNLOADED_NODE = '^20.19.0';
+
+const QUIETLY = [
+  ['packaging/setup.mjs', '--quiet'],
+  ['packaging/build.mjs', '--quiet'],
+];
+/** Task -> the commands it consists of, each an argument list of Node's; further arguments go to the last. */
+const TASKS = {
+  setup: [['packaging/setup.mjs']],
+  build: [['packaging/setup.mjs'], ['packaging/build.mjs']],
+  start: [...QUIETLY, ['bin/vmic', 'simulate']],
+  test: [...QUIETLY, ['packaging/test.mjs']],
+  bench: [...QUIETLY, ['--import', 'tsx', 'bench/kvp.ts']],
+};
+
+const isNewEnough = ([major, minor]) => major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1]);
+
+/** The Node.js to use: this one, or else one of the npm registry (which brings its C++ headers along). */
+function findNode() {
+  if (isNewEnough(process.versions.node.split('.').map(Number))) return process.execPath;
+  const name = `node-linux-${process.arch}`;
+  const prefix = join(root, '.cache/node');
+  const node = join(prefix, 'node_modules', name, 'bin/node');
+  if (!existsSync(node)) {
+    say(`Node.js ${process.version} is too old: getting a newer one from the npm registry, for this folder only`);
+    if (!isOnPath('npm')) installDebianPackages(['npm'], 'npm is missing');
+    run(
+      'npm',
+      [
+        'install',
+        '--prefix',
+        prefix,
+        '--no-save',
+        '--ignore-scripts',
+        '--no-audit',
+        '--no-fund',
+        `${name}@${DOWNLOADED_NODE}`,
+      ],
+      {
+        hide: true,
+      },
+    );
+  }
+  return node;
+}
+
+/** Runs one command to its end. Ctrl-C reaches it by itself; we wait until it has cleaned up. */
+function runStep(node, args) {
+  return new Promise((resolve, reject) => {
+    const PATH = [dirname(node), process.env.PATH].join(delimiter);
+    const child = spawn(node, args, { cwd: root, stdio: 'inherit', env: { ...process.env, PATH } });
+    const forward = (signal) => child.kill(signal);
+    const ignore = () => {};
+    process.on('SIGINT', ignore).on('SIGTERM', forward).on('SIGHUP', forward);
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      process.off('SIGINT', ignore).off('SIGTERM', forward).off('SIGHUP', forward);
+      resolve(code ?? 128 + constants.signals[signal]);
+    });
+  });
+}
+
+await runMain(async () => {
+  const [task, ...args] = process.argv.slice(2);
+  const steps = TASKS[task];
+  if (steps === undefined) throw new Failure(`usage: node packaging/run.mjs ${Object.keys(TASKS).join('|')} [ARG...]`);
+  const node = findNode();
+  for (const [i, step] of steps.entries()) {
+    const status = await runStep(node, i === steps.length - 1 ? [...step, ...args] : step);
+    if (status !== 0) return status;
+  }
+  return 0;
+});
