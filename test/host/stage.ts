@@ -127,7 +127,7 @@ export class Stage {
 
 export const describeExit = (exit: Exit): string => (exit.signal ? `by ${exit.signal}` : `with status ${exit.code}`);
 
-async function within<T>(secs: number, what: string, work: Promise<T>): Promise<T> {
+export async function within<T>(secs: number, what: string, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what} within ${secs} s`)), secs * 1000);
