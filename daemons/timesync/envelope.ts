@@ -13,16 +13,29 @@ export interface Line {
 
 export const valueAt = ({ x0, y0, slope }: Line, x: number): number => y0 + slope * (x - x0);
 
+/** When points tell a slope. */
+export interface Evidence {
+  readonly minPoints: number;
+  readonly minSpan: number;
+}
+
+/** No two clocks that are any good differ by more: 500 ppm is also the most that a kernel corrects. */
+const MAX_SLOPE = 500e-6;
+
+export const tellsSlope = (points: readonly Point[], { minPoints, minSpan }: Evidence): boolean =>
+  points.length >= minPoints && points.at(-1)!.x - points[0]!.x >= minSpan;
+
 /**
- * The line on top of points whose errors all go down: what a clock would have shown, had no message been late. Its slope is taken from the
- * points where they reach over `minSpan`, otherwise `knownSlope` is used. At least one point is needed.
+ * The line on top of points whose errors all go down: what a clock would have shown, had no message been late. Its slope is `knownSlope` as
+ * long as the points don't tell a better one. At least one point is needed.
  *
  * Of the edges of the upper convex hull it is the one over the mean of x: no other line above all points is closer to them in
  * sum (Moon, Skelly, Towsley: Estimation and Removal of Clock Skew from Network Delay Measurements, 1999).
  */
-export function upperEnvelope(points: readonly Point[], minSpan: number, knownSlope: number): Line {
-  const [first, last] = [points[0]!, points.at(-1)!];
-  const slope = last.x - first.x >= minSpan && points.length > 1 ? hullSlope(points) : knownSlope;
+export function upperEnvelope(points: readonly Point[], evidence: Evidence, knownSlope: number): Line {
+  const last = points.at(-1)!;
+  const told = tellsSlope(points, evidence) ? hullSlope(points) : knownSlope;
+  const slope = Math.abs(told) <= MAX_SLOPE ? told : knownSlope;
   const y0 = Math.max(...points.map(({ x, y }) => y - slope * (x - last.x)));
   return { x0: last.x, y0, slope };
 }

@@ -1,4 +1,4 @@
-import { type Line, type Point, upperEnvelope, valueAt } from './envelope.ts';
+import { type Evidence, type Line, type Point, tellsSlope, upperEnvelope, valueAt } from './envelope.ts';
 
 /**
  * What one message of the host tells, on this guest's raw clock.
@@ -14,10 +14,10 @@ export type ObservationKind = Observation['kind'];
 
 /** Five minutes of samples, as hosts send one every five seconds. */
 const WINDOW = 64;
-/** Seconds of observations from which a frequency can be told, by how far delays blur it. */
-const MIN_SPAN_SECS: Readonly<Record<ObservationKind, number>> = { exact: 20, referenced: 20, plain: 120 };
-/** Before that, the reference counter and the raw clock are taken to run at one pace, as both come from the TSC. */
-const MIN_PACE_SPAN_SECS = 120;
+/** Observations from which a pace can be told where nothing blurs them, and where delays do. */
+const SHARP: Evidence = { minPoints: 5, minSpan: 20e9 };
+const BLURRED: Evidence = { minPoints: 20, minSpan: 120e9 };
+const EVIDENCE: Readonly<Record<ObservationKind, Evidence>> = { exact: SHARP, referenced: SHARP, plain: BLURRED };
 /**
  * An observation that comes earlier than expected by more than this means that a clock has jumped: no message comes before it was sent. Plain
  * ones may be late, by delays and by a host's clock that was set back; which of both it is shows when they stay late.
@@ -124,9 +124,9 @@ export class HostTime {
 
   #estimate(): void {
     const points = this.#points();
-    const minSpan = MIN_SPAN_SECS[this.#kind] * 1e9;
-    this.#frequencyKnown = points.at(-1)!.x - points[0]!.x >= minSpan;
-    this.#line = upperEnvelope(points, minSpan, this.#knownSlope);
+    const evidence = EVIDENCE[this.#kind];
+    this.#frequencyKnown = tellsSlope(points, evidence);
+    this.#line = upperEnvelope(points, evidence, this.#knownSlope);
   }
 
   /** The observations, each corrected by how late it came as far as that can be known. */
@@ -140,10 +140,13 @@ export class HostTime {
     });
   }
 
-  /** Under all d: what a message without delay would have had. */
+  /**
+   * Under all d: what a message without delay would have had. As long as nothing else is known the counter and the raw clock are taken to
+   * run at one pace, since both come from the TSC.
+   */
   #leastDelay(): (x: number) => number {
     const negative = this.#entries.map(({ rawNs, d }) => ({ x: this.#x(rawNs), y: -d }));
-    const line = upperEnvelope(negative, MIN_PACE_SPAN_SECS * 1e9, 0);
+    const line = upperEnvelope(negative, BLURRED, 0);
     return (x) => -valueAt(line, x);
   }
 
