@@ -48,29 +48,13 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
   }
 
   handle(request: TimesyncRequest): TimesyncReply {
-    const { hostTime100ns, referenceTime100ns, flags } = request;
+    const { flags } = request;
     const counters = this.#counters;
     counters.messages++;
-    if (!flags.sync && !flags.sample) {
-      counters.ignored++;
-      return OK;
-    }
     if (flags.sync) counters.syncs++;
-    else counters.samples++;
-    const counter = referenceTime100ns === undefined ? undefined : this.#ports.counter.read();
-    const refusal = this.#discipline.receive(
-      { hostTime100ns, referenceTime100ns, isSync: flags.sync },
-      { rawNs: this.#ports.clock.read().rawNs, ...(counter ? { counter } : {}) },
-    );
-    if (refusal !== undefined) {
-      counters[refusal]++;
-      this.#ports.log.warning('Refused a time sample', {
-        refusal,
-        hostTime100ns,
-        referenceTime100ns,
-        sync: flags.sync,
-      });
-    }
+    else if (flags.sample) counters.samples++;
+    else counters.ignored++;
+    if (flags.sync || flags.sample) this.#receive(request);
     if (!this.#acting) {
       this.#acting = true;
       this.#ports.defer(() => this.#act());
@@ -86,6 +70,17 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
   close(): void {
     this.#closed = true;
     this.#ports.close();
+  }
+
+  #receive({ hostTime100ns, referenceTime100ns, flags }: TimesyncRequest): void {
+    const counter = referenceTime100ns === undefined ? undefined : this.#ports.counter.read();
+    const refusal = this.#discipline.receive(
+      { hostTime100ns, referenceTime100ns, isSync: flags.sync },
+      { rawNs: this.#ports.clock.read().rawNs, ...(counter ? { counter } : {}) },
+    );
+    if (refusal === undefined) return;
+    this.#counters[refusal]++;
+    this.#ports.log.warning('Refused a time sample', { refusal, hostTime100ns, referenceTime100ns, sync: flags.sync });
   }
 
   #act(): void {
