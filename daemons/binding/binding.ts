@@ -74,7 +74,16 @@ function gone(service: ServiceName, channel: string): never {
   throw new BindingError('absent', `the VMBus channel ${channel} of ${service} has just gone away`);
 }
 
+/**
+ * A driver finds a channel that is still open when a process that had it in user space has not closed it yet (drivers/hv/channel.c, __vmbus_open):
+ * the process is told, and needs a moment.
+ */
+const isStillOpen = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'EINVAL';
+const CLOSING_MS = 5000;
+const CLOSING_RETRY_MS = 50;
+
 async function walk(ports: BindingPorts, service: ServiceName, channel: string, to: Place): Promise<void> {
+  let waitedMs = 0;
   for (let taken = 0; ; taken++) {
     const at = ports.place(channel) ?? gone(service, channel);
     const step = nextStep(at, to, (driver) => ports.isLoaded(driver));
@@ -85,9 +94,15 @@ async function walk(ports: BindingPorts, service: ServiceName, channel: string, 
     try {
       await ports.take(step, channel);
     } catch (error) {
+      if (step.action === 'bind' && isStillOpen(error) && waitedMs < CLOSING_MS) {
+        await ports.wait(CLOSING_RETRY_MS);
+        waitedMs += CLOSING_RETRY_MS;
+        taken--;
+        continue;
+      }
       const after = ports.place(channel) ?? gone(service, channel);
-      // Somebody else did the same, or loading the driver was enough
-      if (!nextStep(after, to, (driver) => ports.isLoaded(driver))) return;
+      // Somebody else moves it, too: another of us, or the kernel, which finds a driver for a channel that has just come
+      if (after.driver !== at.driver || after.override !== at.override) continue;
       throw explain(service, step, error as NodeJS.ErrnoException);
     }
   }
@@ -146,6 +161,8 @@ function explain(service: ServiceName, step: Step, error: NodeJS.ErrnoException)
           'Kernels from about 6.12 on do; until then the kernel itself answers this service',
       );
     }
+    if (isStillOpen(error))
+      return fail('failed', 'the channel is still open: stop the process that has it (fuser -v /dev/uio*)');
     if (error.code === 'ENODEV') return fail('unable', `${step.driver} of this kernel does not take this channel`);
   }
   return fail(

@@ -37,5 +37,5 @@ export function nextStep(at: Place, to: Place, isLoaded: (driver: string) => boo
   return { action: 'bind', driver: to.driver! };
 }
 
-/** No way is longer: load, override, unbind, bind. */
-export const MAX_STEPS = 4;
+/** A way has four steps at most: load, override, unbind, bind. The rest is for others who move the same channel meanwhile. */
+export const MAX_STEPS = 8;

@@ -16,6 +16,7 @@ export interface BindingPorts {
   take(step: Step, channel: string): Promise<void>;
   /** "/dev/uioN" of a channel in user space, once there is one. */
   device(channel: string): string | undefined;
+  wait(ms: number): Promise<void>;
 }
 
 const MODPROBE_TIMEOUT_MS = 30_000;
@@ -80,6 +81,10 @@ export class SysfsVmbus implements BindingPorts {
   device(channel: string): string | undefined {
     const name = list(this.#device(channel, 'uio')).find((entry) => /^uio\d+$/.test(entry));
     return name === undefined ? undefined : `/dev/${name}`;
+  }
+
+  wait(ms: number): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, ms));
   }
 
   #device(channel: string, file: string): string {

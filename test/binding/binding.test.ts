@@ -171,6 +171,25 @@ describe('release', () => {
       assert.deepEqual(vmbus.place(CHANNEL), IN_KERNEL);
     }));
 
+  it('waits for a process that has not closed the channel yet', () =>
+    withTree({ driver: 'uio_hv_generic', override: 'uio_hv_generic' }, async (vmbus) => {
+      vmbus.onStep = (step) => {
+        if (step.action === 'bind' && vmbus.waitedMs < 500) throw errno('EINVAL', 22);
+      };
+      assert.equal((await release(vmbus, 'heartbeat')).driver, 'hv_utils');
+      assert.equal(vmbus.waitedMs, 500);
+    }));
+
+  it('gives up on one that never closes it, and leaves the channel in user space', () =>
+    withTree({ driver: 'uio_hv_generic', override: 'uio_hv_generic' }, async (vmbus) => {
+      vmbus.onStep = (step) => {
+        if (step.action === 'bind' && step.driver === 'hv_utils') throw errno('EINVAL', 22);
+      };
+      await assert.rejects(release(vmbus, 'heartbeat'), fails('failed', /still open: stop the process/));
+      assert.equal(vmbus.waitedMs, 5000);
+      assert.deepEqual(vmbus.place(CHANNEL), IN_USER_SPACE);
+    }));
+
   it('loads hv_utils, which then takes the channel by itself', () =>
     withTree({}, async (vmbus, tree) => {
       tree.removeDriver('hv_utils');

@@ -105,6 +105,12 @@ export class FakeVmbus extends SysfsVmbus {
     this.tree = tree;
   }
 
+  waitedMs = 0;
+
+  override async wait(ms: number): Promise<void> {
+    this.waitedMs += ms;
+  }
+
   override async take(step: Step, channel: string): Promise<void> {
     this.taken.push(`${step.action} ${step.driver ?? '-'}`);
     this.onStep(step);
