@@ -36,6 +36,7 @@ const allowed: readonly [string, string][] = [
   ['daemons/kvp/g.ts', '../../native/interface.ts'],
   ['daemons/kvp/deep/h.ts', '../service.ts'],
   ['daemons/vmic/c.ts', '../kvp-pools/index.ts'],
+  ['daemons/timesync/a.ts', '../timesync-status/index.ts'],
   ['test/host/a.ts', '../../daemons/kvp/service.ts'],
 ];
 
