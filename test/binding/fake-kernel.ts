@@ -31,7 +31,9 @@ export class FakeSysfs {
     );
     fs.mkdirSync(this.path('drivers'));
     this.addDriver('hv_utils');
-    if (place.driver !== undefined) this.#put(place.driver);
+    if (place.driver === undefined) return;
+    this.addDriver(place.driver);
+    this.#put(place.driver);
   }
 
   path(...parts: string[]): string {
