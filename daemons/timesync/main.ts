@@ -23,7 +23,7 @@ const options = {
   },
   chrony_socket: {
     type: 'string',
-    default: '/run/chrony/vmic.sock',
+    default: '/run/chrony.vmic.sock',
     help: 'socket of a SOCK reference clock of chronyd',
     check: absolutePath,
   },
