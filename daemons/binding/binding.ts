@@ -5,10 +5,11 @@ import type { BindingPorts } from './sysfs.ts';
 /**
  * - absent: there is no such channel.
  * - permission: only root may do this.
+ * - busy: a process has the channel's device open.
  * - unable: this kernel can't.
  * - failed: anything else.
  */
-export type BindingErrorCode = 'absent' | 'permission' | 'unable' | 'failed';
+export type BindingErrorCode = 'absent' | 'permission' | 'busy' | 'unable' | 'failed';
 
 /** A channel that was not moved. It is where it was before, unless the message says otherwise. */
 export class BindingError extends Error {
@@ -75,15 +76,18 @@ function gone(service: ServiceName, channel: string): never {
 }
 
 /**
- * A driver finds a channel that is still open when a process that had it in user space has not closed it yet (drivers/hv/channel.c, __vmbus_open):
- * the process is told, and needs a moment.
+ * A channel whose UIO device is open must not be unbound: the kernel closes it with its last user only as long as it is bound, and then never
+ * (drivers/uio/uio.c, uio_release). No driver could open it again.
  */
-const isStillOpen = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'EINVAL';
-const CLOSING_MS = 5000;
-const CLOSING_RETRY_MS = 50;
+function checkUnused(ports: BindingPorts, service: ServiceName, channel: string): void {
+  const device = ports.device(channel);
+  const users = device === undefined ? [] : ports.users(device);
+  if (users.length > 0) {
+    throw new BindingError('busy', `${service}: ${device} is in use by ${users.join(', ')}: stop it first`);
+  }
+}
 
 async function walk(ports: BindingPorts, service: ServiceName, channel: string, to: Place): Promise<void> {
-  let waitedMs = 0;
   for (let taken = 0; ; taken++) {
     const at = ports.place(channel) ?? gone(service, channel);
     const step = nextStep(at, to, (driver) => ports.isLoaded(driver));
@@ -91,15 +95,10 @@ async function walk(ports: BindingPorts, service: ServiceName, channel: string, 
     if (taken === MAX_STEPS) {
       throw new BindingError('failed', `the channel of ${service} does not stay with ${to.driver}: ${describe(at)}`);
     }
+    if (step.action === 'unbind') checkUnused(ports, service, channel);
     try {
       await ports.take(step, channel);
     } catch (error) {
-      if (step.action === 'bind' && isStillOpen(error) && waitedMs < CLOSING_MS) {
-        await ports.wait(CLOSING_RETRY_MS);
-        waitedMs += CLOSING_RETRY_MS;
-        taken--;
-        continue;
-      }
       const after = ports.place(channel) ?? gone(service, channel);
       // Somebody else moves it, too: another of us, or the kernel, which finds a driver for a channel that has just come
       if (after.driver !== at.driver || after.override !== at.override) continue;
@@ -161,8 +160,12 @@ function explain(service: ServiceName, step: Step, error: NodeJS.ErrnoException)
           'Kernels from about 6.12 on do; until then the kernel itself answers this service',
       );
     }
-    if (isStillOpen(error))
-      return fail('failed', 'the channel is still open: stop the process that has it (fuser -v /dev/uio*)');
+    if (error.code === 'EINVAL') {
+      return fail(
+        'failed',
+        'the channel is still open, though nobody has it: switch the service off and on at the host',
+      );
+    }
     if (error.code === 'ENODEV') return fail('unable', `${step.driver} of this kernel does not take this channel`);
   }
   return fail(

@@ -16,7 +16,8 @@ export interface BindingPorts {
   take(step: Step, channel: string): Promise<void>;
   /** "/dev/uioN" of a channel in user space, once there is one. */
   device(channel: string): string | undefined;
-  wait(ms: number): Promise<void>;
+  /** Processes that have the device open, in words. */
+  users(device: string): readonly string[];
 }
 
 const MODPROBE_TIMEOUT_MS = 30_000;
@@ -31,9 +32,11 @@ const isName = (name: string): boolean => /^[\w-]+$/.test(name);
 export class SysfsVmbus implements BindingPorts {
   readonly #bus: string;
   readonly #modprobe: string;
+  readonly #proc: string;
 
-  constructor(sysfs = '/sys', modprobe = 'modprobe') {
+  constructor({ sysfs = '/sys', proc = '/proc', modprobe = 'modprobe' } = {}) {
     this.#bus = path.join(sysfs, 'bus/vmbus');
+    this.#proc = proc;
     this.#modprobe = modprobe;
   }
 
@@ -50,14 +53,9 @@ export class SysfsVmbus implements BindingPorts {
   place(channel: string): Place | undefined {
     if (read(this.#device(channel, 'class_id')) === undefined) return undefined;
     const override = read(this.#device(channel, 'driver_override'));
-    let driver: string | undefined;
-    try {
-      driver = path.basename(fs.readlinkSync(this.#device(channel, 'driver')));
-    } catch {
-      // Nobody's
-    }
+    const driver = link(this.#device(channel, 'driver'));
     return {
-      driver,
+      driver: driver && path.basename(driver),
       override: override === undefined || override === '' || override === '(null)' ? undefined : override,
     };
   }
@@ -83,8 +81,13 @@ export class SysfsVmbus implements BindingPorts {
     return name === undefined ? undefined : `/dev/${name}`;
   }
 
-  wait(ms: number): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, ms));
+  users(device: string): readonly string[] {
+    return list(this.#proc).flatMap((pid) => {
+      if (!/^\d+$/.test(pid)) return [];
+      const folder = path.join(this.#proc, pid, 'fd');
+      const isOpen = list(folder).some((fd) => link(path.join(folder, fd)) === device);
+      return isOpen ? [`process ${pid} (${read(path.join(this.#proc, pid, 'comm')) ?? 'unknown'})`] : [];
+    });
   }
 
   #device(channel: string, file: string): string {
@@ -112,6 +115,14 @@ function list(folder: string): string[] {
     return fs.readdirSync(folder).sort();
   } catch {
     return [];
+  }
+}
+
+function link(file: string): string | undefined {
+  try {
+    return fs.readlinkSync(file);
+  } catch {
+    return undefined;
   }
 }
 

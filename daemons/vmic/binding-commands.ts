@@ -5,6 +5,7 @@ import { CommandError, EXIT, type ExitName } from './exit.ts';
 const EXIT_OF: Readonly<Record<BindingErrorCode, ExitName>> = {
   absent: 'notFound',
   permission: 'permission',
+  busy: 'busy',
   unable: 'system',
   failed: 'system',
 };

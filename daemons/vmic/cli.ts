@@ -52,7 +52,13 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
   };
   // Without the addon: a channel can be given back even when nothing else works
   const move = async (how: 'bind' | 'release', service: ServiceName, json: boolean): Promise<void> => {
-    status = await moveChannel(around, new SysfsVmbus(around.sysfs), how, service, json);
+    status = await moveChannel(
+      around,
+      new SysfsVmbus(around.sysfs === undefined ? {} : { sysfs: around.sysfs }),
+      how,
+      service,
+      json,
+    );
   };
   const complete: FallbackCompletionFunction = (_current, argv, byDefault, done) =>
     byDefault((_error, words) => {

@@ -11,7 +11,7 @@ Exit status:
   2  wrong usage
   3  permission denied
   4  a pool file is damaged; what can be read of it was read
-  5  another program keeps a pool file locked
+  5  another program keeps a pool file locked, or has the channel open
   6  the system refused (disk full, I/O error, a kernel that can't)`;
 
 /** Ends a command with a message and one of the statuses above. */

@@ -171,22 +171,25 @@ describe('release', () => {
       assert.deepEqual(vmbus.place(CHANNEL), IN_KERNEL);
     }));
 
-  it('waits for a process that has not closed the channel yet', () =>
-    withTree({ driver: 'uio_hv_generic', override: 'uio_hv_generic' }, async (vmbus) => {
-      vmbus.onStep = (step) => {
-        if (step.action === 'bind' && vmbus.waitedMs < 500) throw errno('EINVAL', 22);
-      };
-      assert.equal((await release(vmbus, 'heartbeat')).driver, 'hv_utils');
-      assert.equal(vmbus.waitedMs, 500);
+  it('does not touch a channel that a process has open: nobody could open it again', () =>
+    withTree(undefined, async (vmbus, tree) => {
+      await bind(vmbus, 'heartbeat');
+      tree.addProcess(1, 'init', '/dev/uio70');
+      tree.addProcess(4711, 'vmic-heartbeat', '/dev/uio7');
+      await assert.rejects(
+        release(vmbus, 'heartbeat'),
+        fails('busy', /^heartbeat: \/dev\/uio7 is in use by process 4711 \(vmic-heartbeat\): stop it first$/),
+      );
+      assert.deepEqual(vmbus.place(CHANNEL), IN_USER_SPACE);
+      assert.equal(fs.existsSync(tree.path('devices', CHANNEL, 'uio/uio7')), true, 'it was never unbound');
     }));
 
-  it('gives up on one that never closes it, and leaves the channel in user space', () =>
+  it('says what helps with a channel that the kernel has left open', () =>
     withTree({ driver: 'uio_hv_generic', override: 'uio_hv_generic' }, async (vmbus) => {
       vmbus.onStep = (step) => {
         if (step.action === 'bind' && step.driver === 'hv_utils') throw errno('EINVAL', 22);
       };
-      await assert.rejects(release(vmbus, 'heartbeat'), fails('failed', /still open: stop the process/));
-      assert.equal(vmbus.waitedMs, 5000);
+      await assert.rejects(release(vmbus, 'heartbeat'), fails('failed', /still open.*off and on at the host/));
       assert.deepEqual(vmbus.place(CHANNEL), IN_USER_SPACE);
     }));
 
@@ -257,7 +260,7 @@ describe('sysfs', () => {
           mode: 0o755,
         },
       );
-      const vmbus = new SysfsVmbus(tree.root, modprobe);
+      const vmbus = new SysfsVmbus({ sysfs: tree.root, modprobe });
       await assert.rejects(
         bind(vmbus, 'heartbeat'),
         fails('unable', /the module uio_hv_generic can't be loaded: modprobe: FATAL: not there/),
@@ -271,7 +274,7 @@ describe('sysfs', () => {
   it('writes to attributes and never makes one', async () => {
     const tree = new FakeSysfs();
     try {
-      const vmbus = new SysfsVmbus(tree.root);
+      const vmbus = new SysfsVmbus({ sysfs: tree.root });
       await assert.rejects(vmbus.take({ action: 'bind', driver: 'gone' }, CHANNEL), { code: 'ENOENT' });
       await vmbus.take({ action: 'override', driver: undefined }, CHANNEL);
       assert.equal(tree.read('devices', CHANNEL, 'driver_override').slice(0, 1), '\n', 'an empty line clears it');

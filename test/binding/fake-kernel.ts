@@ -36,6 +36,19 @@ export class FakeSysfs {
     this.#put(place.driver);
   }
 
+  get proc(): string {
+    return path.join(this.root, 'proc');
+  }
+
+  /** A process that has a file open. */
+  addProcess(pid: number, name: string, open: string): void {
+    const folder = path.join(this.proc, String(pid));
+    fs.mkdirSync(path.join(folder, 'fd'), { recursive: true });
+    fs.writeFileSync(path.join(folder, 'comm'), `${name}\n`);
+    fs.symlinkSync('/dev/null', path.join(folder, 'fd/0'));
+    fs.symlinkSync(open, path.join(folder, 'fd/17'));
+  }
+
   path(...parts: string[]): string {
     return path.join(this.root, 'bus/vmbus', ...parts);
   }
@@ -103,14 +116,8 @@ export class FakeVmbus extends SysfsVmbus {
   react = true;
 
   constructor(tree: FakeSysfs) {
-    super(tree.root);
+    super({ sysfs: tree.root, proc: tree.proc });
     this.tree = tree;
-  }
-
-  waitedMs = 0;
-
-  override async wait(ms: number): Promise<void> {
-    this.waitedMs += ms;
   }
 
   override async take(step: Step, channel: string): Promise<void> {
