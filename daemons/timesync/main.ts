@@ -52,12 +52,19 @@ const options = {
     max: MAX_SIMULATED_ERROR_MS,
     help: 'what a simulated clock is wrong by at the start',
   },
+  simulated_speed: {
+    type: 'integer',
+    default: 1,
+    min: 1,
+    max: 1000,
+    help: 'how many seconds a simulated clock counts in one',
+  },
 } as const;
 
 function create({ native, options: own, log, hostLog }: ServiceContext<typeof options>) {
   const isSimulated = own.clock === 'simulated';
   if (isSimulated) log.warning("The clock is a simulated one; the machine's clock is left alone");
-  const clock = isSimulated ? simulatedClock(native, own.simulated_error_ms) : systemClock(native);
+  const clock = isSimulated ? simulatedClock(native, own.simulated_error_ms, own.simulated_speed) : systemClock(native);
   const counter = new MsrCounter(native, own.reference_counter, process.env, log);
   const identity = ownIdentity();
   const choose = (): Choice => {

@@ -26,15 +26,18 @@ function clockOf(kind: Clock['kind'], calls: ClockCalls): Clock {
 /** The machine's clock. */
 export const systemClock = (native: ClockCalls): Clock => clockOf('system', native);
 
-/** A clock of our own that starts `errorMs` off the machine's. It is given no means to change the machine's. */
-export function simulatedClock(native: Pick<Native, 'readClocks'>, errorMs: number): Clock {
+/**
+ * A clock of our own that starts `errorMs` off the machine's, and counts `speed` seconds in one: its raw clock is the machine's times `speed`. It
+ * is given no means to change the machine's.
+ */
+export function simulatedClock(native: Pick<Native, 'readClocks'>, errorMs: number, speed: number): Clock {
   const machine = clockOf('system', {
     readClocks: (into) => native.readClocks(into),
     readClockState: () => ({ frequencyPpm: 0, slewUs: 0, synchronized: false }),
     adjustClock: () => {},
   });
   const startNs = machine.read().realtimeNs + BigInt(errorMs) * 1_000_000n;
-  return clockOf('simulated', new SimulatedClock(() => machine.read().rawNs, startNs));
+  return clockOf('simulated', new SimulatedClock(() => machine.read().rawNs * BigInt(speed), startNs));
 }
 
 /** HV_X64_MSR_TIME_REF_COUNT (source: Hypervisor Top-Level Functional Specification, partition reference counter). */

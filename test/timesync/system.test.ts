@@ -100,7 +100,7 @@ describe('clocks', () => {
 
   it("a simulated one starts off by its error, and never changes the machine's", () => {
     const memory = new MemoryNative();
-    const clock = simulatedClock(memory, -1500);
+    const clock = simulatedClock(memory, -1500, 1);
     const machineNs = 1_767_225_600_000_000_000n;
     assert.equal(clock.read().realtimeNs, machineNs - 1_500_000_000n);
     clock.adjust({ stepNs: 1_500_000_000n });
@@ -108,6 +108,14 @@ describe('clocks', () => {
     memory.rawNs += 1_000_000_000n;
     assert.equal(clock.read().realtimeNs, machineNs + 1_000_000_000n + 100_000n + 500_000n);
     assert.equal(clock.kind, 'simulated');
+    const fast = simulatedClock(memory, 0, 20);
+    const before = fast.read();
+    memory.rawNs += 1_000_000_000n;
+    const after = fast.read();
+    assert.deepEqual(
+      [after.realtimeNs - before.realtimeNs, after.rawNs - before.rawNs],
+      [20_000_000_000n, 20_000_000_000n],
+    );
     assert.deepEqual(memory.clockAdjustments, []);
   });
 });

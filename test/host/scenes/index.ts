@@ -1,6 +1,7 @@
 import { heartbeatScenes } from './heartbeat.ts';
 import type { ServiceScene } from './scene.ts';
 import { shutdownScenes } from './shutdown.ts';
+import { timesyncScenes } from './timesync.ts';
 
 /** Everything played with the services that only rings carry: what tests and the demonstration show. */
-export const scenes: readonly ServiceScene[] = [...heartbeatScenes, ...shutdownScenes];
+export const scenes: readonly ServiceScene[] = [...heartbeatScenes, ...shutdownScenes, ...timesyncScenes];
