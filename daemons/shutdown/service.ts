@@ -6,7 +6,6 @@ import type { Action, ShutdownContext, Urgency } from './ports.ts';
 
 const OK: ShutdownReply = { status: IcStatus.ok };
 const FAIL: ShutdownReply = { status: IcStatus.fail };
-/** What Windows says while somebody works at it: the host may ask again, with force. */
 const LOCKED: ShutdownReply = { status: IcStatus.machineLocked };
 
 /** Nobody waits longer, whatever a host says. */
@@ -38,17 +37,10 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
   }
 
   handle(request: ShutdownRequest): ShutdownReply | Promise<ShutdownReply> {
-    const { hostLog, policy } = this.#context;
+    const { policy } = this.#context;
     const action = actionOf(request);
-    hostLog.notice('The host asks for a shutdown', describe(request, action));
-    if (action === undefined) {
-      hostLog.warning('Refused a shutdown request with flags that mean nothing here');
-      return FAIL;
-    }
-    if (policy.refuse.includes(action)) {
-      hostLog.warning('Refused a shutdown request, as configured', { action });
-      return FAIL;
-    }
+    if (action === undefined) return this.#refuse(request, action, 'its flags mean nothing here');
+    if (policy.refuse.includes(action)) return this.#refuse(request, action, 'the configuration says so');
     if (this.#order) return this.#join(this.#order, request, action);
     const asksInhibitors = policy.respectsInhibitors && !request.flags.force;
     if (action !== 'hibernate' && !asksInhibitors) return this.#accept(request, action);
@@ -63,29 +55,34 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
 
   /** What can't be known without asking. */
   async #ask(request: ShutdownRequest, action: Action, asksInhibitors: boolean): Promise<ShutdownReply> {
-    const { ports, hostLog } = this.#context;
+    const { ports } = this.#context;
     if (action === 'hibernate') {
       const why = await ports.hibernationProblem();
-      if (why !== undefined) {
-        hostLog.warning('Refused to hibernate', { why });
-        return FAIL;
-      }
+      if (why !== undefined) return this.#refuse(request, action, why);
     }
     if (asksInhibitors) {
       const inhibitors = await ports.inhibitors(action);
-      if (inhibitors.length > 0) {
-        hostLog.warning('Refused a shutdown request, since programs ask for that; a forced one would be obeyed', {
-          action,
-          inhibitors,
-        });
-        return LOCKED;
-      }
+      // What Windows says while somebody works at it: the host may ask again, with force
+      if (inhibitors.length > 0) return this.#refuse(request, action, 'programs ask for that', inhibitors);
     }
     return this.#accept(request, action);
   }
 
+  #refuse(
+    request: ShutdownRequest,
+    action: Action | undefined,
+    why: string,
+    inhibitors: readonly string[] = [],
+  ): ShutdownReply {
+    const isLocked = inhibitors.length > 0;
+    const fields = { ...describe(request, action), why, ...(isLocked ? { inhibitors } : {}) };
+    this.#context.hostLog.warning('Refused a shutdown request of the host', fields);
+    return isLocked ? LOCKED : FAIL;
+  }
+
   #accept(request: ShutdownRequest, action: Action): ShutdownReply {
-    const { ports } = this.#context;
+    const { ports, log } = this.#context;
+    log.notice('The host asks for a shutdown', describe(request, action));
     const startedMs = ports.now();
     const order: Order = {
       action,
@@ -102,11 +99,8 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
 
   /** A second request while one is on its way: the same, or the same with more force or less time. */
   #join(order: Order, request: ShutdownRequest, action: Action): ShutdownReply {
-    const { ports, hostLog } = this.#context;
-    if (order.action !== action) {
-      hostLog.warning('Refused a shutdown request: another one is on its way', { action, onItsWay: order.action });
-      return FAIL;
-    }
+    const { ports } = this.#context;
+    if (order.action !== action) return this.#refuse(request, action, `another one is on its way: ${order.action}`);
     order.force ||= request.flags.force;
     order.deadlineMs = Math.min(order.deadlineMs, ports.now() + this.#timeoutMs(request));
     order.wake();
@@ -239,7 +233,7 @@ const describe = (request: ShutdownRequest, action: Action | undefined): Record<
   ...(action === undefined ? { flags: request.flags } : {}),
   reason: hexCode(request.reasonCode),
   timeoutSecs: request.timeoutSecs,
-  message: shownMessage(request),
+  text: shownMessage(request),
 });
 
 const WORDS: Readonly<Record<Action, string>> = {
