@@ -28,7 +28,20 @@ describe('ring core under address and undefined-behaviour sanitizers', {
   };
   it('lays out, reads, wraps, signals, fills, and refuses what is malformed', () => passes('unit'));
   it(`survives 500,000 rounds of hostile memory (seed ${seed})`, () => passes('fuzz', '500000', seed));
-  it(`loses nothing in 2,000,000 packets between two threads (seed ${seed})`, () => passes('stress', '2000000', seed));
+  for (const slow of ['neither', 'writer', 'reader']) {
+    it(`loses nothing in 1,000,000 packets between two threads, slow: ${slow} (seed ${seed})`, () => {
+      passes('stress', '1000000', seed, slow);
+    });
+  }
+});
+
+describe('ring core without sanitizers, at full speed', { skip: compiler.missing(['-O2']) ?? false }, () => {
+  for (const slow of ['neither', 'writer', 'reader']) {
+    it(`loses nothing in 3,000,000 packets between two threads, slow: ${slow} (seed ${seed})`, () => {
+      const ran = compiler.run(compiler.build('ring', ['-O2'], RING), ['stress', '3000000', seed, slow]);
+      assert.equal(ran.status, 0, ran.output);
+    });
+  }
 });
 
 describe('ring core under the thread sanitizer', { skip: compiler.missing(TSAN) ?? false }, () => {

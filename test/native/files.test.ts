@@ -249,7 +249,6 @@ describe('writeWhole', () => {
       closeSync(full);
     }
     const fd = open(t, path);
-    assert.throws(() => native.writeWhole(fd, new Uint8Array(10_000), Number.MAX_SAFE_INTEGER), code('EFBIG'));
     for (const position of [-1, 0.5, Number.NaN, 2 ** 60]) {
       assert.throws(() => native.writeWhole(fd, new Uint8Array(1), position), TypeError);
     }

@@ -6,12 +6,14 @@ import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { native } from '../../native/index.ts';
 import type { ChannelEnd, NativeError, RingChannel } from '../../native/interface.ts';
+import { ADDON, bundle } from './bundle.ts';
 import { Compiler } from './compiler.ts';
 import { messagePair, temporaryFolder, turns } from './pairs.ts';
 import type { GuestCommand, GuestEvent } from './ring_guest.ts';
 
 const compiler = new Compiler();
 after(() => compiler.remove());
+const GUEST = bundle({ after }, 'ring_guest.ts');
 
 const RING_BYTES = 8192;
 const DATA_BYTES = 4096;
@@ -26,10 +28,10 @@ class Guest {
   private wake: () => void = () => {};
 
   constructor(t: TestContext, parameters: string[], env: Record<string, string>) {
-    this.process = fork(join(import.meta.dirname, 'ring_guest.ts'), parameters, {
-      execArgv: ['--import', 'tsx'],
+    this.process = fork(GUEST, parameters, {
+      execArgv: [],
       serialization: 'advanced',
-      env: { ...process.env, ...env },
+      env: { ...process.env, VMIC_ADDON: ADDON, ...env },
     });
     this.process.on('message', (event) => {
       this.events.push(event as GuestEvent);
