@@ -7,6 +7,7 @@ import type { Wire, WireMessage } from './wire.ts';
 /** What an administrator would see of the virtual machine. */
 export interface AdminView {
   readonly services: readonly {
+    readonly service: string;
     readonly wire: Wire;
     readonly agreed: string;
     readonly pid: number;
@@ -164,9 +165,9 @@ const SHOWN_ITEMS = 4;
 
 function viewRows(view: AdminView, columns: number, paint: (style: 'dim' | 'bold', text: string) => string): string[] {
   const rows = [paint('bold', fit('══ What the administrator sees ', columns, '═'))];
-  rows.push(paint('dim', 'Integration service       Over    State      Agreed on'));
-  for (const { wire, agreed, state } of view.services) {
-    rows.push(cut(`Key-Value Pair Exchange   ${WIRE_NAMES[wire].padEnd(7)} ${state.padEnd(10)} ${agreed}`, columns));
+  rows.push(paint('dim', 'Integration service       Over    State                 Agreed on'));
+  for (const { service, wire, agreed, state } of view.services) {
+    rows.push(cut(`${service.padEnd(25)} ${WIRE_NAMES[wire].padEnd(7)} ${state.padEnd(21)} ${agreed}`, columns));
   }
   rows.push(paint('dim', 'Guest item                  Value'));
   for (const { key, value } of view.items) rows.push(cut(`${key.padEnd(27)} ${printable(value) || '-'}`, columns));

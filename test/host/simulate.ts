@@ -7,13 +7,18 @@ import type { Behaviour } from './behaviours/behaviour.ts';
 import { behaviours } from './behaviours/index.ts';
 import { binFolder } from './daemon.ts';
 import { AUTO_KEYS, type KvpItem, showValue } from './kvp-host.ts';
-import { jsonShow, type Show, textShow, WIRE_NAMES } from './show.ts';
+import { openStages } from './ring-stage.ts';
+import { beat, openHeartbeat } from './scenes/heartbeat.ts';
+import { scenes } from './scenes/index.ts';
+import type { ServiceScene, Stagehand } from './scenes/scene.ts';
+import { type AdminView, jsonShow, type Show, textShow, WIRE_NAMES } from './show.ts';
 import { describeExit, Stage } from './stage.ts';
 import { HostError, WIRES, type Wire } from './wire.ts';
 
 const USAGE = `\
 Usage: vmic simulate [OPTION]...
-Plays a Hyper-V host against the real vmic-kvp daemon on this machine, without Hyper-V and without root.
+Plays a Hyper-V host against the real daemons on this machine, without Hyper-V and without root. Nothing here is shut down, and no
+clock is set: a shutdown stops short of its last command, and the clock that is corrected is a simulated one.
 Shows what goes over the wire, and what an administrator would see of the virtual machine:
 
      0.214 device → enumerate  auto [5]                                   7432 B
@@ -41,10 +46,14 @@ const EXIT = { ok: 0, failure: 1, usage: 2, interrupted: 130 } as const;
 interface Command {
   readonly once: boolean;
   readonly chosen: readonly Behaviour[];
+  /** Of the services that only rings carry. */
+  readonly scenes: readonly ServiceScene[];
   readonly wires: readonly Wire[];
   readonly intervalMs: number;
   readonly json: boolean;
 }
+
+type Heartbeat = Awaited<ReturnType<typeof openHeartbeat>>;
 
 class Interrupted extends Error {
   override readonly name = 'Interrupted';
@@ -96,21 +105,33 @@ function parseCommandLine(argv: readonly string[]): Command | number {
     return EXIT.ok;
   }
   const chosen: Behaviour[] = [];
+  const chosenScenes: ServiceScene[] = [];
   for (const name of values.behaviour) {
     const behaviour = behaviours.get(name);
-    if (!behaviour) return refuse(`--behaviour ${name}: there is none of that name; --list names them`);
-    chosen.push(behaviour);
+    const scene = scenes.find((one) => one.name === name);
+    if (scene) chosenScenes.push(scene);
+    else if (!behaviour) return refuse(`--behaviour ${name}: there is none of that name; --list names them`);
+    else chosen.push(behaviour);
   }
   const wires = WIRES.filter((wire) => values.transport === 'both' || values.transport === wire);
   if (wires.length === 0) return refuse(`--transport ${values.transport}: expected ${WIRES.join(', ')} or both`);
-  for (const { name, wires: own } of chosen) {
-    if (!own.some((wire) => wires.includes(wire)))
+  const wired = [...chosen, ...chosenScenes.map(({ name }) => ({ name, wires: ['unix-ring'] as const }))];
+  for (const { name, wires: own } of wired) {
+    if (!own.some((wire: Wire) => wires.includes(wire)))
       return refuse(`behaviour ${name} needs --transport ${own.join(' or ')}`);
   }
   const intervalSecs = Number(values.interval);
   if (!(intervalSecs >= 0.1 && intervalSecs <= 3600))
     return refuse(`--interval ${values.interval}: expected 0.1 to 3600 seconds`);
-  return { once: values.once, chosen, wires, intervalMs: intervalSecs * 1000, json: values.json };
+  const all = values.once && chosen.length === 0 && chosenScenes.length === 0;
+  return {
+    once: values.once,
+    chosen,
+    scenes: all ? scenes : chosenScenes,
+    wires,
+    intervalMs: intervalSecs * 1000,
+    json: values.json,
+  };
 }
 
 const parse = (argv: readonly string[]) =>
@@ -134,10 +155,11 @@ const listText = (): string =>
       const only = wires.length === 1 ? ` (${WIRE_NAMES[wires[0]!]} only)` : '';
       return `${manner.padEnd(4)}  ${name}${only}\n        ${description}\n`;
     })
+    .concat(scenes.map(({ name, service, description }) => `${service.padEnd(9)}  ${name}\n        ${description}\n`))
     .join('');
 
 const listJson = (): string =>
-  [...behaviours.values()].map(({ run: _, ...behaviour }) => `${JSON.stringify(behaviour)}\n`).join('');
+  [...behaviours.values(), ...scenes].map(({ run: _, ...one }) => `${JSON.stringify(one)}\n`).join('');
 
 function createShow(command: Command): Show {
   const startedMs = performance.now();
@@ -163,6 +185,7 @@ class Simulation {
   #running: { end(): Promise<unknown> } | undefined;
   #failures = 0;
   #checks = 0;
+  #sequence = -1n;
 
   constructor(native: Native, command: Command, show: Show, signal: AbortSignal) {
     this.#native = native;
@@ -172,11 +195,17 @@ class Simulation {
   }
 
   async run(): Promise<number> {
-    const { once, chosen, wires } = this.#command;
-    const script = once || chosen.length > 0;
+    const { once, chosen, scenes: played, wires } = this.#command;
+    const script = once || chosen.length > 0 || played.length > 0;
     try {
       if (!script) return await this.#live();
-      for (const wire of wires) await this.#script(wire, chosen);
+      // Scenes alone need no KVP
+      if (chosen.length > 0 || played.length === 0 || played === scenes) {
+        for (const wire of wires) await this.#script(wire, chosen);
+      }
+      if (wires.includes('unix-ring')) {
+        for (const scene of played) await this.#playScene(scene, SCRIPT_PAUSE_MS);
+      }
     } catch (error) {
       if (!(error instanceof Interrupted)) throw error;
       this.#show.end(!script, 'Interrupted.');
@@ -193,13 +222,13 @@ class Simulation {
   async close(): Promise<void> {
     // First, or it could write into a folder already removed
     await this.#running?.end();
-    await Promise.all([...this.#stages].map((stage) => stage.close()));
+    await Promise.all([...this.#stages, ...openStages].map((stage) => stage.close()));
     this.#stages.clear();
   }
 
   /** When the process ends some other way, synchronously. */
   killAll(): void {
-    for (const stage of this.#stages) stage.abandon();
+    for (const stage of [...this.#stages, ...openStages]) stage.abandon();
   }
 
   /** Plays everything, or what was chosen, over one wire. */
@@ -239,6 +268,22 @@ class Simulation {
     await this.#check(what, undefined, () => stage.play(behaviour, { say, pause, signal: this.#signal }));
   }
 
+  async #playScene({ name, service, description, run }: ServiceScene, longestPauseMs: number): Promise<void> {
+    this.#show.scene(`${service}: ${description}`);
+    const hand = this.#hand(longestPauseMs);
+    await this.#check(`${name} over the ${WIRE_NAMES['unix-ring']}`, undefined, () => run(hand));
+  }
+
+  #hand(longestPauseMs: number): Stagehand {
+    return {
+      native: this.#native,
+      tap: (message) => this.#show.wire(message),
+      onLog: (line) => this.#show.log('unix-ring', line),
+      say: (text) => this.#show.say(text),
+      pause: (ms) => this.#pause(Math.min(ms, longestPauseMs)),
+    };
+  }
+
   /** One step that is right or wrong. A wrong one is told, and the script goes on. */
   async #check(what: string, stage: Stage | undefined, work: () => Promise<void>): Promise<void> {
     this.#checks++;
@@ -258,10 +303,12 @@ class Simulation {
   async #live(): Promise<number> {
     const stages: Stage[] = [];
     for (const wire of this.#command.wires) stages.push(await this.#open(wire));
+    const heartbeat = await this.#openHeartbeat();
+    const shown = heartbeat ? scenes.filter(({ live }) => live) : [];
     for (let round = 0; ; round++) {
       this.#show.scene(`Look ${round + 1}`);
       try {
-        this.#show.view(await this.#unlessInterrupted(this.#look(stages)));
+        this.#show.view(await this.#unlessInterrupted(this.#look(stages, heartbeat)));
         const stage = stages[Math.floor(round / 2) % stages.length]!;
         const time = new Date().toISOString().slice(11, 19);
         const exchange =
@@ -269,13 +316,21 @@ class Simulation {
             ? this.#guestToHost(stage, `from the guest at ${time}`)
             : this.#hostToGuest(stage, `from the host at ${time}`);
         await this.#unlessInterrupted(stage.alive(exchange));
-        this.#show.view(await this.#unlessInterrupted(this.#look(stages)));
+        this.#show.view(await this.#unlessInterrupted(this.#look(stages, heartbeat)));
       } catch (error) {
         if (!(error instanceof HostError) || stages.some((stage) => stage.daemon.exit)) throw error;
         this.#show.say(`${error.message}; waiting for the guest`);
       }
       await this.#pause(this.#command.intervalMs);
+      const scene = shown[Math.floor(round / 2) % shown.length];
+      if (scene && round % 2 === 1) await this.#playScene(scene, this.#command.intervalMs);
     }
+  }
+
+  async #openHeartbeat(): Promise<Heartbeat | undefined> {
+    if (!this.#command.wires.includes('unix-ring')) return undefined;
+    this.#show.scene(`Start vmic-heartbeat over the ${WIRE_NAMES['unix-ring']}`);
+    return this.#unlessInterrupted(openHeartbeat(this.#hand(0)));
   }
 
   /** A program in the guest writes; the host reads it. */
@@ -296,7 +351,7 @@ class Simulation {
   }
 
   /** What a host collects to show: the auto pool, and what lies in the others. */
-  async #look(stages: readonly Stage[]) {
+  async #look(stages: readonly Stage[], heartbeat?: Heartbeat): Promise<AdminView> {
     const plain = (items: readonly KvpItem[]) => items.map(({ key, value }) => ({ key, value: showValue(value) }));
     const pools = [];
     let items: ReturnType<typeof plain> = [];
@@ -307,7 +362,21 @@ class Simulation {
         pools.push({ wire: stage.wire, pool, items: plain(await stage.alive(stage.host.enumerate(pool))) });
       }
     }
-    const services = stages.map(({ wire, agreed, daemon: { pid } }) => ({ wire, agreed, pid, state: 'OK' }));
+    const services: AdminView['services'][number][] = stages.map(({ wire, agreed, daemon: { pid } }) => ({
+      service: 'Key-Value Pair Exchange',
+      wire,
+      agreed,
+      pid,
+      state: 'OK',
+    }));
+    if (heartbeat) {
+      this.#sequence += 2n;
+      const state = String(await beat(heartbeat, this.#sequence));
+      const { agreed, daemon } = heartbeat;
+      // As Get-VM says it: OkApplicationsHealthy
+      const words = `OkApplications${state[0]!.toUpperCase()}${state.slice(1)}`;
+      services.push({ service: 'Heartbeat', wire: 'unix-ring', agreed, pid: daemon.pid, state: words });
+    }
     return { services, items, pools };
   }
 

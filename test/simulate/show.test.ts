@@ -6,7 +6,7 @@ const ESC = '\x1b';
 const plain = (_style: string, text: string): string => text;
 
 const view: AdminView = {
-  services: [{ wire: 'unix', agreed: '3.1', pid: 42, state: 'OK' }],
+  services: [{ service: 'Key-Value Pair Exchange', wire: 'unix', agreed: '3.1', pid: 42, state: 'OK' }],
   items: [{ key: 'OSName', value: 'Debian GNU/Linux' }],
   pools: [{ wire: 'unix', pool: 1, items: [{ key: 'k', value: 'v' }] }],
 };

@@ -72,6 +72,7 @@ export const heartbeatScenes: readonly ServiceScene[] = [
   {
     name: 'heartbeat-state',
     service: 'heartbeat',
+    live: true,
     description: 'heartbeats, while a check fails and then succeeds again',
     run: (hand) =>
       played(openHeartbeat(hand), async (stage) => {

@@ -22,6 +22,8 @@ export interface ServiceScene {
   readonly name: string;
   readonly description: string;
   readonly service: string;
+  /** Worth watching again and again, while the demonstration goes on. */
+  readonly live?: true;
   run(hand: Stagehand): Promise<void>;
 }
 

@@ -62,6 +62,7 @@ export const shutdownScenes: readonly ServiceScene[] = [
   {
     name: 'shutdown-rehearsal',
     service: 'shutdown',
+    live: true,
     description: 'a shutdown up to its last command: the answer, hooks, and what would come then',
     run: (hand) =>
       played(openShutdown(hand), async (stage) => {

@@ -116,6 +116,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
   {
     name: 'timesync-drift',
     service: 'timesync',
+    live: true,
     description: 'a clock that is 90 s wrong is set by order of the host, then kept right while it drifts by 300 ppm',
     run: (hand) =>
       played(openTimesync(hand, { simulated_error_ms: 90_000, simulated_speed: SPEED }), async (stage) => {
