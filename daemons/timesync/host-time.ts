@@ -19,11 +19,11 @@ const SHARP: Evidence = { minPoints: 5, minSpan: 20e9 };
 const BLURRED: Evidence = { minPoints: 20, minSpan: 120e9 };
 const EVIDENCE: Readonly<Record<ObservationKind, Evidence>> = { exact: SHARP, referenced: SHARP, plain: BLURRED };
 /**
- * An observation that comes earlier than expected by more than this means that a clock has jumped: no message comes before it was sent. Plain
- * ones may be late, by delays and by a host's clock that was set back; which of both it is shows when they stay late.
+ * An observation that is earlier than the others by more than this means that a clock has jumped: no message comes before it was sent. One
+ * that is later means either a delay or a host's clock that was set back; which of both it is shows when they stay late.
  */
-const MAX_EARLY_NS = 20e6;
-const MAX_LATE_NS: Readonly<Record<ObservationKind, number>> = { exact: 20e6, referenced: 20e6, plain: 1e9 };
+const MAX_EARLY_NS: Readonly<Record<ObservationKind, number>> = { exact: 2e6, referenced: 2e6, plain: 20e6 };
+const MAX_LATE_NS: Readonly<Record<ObservationKind, number>> = { exact: 2e6, referenced: 2e6, plain: 1e9 };
 const LATE_IN_ROW = 3;
 
 interface Entry {
@@ -78,10 +78,10 @@ export class HostTime {
     const { kind, rawNs } = observation;
     const expectedNs = this.hostNsAt(rawNs);
     this.#push(observation);
-    const newest = this.#points().at(-1)!;
-    const earlyNs = newest.y - Number(expectedNs - rawNs - this.#base);
+    const earlyNs = this.#earliness();
     this.#lateInRow = earlyNs < -MAX_LATE_NS[kind] ? this.#lateInRow + 1 : 0;
-    const jumped = earlyNs > MAX_EARLY_NS || this.#lateInRow >= LATE_IN_ROW || (isSync && earlyNs < -MAX_EARLY_NS);
+    const maxEarlyNs = MAX_EARLY_NS[kind];
+    const jumped = earlyNs > maxEarlyNs || this.#lateInRow >= LATE_IN_ROW || (isSync && earlyNs < -maxEarlyNs);
     if (!jumped) {
       this.#estimate();
       return 0;
@@ -120,6 +120,14 @@ export class HostTime {
     if (this.#entries.at(-1)?.rawNs === rawNs) this.#entries.pop();
     this.#entries.push({ rawNs, y, d });
     if (this.#entries.length > WINDOW) this.#entries.shift();
+  }
+
+  /** How much earlier the newest observation is than the others have it, all corrected by the same least delay. */
+  #earliness(): number {
+    const points = this.#points();
+    const newest = points.pop()!;
+    if (points.length === 0) return 0;
+    return newest.y - valueAt(upperEnvelope(points, EVIDENCE[this.#kind], this.#knownSlope), newest.x);
   }
 
   #estimate(): void {

@@ -52,7 +52,8 @@ function describe(status: TimesyncStatus, nowSecs: number): string {
   ];
   if (status.advice !== undefined) rows.push(['Advice', status.advice]);
   if (last) {
-    rows.push(['Offset', `${offset(last.offsetNs)} (${ago(last.uptimeSecs)})`]);
+    const then = lastStep !== undefined && lastStep.uptimeSecs >= last.uptimeSecs ? ', then set' : '';
+    rows.push(['Offset', `${offset(last.offsetNs)} (${ago(last.uptimeSecs)}${then})`]);
     rows.push(['Samples are', ACCURACY[last.kind] ?? last.kind]);
     if (last.frequencyPpm !== undefined) {
       const { frequencyPpm: ppm } = last;

@@ -99,6 +99,20 @@ describe('longer', () => {
     assert.ok(Math.abs(world.errorNs) < 0.1 * MS, `${world.errorNs} ns after ten minutes without samples`);
   });
 
+  for (const reference of ['counter', 'told'] as const) {
+    it(`is not misled in its frequency by a host whose clock is set by a few milliseconds (reference: ${reference})`, () => {
+      for (const byNs of [15_000_000n, -15_000_000n]) {
+        const world = new World({ reference, driftPpm: 40 });
+        sampled(world, 30);
+        world.hostErrorNs = byNs;
+        sampled(world, 30, 150_000);
+        const { frequencyPpm } = world.decisions.at(-1)!;
+        assert.ok(Math.abs(frequencyPpm! + 40) < 0.1, `${frequencyPpm} ppm`);
+        assert.ok(Math.abs(world.errorNs) < 0.3 * MS, `${world.errorNs} ns`);
+      }
+    });
+  }
+
   it('knows the frequency from before: the kernel keeps it while the daemon is restarted', () => {
     const world = new World({ driftPpm: 40 });
     world.clock.adjustClock({ frequencyPpm: -40 });

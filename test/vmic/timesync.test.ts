@@ -77,12 +77,13 @@ describe('vmic timesync status', () => {
       advice: 'add a line',
       problem: 'EPERM: \x1b[2J',
       last: { uptimeSecs: uptimeSecs(), offsetNs: '1500000000', kind: 'plain' },
+      lastStep: { uptimeSecs: uptimeSecs(), because: 'sync', byNs: '1500000000' },
     });
     assert.match(text, /^Process {6}\d+, no host has negotiated yet$/m);
     assert.match(text, /^Clock {8}SIMULATED: the machine's clock is left alone$/m);
     assert.match(text, /^Mode {9}observe \(configured\)$/m);
     assert.match(text, /^Advice {7}add a line$/m);
-    assert.match(text, /^Offset {7}1\.500000 s behind the host \(0 s ago\)$/m);
+    assert.match(text, /^Offset {7}1\.500000 s behind the host \(0 s ago, then set\)$/m);
     assert.match(text, /^PROBLEM {6}the clock can't be changed: EPERM: \\x1b\[2J$/m);
   });
 

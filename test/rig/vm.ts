@@ -1,0 +1,88 @@
+/** What the tests in the rig share: a kernel made ready, the project as built in its guest, and a script run there. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import readline from 'node:readline';
+import { after, before, describe } from 'node:test';
+
+const rig = import.meta.dirname;
+const root = path.dirname(path.dirname(rig));
+
+/** VMIC_RIG_KERNELS names the kernels; by default those whose uio_hv_generic takes channels without a monitor page. */
+const kernels = (process.env['VMIC_RIG_KERNELS'] ?? '6.12 7.2').split(/[ ,]+/).filter(Boolean);
+
+const impossible =
+  process.arch !== 'x64' || !fs.existsSync('/etc/debian_version')
+    ? 'the rig needs Debian on amd64'
+    : process.getuid?.() !== 0
+      ? 'the rig needs root'
+      : false;
+
+export interface Guest {
+  /** Why there is no such kernel; to be asked in each test. */
+  readonly missing: string | undefined;
+  /** Runs a Python script of `test/rig/services` with what it imports; gives its exit status. */
+  run(script: string, timeoutSecs: number): Promise<number | null>;
+}
+
+/** Describes tests for each kernel. The project lies in /opt/vmic there. */
+export function inEachKernel(name: string, tests: (guest: Guest) => void): void {
+  describe(name, { skip: impossible }, () => {
+    let staged: string;
+    before(() => {
+      staged = stage();
+    });
+    after(() => fs.rmSync(staged, { recursive: true, force: true }));
+    for (const kernel of kernels) {
+      describe(`kernel ${kernel}`, () => {
+        let missing: string | undefined;
+        before(() => {
+          missing = setUp(kernel);
+        });
+        tests({
+          get missing() {
+            return missing;
+          },
+          run: (script, timeoutSecs) =>
+            run(path.join(rig, 'run.sh'), [
+              ...['--kernel', kernel, '--timeout', String(timeoutSecs)],
+              ...['--copy', `${staged}:/opt/vmic`, '--copy', `${path.join(rig, 'kvp')}:/opt/kvp`],
+              ...['--copy', `${path.join(rig, 'services')}:/opt/services`],
+              ...['--', 'python3', `/opt/services/${script}`],
+            ]),
+        });
+      });
+    }
+  });
+}
+
+/** Debian's sid moves on: a kernel that is no longer there can't be tested, and that is said; any other failure is one. */
+function setUp(kernel: string): string | undefined {
+  const setup = spawnSync(path.join(rig, 'setup.sh'), [kernel], { encoding: 'utf8' });
+  process.stderr.write(setup.stdout);
+  if (setup.status !== 0 && /cloud kernel \(any more\)/.test(setup.stderr)) return setup.stderr.trim();
+  assert.equal(setup.status, 0, setup.stderr);
+  return undefined;
+}
+
+/** What a guest needs of the project: the bundles and the addon beside them. */
+function stage(): string {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-rig-'));
+  fs.cpSync(path.join(root, 'bin'), path.join(folder, 'bin'), { recursive: true });
+  fs.mkdirSync(path.join(folder, 'build/Release'), { recursive: true });
+  fs.copyFileSync(path.join(root, 'build/Release/vmic.node'), path.join(folder, 'build/Release/vmic.node'));
+  return folder;
+}
+
+/** Runs a program, its output shown line by line (from a serial line it comes in crumbs); resolves to its exit status. */
+async function run(program: string, args: readonly string[]): Promise<number | null> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const closed = new Promise<number | null>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', resolve);
+  });
+  for await (const line of readline.createInterface({ input: child.stdout })) process.stdout.write(`${line}\n`);
+  return closed;
+}
