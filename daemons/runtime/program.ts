@@ -18,8 +18,8 @@ import {
 } from './transport.ts';
 import { VERSION } from './version.ts';
 
-/** Exit statuses; 78 is sysexits' EX_CONFIG, which systemd shows by name. */
-export const EXIT = { ok: 0, failure: 1, usage: 2, configuration: 78 } as const;
+/** Exit statuses; 75 and 78 are sysexits' EX_TEMPFAIL and EX_CONFIG, which systemd shows by name. */
+export const EXIT = { ok: 0, failure: 1, usage: 2, unbound: 75, configuration: 78 } as const;
 
 /** A device that is absent or taken is looked for again this often: there is no event for every way it can come back. */
 const RETRY_MS = 2000;
@@ -74,6 +74,7 @@ interface CommandLine {
   readonly transport: string | undefined;
   readonly configFile: string | undefined;
   readonly overrides: readonly string[];
+  readonly endUnbound: boolean;
 }
 
 function parseCommandLine(program: {
@@ -96,7 +97,13 @@ function parseCommandLine(program: {
     process.stdout.write(`${program.name} ${VERSION}\n`);
     return EXIT.ok;
   }
-  return { debug: values.debug, transport: values.transport, configFile: values.config, overrides: values.set };
+  return {
+    debug: values.debug,
+    transport: values.transport,
+    configFile: values.config,
+    overrides: values.set,
+    endUnbound: values['end-unbound'],
+  };
 }
 
 const parse = () =>
@@ -110,6 +117,7 @@ const parse = () =>
       transport: { type: 'string' },
       config: { type: 'string' },
       set: { type: 'string', multiple: true, default: [] },
+      'end-unbound': { type: 'boolean', default: false },
     },
   }).values;
 
@@ -128,10 +136,13 @@ It stays in the foreground and logs to standard error.
                        ${TRANSPORT_FORMS}
       --config FILE    read FILE and FILE.d/*.toml instead of ${DEFAULT_CONFIG_FILE}
       --set KEY=VALUE  override one key of the configuration, e.g. log.level=debug; repeatable
+      --end-unbound    end when the channel is there but not in user space, for
+                       units that bind it before each start (vmic bind)
   -V, --version        print the version
   -h, --help           print this help
 
-Exit status: 0 stopped on request, 1 failure, 2 wrong usage, 78 wrong configuration.
+Exit status: 0 stopped on request, 1 failure, 2 wrong usage, 75 channel not in
+user space (--end-unbound), 78 wrong configuration.
 `;
 
 const describe = (peer: Peer): Record<string, string> =>
@@ -219,6 +230,10 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
         waitingFor = undefined;
       } catch (error) {
         if (!(error instanceof OpenError) || !error.waitable) throw error;
+        if (error.unbound && this.#command.endUnbound) {
+          log.notice(`Ending, to be started afresh: ${error.message}`);
+          return EXIT.unbound;
+        }
         if (error.message !== waitingFor) log.warning(`Waiting: ${error.message}`);
         waitingFor = error.message;
         // Ready all the same: boot must not wait for a device that may never come

@@ -41,9 +41,12 @@ export const formatTransport = (transport: Transport): string =>
 export class OpenError extends Error {
   override readonly name = 'OpenError';
   readonly waitable: boolean;
-  constructor(message: string, waitable: boolean, cause?: unknown) {
+  /** The channel is there, but not in user space: somebody has to bind it. */
+  readonly unbound: boolean;
+  constructor(message: string, waitable: boolean, cause?: unknown, unbound = false) {
     super(message, { cause });
     this.waitable = waitable;
+    this.unbound = unbound;
   }
 }
 
@@ -111,6 +114,8 @@ export function findUio(classId: string, sysfs: string): { path: string; mapByte
       const driver = boundDriver(device);
       throw new OpenError(
         `channel ${instance} (class ${classId}) is ${driver ? `bound to ${driver}` : 'bound to no driver'}, not to uio_hv_generic: bind it first`,
+        true,
+        undefined,
         true,
       );
     }

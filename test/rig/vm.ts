@@ -10,8 +10,8 @@ import { after, before, describe } from 'node:test';
 const rig = import.meta.dirname;
 const root = path.dirname(path.dirname(rig));
 
-/** VMIC_RIG_KERNELS names the kernels; by default those whose uio_hv_generic takes channels without a monitor page. */
-const kernels = (process.env['VMIC_RIG_KERNELS'] ?? '6.12 7.2').split(/[ ,]+/).filter(Boolean);
+/** Those whose uio_hv_generic takes channels without a monitor page. */
+const KERNELS = ['6.12', '7.2'];
 
 const impossible =
   process.arch !== 'x64' || !fs.existsSync('/etc/debian_version')
@@ -21,14 +21,24 @@ const impossible =
       : false;
 
 export interface Guest {
+  readonly kernel: string;
   /** Why there is no such kernel; to be asked in each test. */
   readonly missing: string | undefined;
-  /** Runs a Python script of `test/rig/services` with what it imports; gives its exit status. */
-  run(script: string, timeoutSecs: number): Promise<number | null>;
+  /**
+   * Runs a script of `test/rig/services`, in Python unless its name says otherwise, with what it imports; gives its exit status. `options` are
+   * run.sh's.
+   */
+  run(
+    script: string,
+    timeoutSecs: number,
+    args?: readonly string[],
+    options?: readonly string[],
+  ): Promise<number | null>;
 }
 
-/** Describes tests for each kernel. The project lies in /opt/vmic there. */
-export function inEachKernel(name: string, tests: (guest: Guest) => void): void {
+/** Describes tests for each of the kernels, or of those that VMIC_RIG_KERNELS names. The project lies in /opt/vmic there. */
+export function inEachKernel(name: string, tests: (guest: Guest) => void, byDefault = KERNELS): void {
+  const kernels = process.env['VMIC_RIG_KERNELS']?.split(/[ ,]+/).filter(Boolean) ?? byDefault;
   describe(name, { skip: impossible }, () => {
     let staged: string;
     before(() => {
@@ -42,15 +52,17 @@ export function inEachKernel(name: string, tests: (guest: Guest) => void): void 
           missing = setUp(kernel);
         });
         tests({
+          kernel,
           get missing() {
             return missing;
           },
-          run: (script, timeoutSecs) =>
+          run: (script, timeoutSecs, args = [], options = []) =>
             run(path.join(rig, 'run.sh'), [
               ...['--kernel', kernel, '--timeout', String(timeoutSecs)],
               ...['--copy', `${staged}:/opt/vmic`, '--copy', `${path.join(rig, 'kvp')}:/opt/kvp`],
               ...['--copy', `${path.join(rig, 'services')}:/opt/services`],
-              ...['--', 'python3', `/opt/services/${script}`],
+              ...options,
+              ...['--', script.endsWith('.sh') ? 'bash' : 'python3', `/opt/services/${script}`, ...args],
             ]),
         });
       });
@@ -67,10 +79,10 @@ function setUp(kernel: string): string | undefined {
   return undefined;
 }
 
-/** What a guest needs of the project: the bundles and the addon beside them. */
+/** What a guest needs of the project: the bundles, the addon beside them, and the units. */
 function stage(): string {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-rig-'));
-  fs.cpSync(path.join(root, 'bin'), path.join(folder, 'bin'), { recursive: true });
+  for (const part of ['bin', 'systemd']) fs.cpSync(path.join(root, part), path.join(folder, part), { recursive: true });
   fs.mkdirSync(path.join(folder, 'build/Release'), { recursive: true });
   fs.copyFileSync(path.join(root, 'build/Release/vmic.node'), path.join(folder, 'build/Release/vmic.node'));
   return folder;
