@@ -14,8 +14,13 @@ def raw():
 
 def lead():
     """How far the clock is ahead of the raw one, ns: changes only when somebody sets or slews the clock."""
-    a = raw(); real = time.clock_gettime_ns(REAL); b = raw()
-    return real - (a + b) // 2
+    return min(readings())[1]
+
+def readings():
+    """Of many readings of both clocks the one that was interrupted least is the best: (how long it took, lead)."""
+    for _ in range(50):
+        a = raw(); real = time.clock_gettime_ns(REAL); b = raw()
+        yield b - a, real - (a + b) // 2
 
 def kernel_ppm():
     """The frequency correction that the kernel applies (struct timex: modes, offset, freq)."""
@@ -123,7 +128,7 @@ print("  error of the clock: %d us" % (host.error() // 1000), flush=True)
 time.sleep(5)	# what is left of the last slew
 before, t0 = lead(), raw()
 time.sleep(10)
-close_to("the clock runs 100 ppm faster than the raw one by itself, in ppm", round((lead() - before) * 10**6 / (raw() - t0)), 100, 3)
+close_to("the clock runs 100 ppm faster than the raw one by itself, in ppm", round((lead() - before) * 10**6 / (raw() - t0)), 100, 5)
 print("  error of the clock: %d us" % (host.error() // 1000), flush=True)
 
 note("a suspension the host does not speak of")
