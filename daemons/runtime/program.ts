@@ -15,6 +15,7 @@ import {
   parseTransport,
   TRANSPORT_FORMS,
   type Transport,
+  transportOption,
 } from './transport.ts';
 import { VERSION } from './version.ts';
 
@@ -179,11 +180,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       log: logOptions,
       [program.section]: {
         ...program.options,
-        transport: {
-          type: 'string',
-          default: program.defaultTransport,
-          help: `where the channel is: ${TRANSPORT_FORMS}`,
-        },
+        transport: transportOption(program.defaultTransport),
       },
     } as const satisfies Record<string, OptionTable>;
     const config = await loadConfig(

@@ -14,6 +14,10 @@ export type OpenChannel =
 
 export const TRANSPORT_FORMS = 'chardev:/dev/vmbus/NAME, uio: (or uio:CLASS-GUID), unix:PATH or unix-ring:PATH';
 
+/** The key `transport`, which every service's section of the configuration has. */
+export const transportOption = (defaultTransport: string) =>
+  ({ type: 'string', default: defaultTransport, help: `where the channel is: ${TRANSPORT_FORMS}` }) as const;
+
 /** Parses "kind:rest"; returns an English sentence when it can't. `ownClassId` is what a bare "uio:" stands for. */
 export function parseTransport(spec: string, ownClassId: string): Transport | string {
   const colon = spec.indexOf(':');

@@ -1,5 +1,7 @@
 import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
-import { DEFAULT_POOL_DIRECTORY } from '../kvp-pools/index.ts';
+import { DEFAULT_POOL_DIRECTORY, kvpOptions } from '../kvp-pools/index.ts';
+import { ConfigError, loadConfig } from '../runtime/config.ts';
+import { transportOption } from '../runtime/transport.ts';
 import { VERSION } from '../runtime/version.ts';
 import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts';
 import { CommandError, EXIT, EXIT_HELP, toCommandError } from './exit.ts';
@@ -29,12 +31,14 @@ export type CliSurroundings = Omit<Surroundings, 'native'> & {
   loadNative(): Promise<Surroundings['native']>;
   /** The program that plays a host, where there is one beside this program: a development tree. */
   readonly simulator: string | undefined;
+  /** The daemons' configuration, which may name another folder for the pools. */
+  readonly configFile: string;
 };
 
 interface KvpArguments {
   readonly json: boolean;
   readonly pool: readonly string[];
-  readonly 'pool-directory': string;
+  readonly 'pool-directory'?: string | undefined;
 }
 
 /** Runs `vmic ARGUMENTS` and gives its exit status. Nothing is thrown but programming errors. */
@@ -70,7 +74,9 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
         ? new CommandError('usage', message ?? error.message)
         : error;
     })
-    .command('kvp', 'Read and write the key-value pairs shared with the host', (y) => kvpCommands(y, run))
+    .command('kvp', 'Read and write the key-value pairs shared with the host', (y) =>
+      kvpCommands(y, run, around.configFile),
+    )
     .command(
       'completion <shell>',
       'Print a shell completion script',
@@ -107,14 +113,14 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
 
 type Run = (work: (loaded: Surroundings) => Promise<number>) => () => Promise<void>;
 
-function kvpCommands(y: Argv, run: Run): Argv {
-  const options = (argv: KvpArguments): KvpOptions => ({
+function kvpCommands(y: Argv, run: Run, configFile: string): Argv {
+  const options = async (argv: KvpArguments): Promise<KvpOptions> => ({
     json: argv.json,
-    directory: argv['pool-directory'],
+    directory: argv['pool-directory'] ?? (await configuredDirectory(configFile)),
     pools: [...new Set(argv.pool.map(parsePool))],
   });
-  const one = (argv: KvpArguments): KvpOptions => {
-    const parsed = options(argv);
+  const one = async (argv: KvpArguments): Promise<KvpOptions> => {
+    const parsed = await options(argv);
     if (parsed.pools.length > 1) throw new CommandError('usage', 'a key is written to one pool: give --pool once');
     return parsed;
   };
@@ -139,7 +145,7 @@ function kvpCommands(y: Argv, run: Run): Argv {
     .option('pool-directory', {
       type: 'string',
       requiresArg: true,
-      default: DEFAULT_POOL_DIRECTORY,
+      defaultDescription: `kvp.pool_directory of the configuration, or ${DEFAULT_POOL_DIRECTORY}`,
       describe: 'the folder of the pool files',
     })
     .command(
@@ -154,7 +160,7 @@ function kvpCommands(y: Argv, run: Run): Argv {
             'Without --pool the key is looked for in all pools; a key that is in several needs --pool.\n' +
               'Scripts should always name the pool. On a terminal control characters are shown escaped.',
           ),
-      (argv) => run((around) => get(around, options(argv), argv.key))(),
+      (argv) => run(async (around) => get(around, await options(argv), argv.key))(),
     )
     .command(
       'set <key> [value]',
@@ -181,7 +187,7 @@ function kvpCommands(y: Argv, run: Run): Argv {
             'The default pool is guest: what a host reads, for example with Get-CimInstance\n' +
               'Msvm_KvpExchangeComponent (GuestExchangeItems). Writing usually takes root.',
           ),
-      (argv) => run((around) => set(around, one(argv), argv.key, argv.value))(),
+      (argv) => run(async (around) => set(around, await one(argv), argv.key, argv.value))(),
     )
     .command(
       'list',
@@ -191,7 +197,7 @@ function kvpCommands(y: Argv, run: Run): Argv {
           .example('$0 kvp list', 'everything, with the name of the pool in front')
           .example('$0 kvp list --pool external', 'what the host told this guest')
           .example("$0 kvp list --json | jq '.[].key'", ''),
-      (argv) => run((around) => list(around, options(argv)))(),
+      (argv) => run(async (around) => list(around, await options(argv)))(),
     )
     .command(
       'delete <key>',
@@ -201,7 +207,7 @@ function kvpCommands(y: Argv, run: Run): Argv {
           .positional('key', key)
           .example('$0 kvp delete Ready', 'take back what the guest told the host')
           .epilog('The default pool is guest. Removing usually takes root.'),
-      (argv) => run((around) => remove(around, one(argv), argv.key))(),
+      (argv) => run(async (around) => remove(around, await one(argv), argv.key))(),
     )
     .command(
       'watch [key..]',
@@ -228,9 +234,9 @@ function kvpCommands(y: Argv, run: Run): Argv {
           .example('$0 kvp watch --pool external --until Go=yes --timeout 60', 'wait for the host')
           .epilog('No polling: the kernel tells when a pool file changes. --json prints one object a line.'),
       (argv) =>
-        run((around) =>
+        run(async (around) =>
           watch(around, {
-            ...options(argv),
+            ...(await options(argv)),
             keys: argv.key ?? [],
             until: argv.until,
             timeoutSecs: parseTimeout(argv.timeout),
@@ -248,11 +254,23 @@ function parseTimeout(text: string | undefined): number | undefined {
   throw new CommandError('usage', `--timeout ${text}: expected seconds, from 0 to ${MAX_TIMEOUT_SECS}`);
 }
 
+/** Where the daemon keeps the pools. */
+async function configuredDirectory(file: string): Promise<string> {
+  const sections = { kvp: { ...kvpOptions, transport: transportOption('') } };
+  try {
+    return (await loadConfig({ file, required: false, overrides: [] }, sections)).kvp.pool_directory;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new CommandError('usage', `${error.message}; mend it, or name the folder by --pool-directory`);
+  }
+}
+
 /** The keys there are, where a key is what comes next. */
 async function completeKeys(argv: Record<string, unknown>, around: CliSurroundings): Promise<string[]> {
   const [, section, command] = argv['_'] as string[];
   if (section !== 'kvp' || !['get', 'set', 'delete', 'watch'].includes(command ?? '')) return [];
-  const directory = String(argv['pool-directory'] ?? DEFAULT_POOL_DIRECTORY);
+  const named = argv['pool-directory'];
+  const directory = named === undefined ? await configuredDirectory(around.configFile) : String(named);
   const pools = [argv['pool'] ?? []].flat().map((pool) => parsePool(String(pool)));
   const loaded = { ...around, native: await around.loadNative() };
   return safeWords(await listKeys(loaded, { json: false, directory, pools }));

@@ -234,3 +234,21 @@ test('each way a pool fails has its status', () => {
   }
   assert.throws(() => toCommandError(new TypeError('a bug')), TypeError);
 });
+
+test("the folder is the daemon's, as its configuration names it", { skip }, async () => {
+  const folder = pools({ 1: [record('A', '1')] });
+  const configFile = path.join(path.dirname(folder), 'config.toml');
+  fs.writeFileSync(configFile, `[kvp]\ntransport = "uio:"\npool_directory = ${JSON.stringify(folder)}\n`);
+  const run = vmic(['kvp', 'get', 'A'], { configFile });
+  assert.deepEqual([await run.status, run.out, run.err], [0, '1\n', '']);
+
+  fs.writeFileSync(configFile, '[kvp]\npool_directory = 1\n');
+  const failed = vmic(['kvp', 'list'], { configFile });
+  assert.equal(await failed.status, EXIT.usage);
+  assert.match(
+    failed.err,
+    /config\.toml:2: kvp\.pool_directory: expected a string, got 1; mend it, or name the folder/,
+  );
+  const named = vmic(['kvp', 'get', 'A', '--pool-directory', folder], { configFile });
+  assert.deepEqual([await named.status, named.out], [0, '1\n']);
+});
