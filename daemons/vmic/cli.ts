@@ -23,6 +23,12 @@ function markLiterals(argv: readonly string[]): string[] {
 
 const plain = (word: string): string => word.replaceAll('\0', '');
 
+/** yargs makes a list of what is given more than once; where one value is meant, which one is not for us to guess. */
+const once = (name: string) => (value: string | string[] | undefined) => {
+  if (Array.isArray(value)) throw new CommandError('usage', `give --${name} once`);
+  return value;
+};
+
 /** Longest --timeout: what setTimeout can wait, in whole days. */
 const MAX_TIMEOUT_SECS = 24 * 86_400;
 
@@ -145,6 +151,7 @@ function kvpCommands(y: Argv, run: Run, configFile: string): Argv {
     .option('pool-directory', {
       type: 'string',
       requiresArg: true,
+      coerce: once('pool-directory'),
       defaultDescription: `kvp.pool_directory of the configuration, or ${DEFAULT_POOL_DIRECTORY}`,
       describe: 'the folder of the pool files',
     })
@@ -223,11 +230,13 @@ function kvpCommands(y: Argv, run: Run, configFile: string): Argv {
           .option('until', {
             type: 'string',
             requiresArg: true,
+            coerce: once('until'),
             describe: 'end with status 0 as soon as KEY exists, or KEY=VALUE holds (also when it does already)',
           })
           .option('timeout', {
             type: 'string',
             requiresArg: true,
+            coerce: once('timeout'),
             describe: 'seconds after which to end; with --until the status is then 1',
           })
           .example('$0 kvp watch', 'everything, until Ctrl-C')

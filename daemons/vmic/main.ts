@@ -24,7 +24,7 @@ async function main(argv: readonly string[]): Promise<void> {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     outIsTerminal: process.stdout.isTTY === true,
-    readInput: async () => fs.readFileSync(0, 'utf8'),
+    readInput: async () => fs.readFileSync(0),
     simulator,
     configFile: DEFAULT_CONFIG_FILE,
   });

@@ -99,10 +99,20 @@ test('keys and values that look like numbers, options or paths stay text', { ski
 test('set --stdin takes the value from standard input, without its last line end', { skip }, async () => {
   const folder = newFolder();
   const args = ['kvp', 'set', '--pool-directory', folder, '--stdin', 'A'];
-  assert.equal(await vmic(args, { readInput: async () => 'two\nlines\n' }).status, 0);
+  assert.equal(await vmic(args, { readInput: async () => Buffer.from('two\nlines\n') }).status, 0);
   assert.equal((await kvp(folder, 'get', 'A')).out, 'two\nlines\n');
   assert.equal((await kvp(folder, 'set', 'A')).status, EXIT.usage);
   assert.equal((await kvp(folder, 'set', 'A', 'b', '--stdin')).status, EXIT.usage);
+});
+
+test('set --stdin refuses bytes that are no text', { skip }, async () => {
+  const folder = pools({ 1: [] });
+  const run = vmic(['kvp', 'set', '--pool-directory', folder, '--stdin', 'A'], {
+    readInput: async () => Buffer.from([0x61, 0xff]),
+  });
+  assert.equal(await run.status, EXIT.usage);
+  assert.match(run.err, /not valid UTF-8/);
+  assert.equal((await kvp(folder, 'get', 'A')).status, EXIT.notFound);
 });
 
 test('what no record can hold is refused, and nothing written', { skip }, async () => {
