@@ -1,8 +1,8 @@
 /** The KVP pool files, for the daemon and the command alike. */
+export { kvpOptions } from './options.ts';
 export { DEFAULT_POOL_DIRECTORY, PoolStore, type PoolStoreOptions, poolFileName } from './pools.ts';
 export { LOCK_PATIENCE_MS, type Patience, retryWhileLocked } from './retry.ts';
 export {
-  type PoolChange,
   PoolError,
   type PoolErrorCode,
   type PoolLog,
@@ -10,4 +10,3 @@ export {
   type PoolRecord,
   type Pools,
 } from './types.ts';
-export { type PoolWatch, type PoolWatchEvents, watchPools } from './watch.ts';

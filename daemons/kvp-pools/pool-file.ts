@@ -322,7 +322,7 @@ export class PoolFile {
   }
 
   #create(): void {
-    fs.mkdirSync(path.dirname(this.path), { recursive: true, mode: DIRECTORY_MODE });
+    makeDirectory(path.dirname(this.path));
     let fd: number;
     try {
       fd = fs.openSync(this.path, O_RDWR | O_CREAT | O_EXCL | OPEN_FLAGS, FILE_MODE);
@@ -539,6 +539,20 @@ export class PoolFile {
     if (this.#reported.has(kind)) return;
     this.#reported.add(kind);
     this.#context.log.warning(DAMAGE_TEXT[kind], { path: this.path, ...fields });
+  }
+}
+
+/** Not `recursive`: with it Node tries for ever where a folder's parent is there and yet ENOENT is the answer, as in /proc. */
+function makeDirectory(folder: string): void {
+  try {
+    fs.mkdirSync(folder, { mode: DIRECTORY_MODE });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    const parent = path.dirname(folder);
+    if (code !== 'ENOENT' || fs.existsSync(parent)) throw error;
+    makeDirectory(parent);
+    makeDirectory(folder);
   }
 }
 

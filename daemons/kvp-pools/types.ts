@@ -13,14 +13,6 @@ export interface PoolRecord {
   readonly value: string;
 }
 
-/** One difference between two looks at a pool. `value` is absent when the key was removed. */
-export interface PoolChange {
-  readonly pool: number;
-  readonly kind: 'added' | 'changed' | 'removed';
-  readonly key: string;
-  readonly value?: string;
-}
-
 /**
  * - locked: another program holds the file's lock right now; try again (`retryWhileLocked`).
  * - invalid: pool, key or value outside what a record can hold; nothing was read or written.

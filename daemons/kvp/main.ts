@@ -1,5 +1,5 @@
 import { kvpProtocol } from '../../protocol/services/kvp.ts';
-import { DEFAULT_POOL_DIRECTORY, PoolStore } from '../kvp-pools/index.ts';
+import { kvpOptions, PoolStore } from '../kvp-pools/index.ts';
 import { monotonicMs } from '../runtime/log.ts';
 import { runProgram } from '../runtime/program.ts';
 import type { ServiceContext } from '../runtime/service.ts';
@@ -7,21 +7,7 @@ import { GuestAutoPool } from './auto-pool.ts';
 import { KvpService } from './service.ts';
 import { LinuxGuest } from './system.ts';
 
-const options = {
-  pool_directory: {
-    type: 'string',
-    default: DEFAULT_POOL_DIRECTORY,
-    help: 'folder of the pool files',
-    check: (value: string) => (value.startsWith('/') ? undefined : 'an absolute path'),
-  },
-  offer_version_5: {
-    type: 'boolean',
-    default: false,
-    help: 'offer version 5.0 to hosts as well, over VMBus',
-  },
-} as const;
-
-function create({ native, options: own, hostLog, version: ownVersion }: ServiceContext<typeof options>) {
+function create({ native, options: own, hostLog, version: ownVersion }: ServiceContext<typeof kvpOptions>) {
   const pools = PoolStore.open(own.pool_directory, { native, log: hostLog });
   const guest = new LinuxGuest(native, hostLog);
   const waits = new Set<() => void>();
@@ -56,7 +42,7 @@ void runProgram({
   summary: 'Answers the Hyper-V data exchange service (KVP) of a Linux guest.',
   protocol: kvpProtocol,
   section: 'kvp',
-  options,
+  options: kvpOptions,
   defaultTransport: 'chardev:/dev/vmbus/hv_kvp',
   extraVersions: (own) => (own.offer_version_5 ? kvpProtocol.optionalVersions : []),
   create,

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import type { DestinationStream, Logger } from 'pino';
+import type { DestinationStream } from 'pino';
 
 /** syslog(3) severities, which journald takes as PRIORITY. */
 export const SEVERITIES = { critical: 2, error: 3, warning: 4, notice: 5, info: 6, debug: 7 } as const;
@@ -13,8 +13,8 @@ export type Log = { readonly [S in Severity]: (message: string, fields?: Fields)
 /** A log that owns its output. */
 export interface RootLog extends Log {
   setLevel(level: Severity): void;
-  /** Writes out what is still in memory. */
-  close(): Promise<void>;
+  /** Writes out what is still in memory, and takes no more lines. False: nobody took it in time, and a thread is stuck in writing. */
+  close(): Promise<boolean>;
 }
 
 export type LogFormat = 'json' | 'journal' | 'terminal';
@@ -24,11 +24,25 @@ type Entry = readonly [severity: Severity, timeMs: number, message: string, fiel
 /** What may wait in memory when nobody reads our output; further lines are dropped and counted. */
 const MAX_WAITING_BYTES = 1 << 20;
 const MAX_EARLY_ENTRIES = 1000;
+/** How long the last lines may take: a reader that stalls must not keep the process from ending. */
+const CLOSE_LIMIT_MS = 1000;
 
 /** Under systemd the journal; a person's terminal; otherwise plain JSON lines. */
 export function detectFormat(): LogFormat {
   if (onTerminal()) return 'terminal';
-  return process.env['JOURNAL_STREAM'] ? 'journal' : 'json';
+  return toJournal() ? 'journal' : 'json';
+}
+
+/** Whether $JOURNAL_STREAM speaks of our standard error (systemd.exec(5)): children and redirections inherit the variable, too. */
+function toJournal(): boolean {
+  const stream = process.env['JOURNAL_STREAM'];
+  if (!stream) return false;
+  try {
+    const { dev, ino } = fs.fstatSync(2, { bigint: true });
+    return stream === `${dev}:${ino}`;
+  } catch {
+    return false;
+  }
 }
 
 /** Not `process.stderr.isTTY`, which loads Node's streams and network modules: 2 MB for an answer that /proc has. */
@@ -48,7 +62,7 @@ export function createLog(name: string, level: Severity, format: LogFormat = det
   let threshold: number = SEVERITIES[level];
   let early: Entry[] | undefined;
   let loading: Promise<void> | undefined;
-  let output: { logger: Logger<Severity>; flush: () => void } | undefined;
+  let output: Awaited<ReturnType<typeof openPino>> | undefined;
   let lost = 0;
 
   const emit = (entry: Entry): void => {
@@ -85,7 +99,8 @@ export function createLog(name: string, level: Severity, format: LogFormat = det
     },
     async close() {
       await loading;
-      output?.flush();
+      threshold = -1;
+      return (await output?.finish()) ?? true;
     },
   };
 }
@@ -103,8 +118,11 @@ async function openPino(name: string, format: LogFormat, onDrop: () => void) {
   const { default: pino } = await import('pino');
   const destination = pino.destination({ dest: 2, sync: false, maxLength: MAX_WAITING_BYTES });
   destination.on('drop', onDrop);
+  let broken = false;
   // EPIPE and the like: there is nowhere left to say it
-  destination.on('error', () => {});
+  destination.on('error', () => {
+    broken = true;
+  });
   const decorated: DestinationStream & { lastLevel?: number } =
     format === 'json' ? destination : { write: (line) => void destination.write(decorate(line, format)) };
   const logger = pino<Severity>(
@@ -119,14 +137,19 @@ async function openPino(name: string, format: LogFormat, onDrop: () => void) {
     },
     decorated,
   );
-  const flush = (): void => {
-    try {
-      destination.flushSync();
-    } catch {
-      // Not open yet, or the reader is gone
-    }
-  };
-  return { logger, flush };
+  // Not flushSync, which waits for a stalled reader for ever
+  const finish = (): Promise<boolean> =>
+    new Promise((resolve) => {
+      if (broken) return resolve(true);
+      const timer = setTimeout(resolve, CLOSE_LIMIT_MS, false);
+      const done = (): void => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+      destination.on('close', done).on('error', done);
+      destination.end();
+    });
+  return { logger, finish };
 }
 
 /** pino sorts upwards by number, syslog downwards. */

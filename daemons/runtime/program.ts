@@ -4,7 +4,16 @@ import { formatVersion } from '../../protocol/ic/version.ts';
 import { ConfigError, DEFAULT_CONFIG_FILE, loadConfig, type OptionTable, type OptionValues } from './config.ts';
 import { startHvUtilsSession } from './hv-utils-session.ts';
 import { startIcSession } from './ic-session.ts';
-import { createLog, lastWords, limitLog, monotonicMs, type RootLog, SEVERITIES, type Severity } from './log.ts';
+import {
+  createLog,
+  type Log,
+  lastWords,
+  limitLog,
+  monotonicMs,
+  type RootLog,
+  SEVERITIES,
+  type Severity,
+} from './log.ts';
 import { createNotifier, type Notifier } from './notify.ts';
 import type { Peer, Program, Service } from './service.ts';
 import type { Session, SessionEnd } from './session.ts';
@@ -15,6 +24,7 @@ import {
   parseTransport,
   TRANSPORT_FORMS,
   type Transport,
+  transportOption,
 } from './transport.ts';
 import { VERSION } from './version.ts';
 
@@ -64,7 +74,13 @@ export async function runProgram<Request, Reply extends { readonly status: numbe
       process.exitCode = EXIT.failure;
     } else throw error;
   }
-  await log.close();
+  if (!(await log.close())) {
+    // A thread of libuv's is stuck in a write, and process.exit would wait for it; a signal's own effect does not. systemd takes SIGTERM
+    // for a clean end and SIGKILL for a failure.
+    const signal = process.exitCode === EXIT.ok ? 'SIGTERM' : 'SIGKILL';
+    process.removeAllListeners(signal);
+    process.kill(process.pid, signal);
+  }
   // Not left to an empty event loop: a request that was being worked on may still hold a timer or a child
   process.exit();
 }
@@ -155,6 +171,8 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
   readonly #program: Program<Request, Reply, Options>;
   readonly #command: CommandLine;
   readonly #log: RootLog;
+  /** One for all sessions: a host that makes us open anew again and again must not get a fresh burst each time. */
+  readonly #hostLog: Log;
   #session: Session | undefined;
   /** Wakes whatever `run` waits for. */
   #stop: () => void = () => {};
@@ -164,6 +182,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     this.#program = program;
     this.#command = command;
     this.#log = log;
+    this.#hostLog = limitLog(log);
   }
 
   async run(): Promise<number> {
@@ -173,7 +192,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     const notifier = createNotifier(native, process.env, () => this.#healthy());
     this.#listenToSignals(notifier);
     const log = this.#log;
-    const service = program.create({ native, options: own, log, hostLog: limitLog(log), version: VERSION });
+    const service = program.create({ native, options: own, log, hostLog: this.#hostLog, version: VERSION });
     try {
       return await this.#serve(native, service, transport, notifier, program.extraVersions?.(own) ?? []);
     } finally {
@@ -185,16 +204,11 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
   async #configure(): Promise<{ own: OptionValues<Options>; transport: Transport }> {
     const program = this.#program;
     const { configFile, overrides, debug } = this.#command;
-    const transportHelp = `${program.section}.transport`;
     const sections = {
       log: logOptions,
       [program.section]: {
         ...program.options,
-        transport: {
-          type: 'string',
-          default: program.defaultTransport,
-          help: `where the channel is: ${TRANSPORT_FORMS}`,
-        },
+        transport: transportOption(program.defaultTransport),
       },
     } as const satisfies Record<string, OptionTable>;
     const config = await loadConfig(
@@ -206,9 +220,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     const spec = this.#command.transport ?? own.transport;
     const transport = parseTransport(spec, program.protocol.classId);
     if (typeof transport === 'string') {
-      throw new ConfigError(
-        `${this.#command.transport === undefined ? transportHelp : '--transport'} "${spec}": expected ${transport}`,
-      );
+      throw new ConfigError(`--transport "${spec}": expected ${transport}`);
     }
     return { own, transport };
   }
@@ -270,14 +282,15 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     const { protocol } = this.#program;
     const opened = openTransport(native, transport);
     const log = this.#log;
-    const logs = { log, hostLog: limitLog(log) };
+    const hostLog = this.#hostLog;
     const where = formatTransport(transport);
     return new Promise((resolve) => {
       const events = {
         connected: (peer: Peer) => {
           service.connected(peer);
           notifier.ready(`serving ${where}`);
-          log.notice('Connected', describe(peer));
+          // A host can negotiate as often as it likes
+          hostLog.notice('Connected', describe(peer));
         },
         ended: resolve,
       };
@@ -285,9 +298,23 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       if (opened.via === 'hv_utils') {
         if (!protocol.hvUtils)
           throw new ConfigError(`transport ${where}: hv_utils has no char device for ${protocol.name}`);
-        this.#session = startHvUtilsSession(opened.channel, protocol.hvUtils, service, logs, events, monotonicMs);
+        this.#session = startHvUtilsSession(
+          opened.channel,
+          protocol.hvUtils,
+          service,
+          { log, hostLog },
+          events,
+          monotonicMs,
+        );
       } else {
-        this.#session = startIcSession(opened.channel, { protocol, extraVersions }, service, logs, events, monotonicMs);
+        this.#session = startIcSession(
+          opened.channel,
+          { protocol, extraVersions },
+          service,
+          { log, hostLog },
+          events,
+          monotonicMs,
+        );
         // Over VMBus the host speaks first, whenever it likes
         notifier.ready(`serving ${where}`);
       }

@@ -14,6 +14,21 @@ export type OpenChannel =
 
 export const TRANSPORT_FORMS = 'chardev:/dev/vmbus/NAME, uio: (or uio:CLASS-GUID), unix:PATH or unix-ring:PATH';
 
+/** The key `transport`, which every service's section of the configuration has. */
+export const transportOption = (defaultTransport: string) =>
+  ({
+    type: 'string',
+    default: defaultTransport,
+    help: `where the channel is: ${TRANSPORT_FORMS}`,
+    check: (spec: string): string | undefined => {
+      const parsed = parseTransport(spec, ANY_CLASS_ID);
+      return typeof parsed === 'string' ? parsed : undefined;
+    },
+  }) as const;
+
+/** Stands in for the class of a service where only the form of a transport matters. */
+const ANY_CLASS_ID = '00000000-0000-0000-0000-000000000000';
+
 /** Parses "kind:rest"; returns an English sentence when it can't. `ownClassId` is what a bare "uio:" stands for. */
 export function parseTransport(spec: string, ownClassId: string): Transport | string {
   const colon = spec.indexOf(':');

@@ -1,7 +1,9 @@
 import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes.ts';
 import { SysfsVmbus } from '../binding/index.ts';
-import { DEFAULT_POOL_DIRECTORY } from '../kvp-pools/index.ts';
+import { DEFAULT_POOL_DIRECTORY, kvpOptions } from '../kvp-pools/index.ts';
+import { ConfigError, loadConfig } from '../runtime/config.ts';
+import { transportOption } from '../runtime/transport.ts';
 import { VERSION } from '../runtime/version.ts';
 import { DEFAULT_STATUS_FILE } from '../timesync-status/index.ts';
 import { moveChannel } from './binding-commands.ts';
@@ -26,6 +28,12 @@ function markLiterals(argv: readonly string[]): string[] {
 
 const plain = (word: string): string => word.replaceAll('\0', '');
 
+/** yargs makes a list of what is given more than once; where one value is meant, which one is not for us to guess. */
+const once = (name: string) => (value: string | string[] | undefined) => {
+  if (Array.isArray(value)) throw new CommandError('usage', `give --${name} once`);
+  return value;
+};
+
 /** Longest --timeout: what setTimeout can wait, in whole days. */
 const MAX_TIMEOUT_SECS = 24 * 86_400;
 
@@ -36,12 +44,14 @@ export type CliSurroundings = Omit<Surroundings, 'native'> & {
   readonly simulator: string | undefined;
   /** Where sysfs is; /sys but in tests. */
   readonly sysfs?: string;
+  /** The daemons' configuration, which may name another folder for the pools. */
+  readonly configFile: string;
 };
 
 interface KvpArguments {
   readonly json: boolean;
   readonly pool: readonly string[];
-  readonly 'pool-directory': string;
+  readonly 'pool-directory'?: string | undefined;
 }
 
 /** Runs `vmic ARGUMENTS` and gives its exit status. Nothing is thrown but programming errors. */
@@ -87,7 +97,9 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
         ? new CommandError('usage', message ?? error.message)
         : error;
     })
-    .command('kvp', 'Read and write the key-value pairs shared with the host', (y) => kvpCommands(y, run))
+    .command('kvp', 'Read and write the key-value pairs shared with the host', (y) =>
+      kvpCommands(y, run, around.configFile),
+    )
     .command(
       'bind <service>',
       "Give a service's VMBus channel to user space",
@@ -185,14 +197,14 @@ function timesyncCommands(y: Argv, show: (file: string, json: boolean) => void):
 
 type Run = (work: (loaded: Surroundings) => Promise<number>) => () => Promise<void>;
 
-function kvpCommands(y: Argv, run: Run): Argv {
-  const options = (argv: KvpArguments): KvpOptions => ({
+function kvpCommands(y: Argv, run: Run, configFile: string): Argv {
+  const options = async (argv: KvpArguments): Promise<KvpOptions> => ({
     json: argv.json,
-    directory: argv['pool-directory'],
+    directory: argv['pool-directory'] ?? (await configuredDirectory(configFile)),
     pools: [...new Set(argv.pool.map(parsePool))],
   });
-  const one = (argv: KvpArguments): KvpOptions => {
-    const parsed = options(argv);
+  const one = async (argv: KvpArguments): Promise<KvpOptions> => {
+    const parsed = await options(argv);
     if (parsed.pools.length > 1) throw new CommandError('usage', 'a key is written to one pool: give --pool once');
     return parsed;
   };
@@ -217,7 +229,8 @@ function kvpCommands(y: Argv, run: Run): Argv {
     .option('pool-directory', {
       type: 'string',
       requiresArg: true,
-      default: DEFAULT_POOL_DIRECTORY,
+      coerce: once('pool-directory'),
+      defaultDescription: `kvp.pool_directory of the configuration, or ${DEFAULT_POOL_DIRECTORY}`,
       describe: 'the folder of the pool files',
     })
     .command(
@@ -232,7 +245,7 @@ function kvpCommands(y: Argv, run: Run): Argv {
             'Without --pool the key is looked for in all pools; a key that is in several needs --pool.\n' +
               'Scripts should always name the pool. On a terminal control characters are shown escaped.',
           ),
-      (argv) => run((around) => get(around, options(argv), argv.key))(),
+      (argv) => run(async (around) => get(around, await options(argv), argv.key))(),
     )
     .command(
       'set <key> [value]',
@@ -259,7 +272,7 @@ function kvpCommands(y: Argv, run: Run): Argv {
             'The default pool is guest: what a host reads, for example with Get-CimInstance\n' +
               'Msvm_KvpExchangeComponent (GuestExchangeItems). Writing usually takes root.',
           ),
-      (argv) => run((around) => set(around, one(argv), argv.key, argv.value))(),
+      (argv) => run(async (around) => set(around, await one(argv), argv.key, argv.value))(),
     )
     .command(
       'list',
@@ -269,7 +282,7 @@ function kvpCommands(y: Argv, run: Run): Argv {
           .example('$0 kvp list', 'everything, with the name of the pool in front')
           .example('$0 kvp list --pool external', 'what the host told this guest')
           .example("$0 kvp list --json | jq '.[].key'", ''),
-      (argv) => run((around) => list(around, options(argv)))(),
+      (argv) => run(async (around) => list(around, await options(argv)))(),
     )
     .command(
       'delete <key>',
@@ -279,7 +292,7 @@ function kvpCommands(y: Argv, run: Run): Argv {
           .positional('key', key)
           .example('$0 kvp delete Ready', 'take back what the guest told the host')
           .epilog('The default pool is guest. Removing usually takes root.'),
-      (argv) => run((around) => remove(around, one(argv), argv.key))(),
+      (argv) => run(async (around) => remove(around, await one(argv), argv.key))(),
     )
     .command(
       'watch [key..]',
@@ -295,20 +308,22 @@ function kvpCommands(y: Argv, run: Run): Argv {
           .option('until', {
             type: 'string',
             requiresArg: true,
+            coerce: once('until'),
             describe: 'end with status 0 as soon as KEY exists, or KEY=VALUE holds (also when it does already)',
           })
           .option('timeout', {
             type: 'string',
             requiresArg: true,
+            coerce: once('timeout'),
             describe: 'seconds after which to end; with --until the status is then 1',
           })
           .example('$0 kvp watch', 'everything, until Ctrl-C')
           .example('$0 kvp watch --pool external --until Go=yes --timeout 60', 'wait for the host')
           .epilog('No polling: the kernel tells when a pool file changes. --json prints one object a line.'),
       (argv) =>
-        run((around) =>
+        run(async (around) =>
           watch(around, {
-            ...options(argv),
+            ...(await options(argv)),
             keys: argv.key ?? [],
             until: argv.until,
             timeoutSecs: parseTimeout(argv.timeout),
@@ -326,11 +341,23 @@ function parseTimeout(text: string | undefined): number | undefined {
   throw new CommandError('usage', `--timeout ${text}: expected seconds, from 0 to ${MAX_TIMEOUT_SECS}`);
 }
 
+/** Where the daemon keeps the pools. */
+async function configuredDirectory(file: string): Promise<string> {
+  const sections = { kvp: { ...kvpOptions, transport: transportOption('') } };
+  try {
+    return (await loadConfig({ file, required: false, overrides: [] }, sections)).kvp.pool_directory;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new CommandError('usage', `${error.message}; mend it, or name the folder by --pool-directory`);
+  }
+}
+
 /** The keys there are, where a key is what comes next. */
 async function completeKeys(argv: Record<string, unknown>, around: CliSurroundings): Promise<string[]> {
   const [, section, command] = argv['_'] as string[];
   if (section !== 'kvp' || !['get', 'set', 'delete', 'watch'].includes(command ?? '')) return [];
-  const directory = String(argv['pool-directory'] ?? DEFAULT_POOL_DIRECTORY);
+  const named = argv['pool-directory'];
+  const directory = named === undefined ? await configuredDirectory(around.configFile) : String(named);
   const pools = [argv['pool'] ?? []].flat().map((pool) => parsePool(String(pool)));
   const loaded = { ...around, native: await around.loadNative() };
   return safeWords(await listKeys(loaded, { json: false, directory, pools }));

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import fs from 'node:fs';
 import type { Native } from '../../native/interface.ts';
 import { KvpPool } from '../../protocol/services/kvp-types.ts';
@@ -13,7 +14,7 @@ export interface Surroundings {
   err(text: string): void;
   /** Output goes to a terminal, which hostile text must not control. */
   readonly outIsTerminal: boolean;
-  readInput(): Promise<string>;
+  readInput(): Promise<Buffer>;
   /** How long another program's lock is waited for; by default as long as the daemon does. */
   readonly patience?: Patience;
 }
@@ -115,6 +116,12 @@ export async function get(around: Surroundings, options: KvpOptions, key: string
   });
 }
 
+/** Pools hold text: other bytes would be replaced without a word. */
+function inputText(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw new CommandError('usage', 'standard input is not valid UTF-8');
+  return bytes.toString();
+}
+
 /** Writes a key; says what changed only in JSON. */
 export async function set(
   around: Surroundings,
@@ -130,7 +137,7 @@ export async function set(
     );
   }
   // One line end is what echo and editors add, not part of the value
-  const value = given ?? (await around.readInput()).replace(/\r?\n$/, '');
+  const value = given ?? inputText(await around.readInput()).replace(/\r?\n$/, '');
   return withStore(around, options, 'write', async (opened) => {
     const before = await opened.attempt((store) => store.get(pool, key));
     await opened.attempt((store) => store.set(pool, key, value));

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import { DEFAULT_CONFIG_FILE } from '../runtime/config.ts';
 import { runCli } from './cli.ts';
 
 /** The simulated host is a file of its own, which only a development tree has: nothing installed contains test code. */
@@ -23,8 +24,9 @@ async function main(argv: readonly string[]): Promise<void> {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     outIsTerminal: process.stdout.isTTY === true,
-    readInput: async () => fs.readFileSync(0, 'utf8'),
+    readInput: async () => fs.readFileSync(0),
     simulator,
+    configFile: DEFAULT_CONFIG_FILE,
   });
 }
 

@@ -264,6 +264,19 @@ describe('changes by other programs', { skip }, () => {
     assert.deepEqual(keysOf(fs.readFileSync(file)), ['b']);
   });
 
+  it('a folder of folders that are not there: all are made', () => {
+    const folder = path.join(newFolder(), 'a', 'b');
+    const { store } = openStore(folder, real);
+    store.set(0, 'a', '1');
+    assert.equal(fs.statSync(path.dirname(folder)).mode & 0o777, 0o755);
+    assert.equal(store.get(0, 'a'), '1');
+  });
+
+  it('a folder that can never be made is an error, not an endless attempt', () => {
+    const { store } = openStore('/proc/vmic-test/pools', real);
+    assert.throws(() => store.set(0, 'a', '1'), { code: 'io' });
+  });
+
   it('the whole folder removed, made anew, and watched again', () => {
     const { folder, file, store } = start();
     fs.rmSync(folder, { recursive: true });

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { ConfigError, loadConfig, type OptionTable } from '../../daemons/runtime/config.ts';
+import { transportOption } from '../../daemons/runtime/transport.ts';
 
 const sections = {
   log: { level: { type: 'choice', default: 'info', choices: ['info', 'debug'], help: '' } },
@@ -47,6 +48,15 @@ describe('configuration', () => {
     assert.deepEqual(config.kvp, { pool_directory: '/var/lib/hyperv', offer_version_5: false, limit: 5, names: [] });
     assert.equal(config.log.level, 'info');
   });
+
+  it('names file and line of a transport that is none', () =>
+    fails(
+      loadConfig(
+        { file: write('[kvp]\n\ntransport = "serial:1"\n'), required: true, overrides: [] },
+        { kvp: { transport: transportOption('uio:') } },
+      ),
+      /\.toml:3: kvp\.transport: expected chardev:.* got "serial:1"/,
+    ));
 
   it('takes the file, then drop-ins in name order, then overrides', async () => {
     const file = write('[kvp]\nlimit = 2\npool_directory = "/a"\n[vss]\nanything = 1\n', {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import {
@@ -49,6 +50,22 @@ describe('log', () => {
     assert.match(stderr, /^<4>\{.*"message":"w"/);
   });
 
+  it('takes its output for the journal only where $JOURNAL_STREAM names it', () => {
+    const withStream = (stream: string) =>
+      spawnSync(
+        process.execPath,
+        program(`
+          import fs from 'node:fs';
+          const { dev, ino } = fs.fstatSync(2, { bigint: true });
+          process.env.JOURNAL_STREAM = ${stream};
+          const log = createLog('x', 'info'); log.warning('w'); await log.close();`),
+        { encoding: 'utf8' },
+      ).stderr;
+    assert.match(withStream("dev + ':' + ino"), /^<4>\{/);
+    assert.match(withStream("dev + ':' + (ino + 1n)"), /^\{/);
+    assert.match(withStream("'nonsense'"), /^\{/);
+  });
+
   it('is readable on a terminal, and safe against what a host sends', () => {
     const line = JSON.stringify({
       level: 'warning',
@@ -90,6 +107,31 @@ describe('log', () => {
     assert.match(text, /\d+ log lines were dropped because nobody read them/);
     assert.match(text, /"again"/);
   });
+});
+
+it('a log whose reader has gone closes', async () => {
+  const child = spawn(
+    process.execPath,
+    program(`
+      const log = createLog('x', 'info', 'json');
+      process.stdin.once('data', async () => {
+        log.info('a');
+        await new Promise((done) => setTimeout(done, 200));
+        console.log(await log.close());
+        process.exit(7);
+      });
+      console.log('ready');`),
+  );
+  let said = '';
+  child.stdout.on('data', (chunk) => {
+    said += chunk;
+    if (said === 'ready\n') {
+      child.stderr.destroy();
+      child.stdin.write('go\n');
+    }
+  });
+  assert.deepEqual(await once(child, 'close'), [7, null]);
+  assert.equal(said, 'ready\ntrue\n');
 });
 
 describe('limited log', () => {

@@ -149,6 +149,24 @@ describe('life of a daemon', { timeout: 60_000 }, () => {
     }
   });
 
+  it('stops with a log that nobody reads', async () => {
+    const device = new Device().plugIn();
+    const child = spawn(process.execPath, ['--import', 'tsx', script, '--transport', `unix:${socket}`, ...noConfig], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    running.push({ child, device });
+    await device.messages.until((message) => message[0] === 0xff);
+    // An error's stack each: more than a pipe and a stream nobody reads take
+    for (let asked = 0; asked < 1000; asked++) {
+      const before = device.messages.all.length;
+      device.ask(13);
+      await device.messages.until(() => device.messages.all.length > before);
+    }
+    const exit = once(child, 'exit');
+    child.kill('SIGTERM');
+    assert.deepEqual(await exit, [null, 'SIGTERM']);
+  });
+
   it('waits for a device that is absent, and for one that goes away', async () => {
     const device = new Device();
     const daemon = start(device);
@@ -243,7 +261,7 @@ describe('command line of a daemon', () => {
     fs.writeFileSync(file, '[kvp]\nslow_ms = "x"\n');
     for (const [args, pattern] of [
       [['--config', file], /wrong\.toml:2: kvp\.slow_ms: expected a whole number/],
-      [['--set', 'kvp.transport=tcp:1', ...noConfig], /kvp\.transport "tcp:1": expected chardev:/],
+      [['--set', 'kvp.transport=tcp:1', ...noConfig], /--set kvp\.transport: expected chardev:.* got "tcp:1"/],
       [['--transport', 'unix:x', ...noConfig], /--transport "unix:x": expected an absolute path/],
     ] as const) {
       const { status, stderr } = run(...args);

@@ -6,6 +6,7 @@ import { KvpPool } from '../../protocol/services/kvp-types.ts';
 import { badBehaviours } from '../host/behaviours/bad.ts';
 import { DaemonProcess } from '../host/daemon.ts';
 import { KvpHost } from '../host/kvp-host.ts';
+import { RingHost } from '../host/ring-host.ts';
 import { Stage } from '../host/stage.ts';
 import { HostError, WIRES, type Wire } from '../host/wire.ts';
 
@@ -17,6 +18,17 @@ async function withStage(wire: Wire, play: (stage: Stage) => Promise<void>, daem
     await stage.close();
   }
 }
+
+it('a host that negotiates again and again does not fill the log', () =>
+  withStage('unix-ring', async ({ host, daemon }) => {
+    assert.ok(host.link instanceof RingHost);
+    for (let i = 0; i < 200; i++) await host.link.negotiate();
+    assert.equal((await host.at(KvpPool.auto, 5))?.key, 'OSName');
+    daemon.signal('SIGTERM');
+    await daemon.exited;
+    const connected = daemon.logs.filter(({ message }) => message === 'Connected');
+    assert.ok(connected.length >= 1 && connected.length < 20, `${connected.length} lines`);
+  }));
 
 for (const wire of WIRES) {
   describe(`a daemon's life over ${wire}`, () => {

@@ -99,10 +99,20 @@ test('keys and values that look like numbers, options or paths stay text', { ski
 test('set --stdin takes the value from standard input, without its last line end', { skip }, async () => {
   const folder = newFolder();
   const args = ['kvp', 'set', '--pool-directory', folder, '--stdin', 'A'];
-  assert.equal(await vmic(args, { readInput: async () => 'two\nlines\n' }).status, 0);
+  assert.equal(await vmic(args, { readInput: async () => Buffer.from('two\nlines\n') }).status, 0);
   assert.equal((await kvp(folder, 'get', 'A')).out, 'two\nlines\n');
   assert.equal((await kvp(folder, 'set', 'A')).status, EXIT.usage);
   assert.equal((await kvp(folder, 'set', 'A', 'b', '--stdin')).status, EXIT.usage);
+});
+
+test('set --stdin refuses bytes that are no text', { skip }, async () => {
+  const folder = pools({ 1: [] });
+  const run = vmic(['kvp', 'set', '--pool-directory', folder, '--stdin', 'A'], {
+    readInput: async () => Buffer.from([0x61, 0xff]),
+  });
+  assert.equal(await run.status, EXIT.usage);
+  assert.match(run.err, /not valid UTF-8/);
+  assert.equal((await kvp(folder, 'get', 'A')).status, EXIT.notFound);
 });
 
 test('what no record can hold is refused, and nothing written', { skip }, async () => {
@@ -233,4 +243,22 @@ test('each way a pool fails has its status', () => {
     assert.equal(toCommandError(error).exit, exit);
   }
   assert.throws(() => toCommandError(new TypeError('a bug')), TypeError);
+});
+
+test("the folder is the daemon's, as its configuration names it", { skip }, async () => {
+  const folder = pools({ 1: [record('A', '1')] });
+  const configFile = path.join(path.dirname(folder), 'config.toml');
+  fs.writeFileSync(configFile, `[kvp]\ntransport = "uio:"\npool_directory = ${JSON.stringify(folder)}\n`);
+  const run = vmic(['kvp', 'get', 'A'], { configFile });
+  assert.deepEqual([await run.status, run.out, run.err], [0, '1\n', '']);
+
+  fs.writeFileSync(configFile, '[kvp]\npool_directory = 1\n');
+  const failed = vmic(['kvp', 'list'], { configFile });
+  assert.equal(await failed.status, EXIT.usage);
+  assert.match(
+    failed.err,
+    /config\.toml:2: kvp\.pool_directory: expected a string, got 1; mend it, or name the folder/,
+  );
+  const named = vmic(['kvp', 'get', 'A', '--pool-directory', folder], { configFile });
+  assert.deepEqual([await named.status, named.out], [0, '1\n']);
 });

@@ -31,6 +31,7 @@ export function vmic(args: readonly string[], around: Partial<CliSurroundings> =
       throw new Error('must not read standard input');
     },
     simulator: undefined,
+    configFile: '/nonexistent/config.toml',
     ...around,
   });
   return {
