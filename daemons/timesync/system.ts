@@ -55,6 +55,7 @@ const FIRST_INHERITED_FD = 3;
  */
 export class MsrCounter implements ReferenceCounter {
   readonly #native: Pick<Native, 'readRegister'>;
+  readonly #log: Pick<Log, 'info'>;
   readonly #slots = new BigInt64Array(READING_SLOTS);
   readonly #ownFd: number | undefined;
   #fd: number | undefined;
@@ -63,12 +64,13 @@ export class MsrCounter implements ReferenceCounter {
 
   constructor(native: Pick<Native, 'readRegister'>, device: string, env: NodeJS.ProcessEnv, log: Pick<Log, 'info'>) {
     this.#native = native;
+    this.#log = log;
     this.#fd = inheritedFd(env);
     if (this.#fd === undefined && device !== '') {
       try {
         this.#fd = this.#ownFd = fs.openSync(device, 'r');
       } catch (error) {
-        log.info("The reference counter can't be read; samples are compared with each other instead", { error });
+        this.#doWithout(error);
       }
     }
     this.#first = this.#read();
@@ -83,7 +85,7 @@ export class MsrCounter implements ReferenceCounter {
       if (elapsedNs < MIN_PROOF_NS) return undefined;
       const pace = Number((now.value100ns - first.value100ns) * 100n) / Number(elapsedNs);
       if (Math.abs(pace - 1) > MAX_PACE_ERROR) {
-        this.close();
+        this.#doWithout(`the register advances at ${pace.toFixed(3)} times the pace of time`);
         return undefined;
       }
       this.#proved = true;
@@ -96,12 +98,17 @@ export class MsrCounter implements ReferenceCounter {
     this.#fd = undefined;
   }
 
+  #doWithout(why: unknown): void {
+    this.close();
+    this.#log.info("The reference counter can't be read; samples are compared with each other instead", { why });
+  }
+
   #read(): Receipt['counter'] {
     if (this.#fd === undefined) return undefined;
     try {
       this.#native.readRegister(this.#fd, REFERENCE_COUNTER_MSR, this.#slots);
-    } catch {
-      this.close();
+    } catch (error) {
+      this.#doWithout(error);
       return undefined;
     }
     return { value100ns: this.#slots[ReadingSlot.value]!, rawNs: this.#slots[ReadingSlot.monotonicRawNs]! };
