@@ -1,0 +1,122 @@
+/**
+ * How soon a beat is answered, as the host sees it: on a quiet machine, and while everything that must not matter goes wrong at once: checks
+ * hang, nobody reads the daemon's log, and a core is busy. The host's end runs in this process, whose own delays count, too. Asserts no times.
+ *
+ * usage: node --import tsx bench/heartbeat.ts [--json] [--quick]
+ */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { native } from '../native/index.ts';
+import { heartbeatProtocol } from '../protocol/services/heartbeat.ts';
+import { binFolder } from '../test/host/daemon.ts';
+import { RingHost } from '../test/host/ring-host.ts';
+import { heartbeatView } from '../test/host/scenes/heartbeat.ts';
+import { script } from '../test/host/scenes/scene.ts';
+
+const { values: options } = parseArgs({
+  options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
+});
+const SECONDS = options.quick ? 5 : 30;
+const PAUSE_MS = 2;
+/** The aim at the 99.9th percentile. */
+const AIM_MS = 5;
+
+interface Result {
+  readonly what: string;
+  readonly beats: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly p999Ms: number;
+  readonly maxMs: number;
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const children: ChildProcess[] = [];
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-bench-'));
+const checks = path.join(folder, 'health.d');
+
+/** A pipe that is full, for a daemon whose log nobody reads. `keep` has to stay open. */
+function fullPipe(): { keep: number; end: number } {
+  const file = path.join(folder, 'log');
+  execFileSync('mkfifo', [file]);
+  const keep = fs.openSync(file, fs.constants.O_RDWR | fs.constants.O_NONBLOCK);
+  const page = Buffer.alloc(4096);
+  try {
+    for (;;) fs.writeSync(keep, page);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+  }
+  return { keep, end: fs.openSync(file, fs.constants.O_WRONLY) };
+}
+
+async function measure(what: string, trouble: boolean): Promise<Result> {
+  const socketPath = path.join(folder, `host-${trouble}`);
+  const host = new RingHost({ native, protocol: heartbeatProtocol, view: heartbeatView, socketPath });
+  const pipe = trouble ? fullPipe() : undefined;
+  if (trouble) for (let i = 0; i < 4; i++) script(checks, `hangs-${i}`, 'trap "" TERM', 'while :; do sleep 1; done');
+  const config = path.join(folder, 'config.toml');
+  fs.writeFileSync(config, '');
+  const set = [`checks_directory=${checks}`, 'check_interval_secs=1', 'check_timeout_secs=1', 'interval_secs=1'];
+  const daemon = spawn(
+    process.execPath,
+    [
+      path.join(binFolder(), 'vmic-heartbeat'),
+      ...['--debug', '--config', config, '--transport', host.transport],
+      ...set.flatMap((one) => ['--set', `heartbeat.${one}`]),
+    ],
+    { stdio: ['ignore', 'ignore', pipe ? pipe.end : 'ignore'], env: { PATH: process.env['PATH'] } },
+  );
+  children.push(daemon);
+  const busy = trouble ? spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }) : undefined;
+  if (busy) children.push(busy);
+  await host.ready();
+  // What comes once, at the start, is not what this is about
+  await sleep(1000);
+  const times: number[] = [];
+  const endMs = performance.now() + SECONDS * 1000;
+  for (let sequence = 1n; performance.now() < endMs; sequence += 2n) {
+    const sentMs = performance.now();
+    const reply = await host.request({ sequence });
+    times.push(performance.now() - sentMs);
+    if (reply.status !== 0 || reply.sequence !== sequence + 1n) throw new Error(`beat ${sequence}: a wrong answer`);
+    await sleep(PAUSE_MS);
+  }
+  const ended = new Promise((resolve) => daemon.on('close', resolve));
+  daemon.kill('SIGTERM');
+  // The log's pipe is full: its last lines can only be written when somebody reads
+  if (pipe) {
+    fs.closeSync(pipe.end);
+    fs.closeSync(pipe.keep);
+  }
+  busy?.kill('SIGKILL');
+  await ended;
+  host.close();
+  times.sort((a, b) => a - b);
+  const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(times.length * share))]!;
+  return { what, beats: times.length, p50Ms: at(0.5), p99Ms: at(0.99), p999Ms: at(0.999), maxMs: times.at(-1)! };
+}
+
+try {
+  const results = [
+    await measure('a quiet machine', false),
+    await measure('four checks hang, nobody reads the log, one core is busy', true),
+  ];
+  if (options.json) process.stdout.write(`${JSON.stringify({ aimMs: AIM_MS, results })}\n`);
+  else {
+    const ms = (value: number): string => value.toFixed(3).padStart(8);
+    process.stdout.write(`${os.cpus().length} cores, Node ${process.version}; time from a beat to its answer in ms\n`);
+    process.stdout.write(`   beats      p50      p99    p99.9      max  while\n`);
+    for (const { what, beats, p50Ms, p99Ms, p999Ms, maxMs } of results) {
+      const verdict = p999Ms <= AIM_MS ? '' : `  (aim: ${AIM_MS} at p99.9)`;
+      process.stdout.write(
+        `${String(beats).padStart(8)} ${ms(p50Ms)} ${ms(p99Ms)} ${ms(p999Ms)} ${ms(maxMs)}  ${what}${verdict}\n`,
+      );
+    }
+  }
+} finally {
+  for (const child of children) child.kill('SIGKILL');
+  fs.rmSync(folder, { recursive: true, force: true });
+}
