@@ -1,3 +1,4 @@
+import os from 'node:os';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { killGroup } from '../runtime/executables.ts';
 import type { Log } from '../runtime/log.ts';
@@ -74,6 +75,12 @@ export function startWatcher(
 /** True in the thread that `startWatcher` started, which then watches until the process ends. */
 export function runsAsWatcher(): boolean {
   if (isMainThread) return false;
+  try {
+    // On Linux this thread's alone, and that of the programs it starts: answering comes first
+    os.setPriority(os.constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // A sandbox forbids it: then all have the same
+  }
   const options = workerData as HealthOptions;
   const say = (message: Message): void => parentPort!.postMessage(message);
   const system = new LinuxHealth(options, (processId) => say({ processId }));
