@@ -18,6 +18,8 @@ const forbidden: readonly [string, string][] = [
   ['native/b.ts', '../daemons/runtime/log.ts'],
   ['daemons/runtime/a.ts', '../kvp/service.ts'],
   ['daemons/runtime/b.ts', '../kvp-pools/index.ts'],
+  ['daemons/runtime/d.ts', '../binding/index.ts'],
+  ['daemons/heartbeat/a.ts', '../shutdown/service.ts'],
   ['daemons/runtime/c.ts', '../../test/host/simulate.ts'],
   ['daemons/kvp/a.ts', '../vss/service.ts'],
   ['daemons/kvp/b.ts', '../../daemons/vss/service.ts'],
@@ -30,12 +32,13 @@ const forbidden: readonly [string, string][] = [
 const allowed: readonly [string, string][] = [
   ['protocol/ic/e.ts', '../layout/struct.ts'],
   ['native/c.ts', 'node:module'],
-  ['daemons/runtime/d.ts', '../../protocol/ic/status.ts'],
+  ['daemons/runtime/e.ts', '../../protocol/ic/status.ts'],
   ['daemons/kvp/e.ts', '../runtime/log.ts'],
   ['daemons/kvp/f.ts', '../kvp-pools/index.ts'],
   ['daemons/kvp/g.ts', '../../native/interface.ts'],
   ['daemons/kvp/deep/h.ts', '../service.ts'],
   ['daemons/vmic/c.ts', '../kvp-pools/index.ts'],
+  ['daemons/vmic/d.ts', '../binding/index.ts'],
   ['daemons/timesync/a.ts', '../timesync-status/index.ts'],
   ['test/host/a.ts', '../../daemons/kvp/service.ts'],
 ];
