@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
@@ -37,7 +37,14 @@ export interface Outcome {
 export function run(program: string, options: RunOptions): Promise<Outcome> {
   const { args = [], env, timeoutMs, input, outputBytes = 4096, onProcess = () => {} } = options;
   return new Promise((resolve) => {
-    const child = spawn(program, args, { env, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+    let child: ChildProcessWithoutNullStreams;
+    try {
+      child = spawn(program, args, { env, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+    } catch (error) {
+      // Some reasons come as an event, others (no memory, an environment too long) at once
+      resolve({ problem: (error as Error).message, output: '', errors: '' });
+      return;
+    }
     const kept = { output: Buffer.alloc(0), errors: Buffer.alloc(0) };
     const timers: NodeJS.Timeout[] = [];
     let late = false;

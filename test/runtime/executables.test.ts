@@ -69,6 +69,11 @@ describe('running a program', () => {
     assert.notEqual(garbage.problem, undefined);
   });
 
+  it('says so when the system refuses to start it at once', async () => {
+    const { problem } = await run('true', { env: { ...ENV, LONG: 'x'.repeat(1 << 20) }, timeoutMs: 10_000 });
+    assert.match(problem ?? '', /E2BIG/);
+  });
+
   it('keeps only so much of what it says, and reads on', async () => {
     const file = script('floods', 'head -c 1000000 /dev/zero | tr "\\0" a; echo end >&2');
     const { problem, output, errors } = await run(file, { env: ENV, timeoutMs: 30_000, outputBytes: 100 });
