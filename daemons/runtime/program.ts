@@ -261,12 +261,15 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
         case 'gone':
           log.notice('The device went away; waiting for it to come back');
           notifier.status('device gone; waiting');
+          // Not at once: hv_utils takes its char device down only after our close, and an open that falls into that finds freed memory
+          // (hvutil_transport_destroy, drivers/hv/hv_utils_transport.c: kfree follows misc_deregister without waiting for misc_open)
+          await this.#pause(RETRY_MS);
           break;
         case 'reopen':
           log.notice('Opening the device anew', { why: end.why });
+          if (monotonicMs() - startedMs < HEALTHY_SESSION_MS) await this.#pause(RETRY_MS);
           break;
       }
-      await this.#pause(monotonicMs() - startedMs < HEALTHY_SESSION_MS ? RETRY_MS : 0);
     }
     return EXIT.ok;
   }
