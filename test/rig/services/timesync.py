@@ -22,13 +22,23 @@ def readings():
         a = raw(); real = time.clock_gettime_ns(REAL); b = raw()
         yield b - a, real - (a + b) // 2
 
-def kernel_ppm():
-    """The frequency correction that the kernel applies (struct timex: modes, offset, freq)."""
-    class Timex(ctypes.Structure):
-        _fields_ = [("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("rest", ctypes.c_byte * 256)]
-    now = Timex()
+class Timex(ctypes.Structure):
+    """The beginning of struct timex (adjtimex(2)); offset in us, freq in ppm / 65536."""
+    _fields_ = [("modes", ctypes.c_uint), ("offset", ctypes.c_long), ("freq", ctypes.c_long), ("rest", ctypes.c_byte * 256)]
+
+ADJ_OFFSET_SS_READ = 0xa001
+
+def timex(modes=0):
+    now = Timex(modes=modes)
     ctypes.CDLL(None).adjtimex(ctypes.byref(now))
-    return now.freq / 65536
+    return now
+
+def kernel_ppm():
+    """The frequency correction that the kernel applies."""
+    return timex().freq / 65536
+
+def slew_is_over():
+    return timex(ADJ_OFFSET_SS_READ).offset == 0
 
 class TimeHost:
     """A host whose time runs `ppm` faster than this guest's raw clock, which drives the reference counter it tells."""
@@ -125,7 +135,8 @@ for _ in range(26):
 close_to("frequency learnt, in 1/1000 ppm", round(said["last"].get("frequencyPpm", 0) * 1000), 100000, 2000)
 close_to("frequency in the kernel, in 1/1000 ppm", round(kernel_ppm() * 1000), 100000, 2000)
 print("  error of the clock: %d us" % (host.error() // 1000), flush=True)
-time.sleep(5)	# what is left of the last slew
+until("the last slew is over", slew_is_over, 90)	# 30 ms at 0.5 ms a second at most
+time.sleep(2)	# the kernel applies it once a second
 before, t0 = lead(), raw()
 time.sleep(10)
 close_to("the clock runs 100 ppm faster than the raw one by itself, in ppm", round((lead() - before) * 10**6 / (raw() - t0)), 100, 5)
