@@ -99,7 +99,7 @@ def device_gone(d):
     until("the daemon let go of it", lambda: not d.has_open(CHARDEV))
     check("the daemon is still there", d.process.poll(), None)
     time.sleep(3)
-    put("/dev/vmbus-host/ctl", "offer kvp")
+    offer("kvp")
     until("the char device is back", lambda: os.path.exists(CHARDEV))
     d.await_serving()
     h = Host()

@@ -159,6 +159,10 @@ def put(path, text):
     with open(path, "w") as f:
         f.write(text)
 
+def offer(service):
+    """Plugs a channel in; waits while the guest has not let go of one that was just pulled out."""
+    subprocess.run(["hostctl.py", "offer", service], check=True)
+
 def bound_driver():
     try:
         return os.path.basename(os.readlink("%s/devices/%s/driver" % (BUS, DEVICE)))

@@ -1,7 +1,7 @@
 """What the tests of heartbeat, shutdown and timesync inside the guest share: checks (of the KVP tests), channels, and our programs."""
 import glob, json, os, signal, struct, subprocess, sys, time
 sys.path.insert(0, "/opt/kvp")
-from guest import BUS, check, note, put, until, verdict
+from guest import BUS, check, note, offer, put, until, verdict
 from hostctl import *
 
 BIN = "/opt/vmic/bin/"

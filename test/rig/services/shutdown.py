@@ -33,7 +33,7 @@ if mode == "rehearse":
     put("/dev/vmbus-host/ctl", "rescind shutdown")
     until("the channel is gone", lambda: device("shutdown") is None)
     daemon.await_logged("The device went away")
-    put("/dev/vmbus-host/ctl", "offer shutdown")
+    offer("shutdown")
     until("the channel is back, with hv_utils", lambda: driver("shutdown") == "hv_utils")
     check("vmic bind", vmic("bind", "shutdown")[0], 0)
     check("a restart is refused again", ask_shutdown(2), FAIL)

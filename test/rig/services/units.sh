@@ -11,6 +11,7 @@ say() { printf '\n--- %s\n' "$*"; }
 refuse() { if "$@"; then echo "should have failed: $*"; return 1; fi; }
 # The emulated machine is slow: waits are long, and end as soon as they can.
 wait_for() { for _ in {1..400}; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain for: $*"; return 1; }
+hostctl() { hostctl.py --timeout 120 "$@"; }
 heartbeat=/sys/bus/vmbus/devices/fd149e91-82e0-4a7d-afa6-2a4166cbd7c0
 shutdown=/sys/bus/vmbus/devices/b6650ff7-33bc-4840-8048-e0676786f393
 driver() { basename "$(readlink $heartbeat/driver)"; }
@@ -105,7 +106,7 @@ wait_for state_is healthy
 
 say 'switched off on the host, and on again at once, and after a while: the services come back'
 for pause in 0 5; do
-	hostctl.py rescind heartbeat then rescind shutdown then sleep $pause then offer heartbeat then offer shutdown
+	hostctl rescind heartbeat then rescind shutdown then sleep $pause then offer heartbeat then offer shutdown
 	wait_for is_bound uio_hv_generic
 	wait_for state_is healthy
 	wait_for systemctl is-active vmic-shutdown
@@ -115,7 +116,7 @@ wait_for shutdown_is_bound
 say 'a program that blocks a shutdown is respected'
 systemd-run -q --unit=backup systemd-inhibit --what=shutdown --who=backup --why=halfway --mode=block sleep infinity
 wait_for sh -c 'busctl call org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager ListInhibitors | grep halfway'
-refuse hostctl.py shutdown
+refuse hostctl shutdown
 journalctl -u vmic-shutdown --no-pager | grep >/dev/null 'backup: halfway'
 systemctl stop backup
 
@@ -127,7 +128,7 @@ printf '[Service]\nExecStart=/bin/sleep infinity\nExecStop=/bin/sleep 600\nTimeo
 systemctl daemon-reload
 systemctl start stubborn
 wish=$([[ $mode == reboot ]] && echo restart || true)
-hostctl.py --wait 20 --message 'made-up message' shutdown $wish force
+hostctl --wait 20 --message 'made-up message' shutdown $wish force
 wait_for test -s /rig/out/hook
 cat /rig/out/hook
 wait_for state_is stopped
