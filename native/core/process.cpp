@@ -1,0 +1,485 @@
+#include "core/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <new>
+#include <utility>
+
+namespace vmic {
+namespace {
+
+// Younger than the C library of some systems we are built on; the same numbers on every architecture (asm-generic/unistd.h).
+constexpr long kPidfdOpen = 434;
+constexpr long kCloseRange = 436;
+/// MFD_NOEXEC_SEAL: some systems allow no others (sysctl vm.memfd_noexec).
+constexpr unsigned kMemfdNoexecSeal = 8;
+
+/// What is still in a process' pipes comes within this time of its end; a child it left behind may keep them open for ever.
+constexpr std::chrono::milliseconds kDrain{200};
+constexpr size_t kThreadStackBytes = 256 * 1024;
+/// Signals of Linux; those of the C library's own included.
+constexpr int kSignals = 64;
+constexpr size_t kSignalSetBytes = kSignals / 8;
+
+enum State : int {
+  /// Being started, or running.
+  kUnderWay,
+  /// The end is known; the process waits to be reaped by `close`.
+  kEnded,
+  /// Nobody is interested any more: its thread reaps it.
+  kClosed,
+};
+
+/// What the child has to know, and what became of it. It lies in the stack of the parent's thread, which the child shares.
+struct Birth {
+  /// Paths to try, ended by null.
+  const char* const* candidates;
+  char* const* arguments;
+  char* const* environment;
+  /// Null: no change.
+  const char* folder;
+  int input;
+  int output;
+  int errors;
+  int descriptors;
+  const int* state;
+
+  volatile int error;
+  const char* volatile call;
+};
+
+// What runs in the child is on memory shared with the parent, one of whose threads is suspended while the others go on: system calls only,
+// no allocation, no lock, no exit handler. Nor does a sanitizer instrument it: its marks on a stack that is left without returning
+// would stay.
+#define IN_CHILD __attribute__((no_sanitize("address", "thread", "undefined")))
+
+[[noreturn]] IN_CHILD void fail(Birth& birth, int error, const char* call) {
+  birth.error = error;
+  birth.call = call;
+  for (;;) ::syscall(SYS_exit_group, 127);
+}
+
+/// Their table is a copy: nothing of the parent's is closed.
+IN_CHILD void closeOthers(const Birth& birth) {
+  if (::syscall(kCloseRange, STDERR_FILENO + 1, ~0U, 0) == 0) return;
+  // Before Linux 5.9, or in a sandbox that does not know it
+  for (int fd = STDERR_FILENO + 1; fd < birth.descriptors; ++fd) ::syscall(SYS_close, fd);
+}
+
+IN_CHILD int child(void* argument) {
+  Birth& birth = *static_cast<Birth*>(argument);
+  // First of all, so that who signals the group reaches us
+  if (::syscall(SYS_setpgid, 0, 0) < 0) fail(birth, errno, "setpgid");
+  // Handlers are the parent's code, and what it ignores a program would ignore, too. All zero is the default on every architecture.
+  const uint64_t byDefault[8] = {};
+  for (int signal = 1; signal <= kSignals; ++signal) {
+    ::syscall(SYS_rt_sigaction, signal, byDefault, nullptr, kSignalSetBytes);
+  }
+  if (::syscall(SYS_dup3, birth.input, 0, 0) < 0 || ::syscall(SYS_dup3, birth.output, 1, 0) < 0 ||
+      ::syscall(SYS_dup3, birth.errors, 2, 0) < 0) {
+    fail(birth, errno, "dup3");
+  }
+  closeOthers(birth);
+  if (birth.folder != nullptr && ::syscall(SYS_chdir, birth.folder) < 0) fail(birth, errno, "chdir");
+  const uint64_t noSignal = 0;
+  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &noSignal, nullptr, kSignalSetBytes);
+  if (__atomic_load_n(birth.state, __ATOMIC_ACQUIRE) == kClosed) fail(birth, ECANCELED, "execve");
+  // As a shell looks for a program: one that may not be executed does not hide a later one, but is remembered.
+  int error = ENOENT;
+  for (const char* const* candidate = birth.candidates; *candidate != nullptr; ++candidate) {
+    ::syscall(SYS_execve, *candidate, birth.arguments, birth.environment);
+    const int reason = errno;
+    if (reason == EACCES) {
+      error = EACCES;
+    } else if (reason != ENOENT && reason != ENOTDIR) {
+      fail(birth, reason, "execve");
+    }
+  }
+  fail(birth, error, "execve");
+}
+
+/// Not among the standard ones, over which the child's are put.
+Failure keepAway(Fd& fd) {
+  if (fd.get() > STDERR_FILENO) return {};
+  Fd other(::fcntl(fd.get(), F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  if (!other) return {errno, "fcntl"};
+  fd = std::move(other);
+  return {};
+}
+
+Failure openPipe(Fd& reading, Fd& writing) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) < 0) return {errno, "pipe2"};
+  reading = Fd(ends[0]);
+  writing = Fd(ends[1]);
+  return keepAway(writing);
+}
+
+/// A file in memory with the input: it needs nobody who writes while the process reads, or does not read.
+Failure openInput(const std::vector<uint8_t>& input, Fd& fd) {
+  if (input.empty()) {
+    fd = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    if (!fd) return {errno, "open"};
+    return keepAway(fd);
+  }
+  fd = Fd(::memfd_create("input", MFD_CLOEXEC | kMemfdNoexecSeal));
+  // Before Linux 6.3
+  if (!fd && errno == EINVAL) fd = Fd(::memfd_create("input", MFD_CLOEXEC));
+  if (!fd) return {errno, "memfd_create"};
+  for (size_t done = 0; done < input.size();) {
+    const ssize_t count = ::pwrite(fd.get(), input.data() + done, input.size() - done, static_cast<off_t>(done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return {count < 0 ? errno : ENOSPC, "pwrite"};
+    done += static_cast<size_t>(count);
+  }
+  return keepAway(fd);
+}
+
+/// One of the outputs: read to its end, its beginning kept.
+struct Output {
+  std::unique_ptr<uint8_t[]> kept;
+  size_t keptBytes = 0;
+  Fd fd;
+
+  void read(size_t limit) {
+    uint8_t scratch[16 * 1024];
+    const ssize_t count = ::read(fd.get(), scratch, sizeof(scratch));
+    if (count < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (count <= 0) return fd.reset();
+    const size_t taken = std::min(limit - keptBytes, static_cast<size_t>(count));
+    if (taken == 0) return;
+    std::memcpy(kept.get() + keptBytes, scratch, taken);
+    keptBytes += taken;
+  }
+};
+
+/// Starts a thread that nobody joins and that no signal is handled in.
+Failure startThread(void* (*body)(void*), void* argument) {
+  pthread_attr_t attributes;
+  if (const int error = pthread_attr_init(&attributes)) return {error, "pthread_attr_init"};
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  pthread_attr_setstacksize(&attributes, kThreadStackBytes);
+  sigset_t every;
+  sigset_t before;
+  sigfillset(&every);
+  pthread_sigmask(SIG_SETMASK, &every, &before);
+  pthread_t thread;
+  const int error = pthread_create(&thread, &attributes, body, argument);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_attr_destroy(&attributes);
+  return error == 0 ? Failure{} : Failure{error, "pthread_create"};
+}
+
+void count(int eventFd) {
+  const uint64_t one = 1;
+  // Can't fail: the counter is far from full
+  (void)!::write(eventFd, &one, sizeof(one));
+}
+
+/// Waits until the process has ended, and leaves it unreaped.
+Failure awaitEnd(pid_t pid, siginfo_t& info) {
+  // __WALL: a child that has executed nothing has no exit signal
+  while (::waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT | __WALL) < 0) {
+    if (errno != EINTR) return {errno, "waitid"};
+  }
+  return {};
+}
+
+/// A thread that stands in for a pidfd.
+struct Waiter {
+  pid_t pid;
+  int eventFd;
+
+  static void* body(void* argument) {
+    // The one who reads the event is not gone before it has come, and nothing is touched after it
+    const Waiter waiter = *static_cast<Waiter*>(argument);
+    siginfo_t info;
+    awaitEnd(waiter.pid, info);
+    count(waiter.eventFd);
+    return nullptr;
+  }
+};
+
+}  // namespace
+
+/// Shared by the Process and its thread; the last of them deletes it. Nothing here is locked: whoever uses the Process must not wait for a
+/// thread that may be nice.
+struct Process::Run {
+  explicit Run(ProcessOptions&& given) : options(std::move(given)) {}
+
+  ProcessOptions options;
+  // Made before the thread starts, which allocates nothing.
+  std::vector<std::string> paths;
+  std::vector<const char*> candidates;
+  std::vector<char*> arguments;
+  std::vector<char*> environment;
+  Output output;
+  Output errors;
+  Fd events;
+
+  std::atomic<int> owners{1};
+  int state = kUnderWay;
+  /// Written by the kernel before the child runs.
+  pid_t pid = 0;
+  /// For a process that is not started yet.
+  std::atomic<int> pendingSignal{0};
+  /// Belongs to the thread until `state` is kEnded.
+  ProcessEnd end;
+
+  void drop() {
+    if (owners.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  pid_t currentPid() const { return __atomic_load_n(&pid, __ATOMIC_SEQ_CST); }
+  bool isClosed() const { return __atomic_load_n(&state, __ATOMIC_SEQ_CST) == kClosed; }
+
+  void signal(int number) const {
+    const pid_t group = currentPid();
+    // The group is made by the child itself, early
+    if (::kill(-group, number) < 0 && errno == ESRCH) ::kill(group, number);
+  }
+
+  void reap() const {
+    while (::waitpid(currentPid(), nullptr, __WALL) < 0 && errno == EINTR) {
+    }
+  }
+
+  bool prepare();
+  Failure bear();
+  Failure awaitEndAndDrain();
+  void lookAfter();
+};
+
+/// False: no memory.
+bool Process::Run::prepare() {
+  const std::string& file = options.file;
+  if (file.find('/') != std::string::npos) {
+    paths.push_back(file);
+  } else if (!file.empty()) {
+    std::string path;
+    for (const std::string& variable : options.environment) {
+      if (variable.compare(0, 5, "PATH=") == 0) path = variable.substr(5);
+    }
+    for (size_t begin = 0; begin <= path.size();) {
+      const size_t end = std::min(path.find(':', begin), path.size());
+      // An empty one would be the working folder, which may be anybody's
+      if (end > begin) paths.push_back(path.substr(begin, end - begin) + "/" + file);
+      begin = end + 1;
+    }
+  }
+  for (const std::string& path : paths) candidates.push_back(path.c_str());
+  candidates.push_back(nullptr);
+  for (std::string& argument : options.arguments) arguments.push_back(argument.data());
+  arguments.push_back(nullptr);
+  for (std::string& variable : options.environment) environment.push_back(variable.data());
+  environment.push_back(nullptr);
+  for (Output* each : {&output, &errors}) {
+    each->kept.reset(new (std::nothrow) uint8_t[std::max<size_t>(options.outputBytes, 1)]);
+    if (!each->kept) return false;
+  }
+  return true;
+}
+
+/**
+ * Makes the child, and waits until it has executed the file or failed to. This thread alone is suspended meanwhile (CLONE_VFORK), and no
+ * page tables are copied (CLONE_VM). A child that executes nothing ends without a signal; of one that does, the kernel tells us by SIGCHLD,
+ * upon which libuv looks after its own children only.
+ */
+Failure Process::Run::bear() {
+  Fd input;
+  Fd outputEnd;
+  Fd errorsEnd;
+  if (const Failure failure = openInput(options.input, input)) return failure;
+  if (const Failure failure = openPipe(output.fd, outputEnd)) return failure;
+  if (const Failure failure = openPipe(errors.fd, errorsEnd)) return failure;
+
+  rlimit limit = {};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  Birth birth = {};
+  birth.candidates = candidates.data();
+  birth.arguments = arguments.data();
+  birth.environment = environment.data();
+  birth.folder = options.folder.empty() ? nullptr : options.folder.c_str();
+  birth.input = input.get();
+  birth.output = outputEnd.get();
+  birth.errors = errorsEnd.get();
+  birth.descriptors = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<int>::max()));
+  birth.state = &state;
+  birth.call = "";
+
+  // The raw call, as glibc's keeps two signals of its own out of the set: nothing may run a handler in the child.
+  const uint64_t everySignal = std::numeric_limits<uint64_t>::max();
+  uint64_t before = 0;
+  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &everySignal, &before, kSignalSetBytes);
+  alignas(16) uint8_t stack[16 * 1024];
+  const int cloned =
+      ::clone(child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID, &birth, &pid);
+  const int cloneError = errno;
+  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, kSignalSetBytes);
+  if (cloned < 0) return {cloneError, "clone"};
+  if (birth.error == 0) return {};
+  if (std::strcmp(birth.call, "execve") == 0) end.failurePath = options.file.c_str();
+  if (std::strcmp(birth.call, "chdir") == 0) end.failurePath = options.folder.c_str();
+  return {birth.error, birth.call};
+}
+
+Failure Process::Run::awaitEndAndDrain() {
+  using Clock = std::chrono::steady_clock;
+  Fd ended(static_cast<int>(::syscall(kPidfdOpen, currentPid(), 0)));
+  Waiter waiter = {};
+  if (!ended) {
+    // Before Linux 5.3, or in a sandbox that does not know it
+    ended = Fd(::eventfd(0, EFD_CLOEXEC));
+    Failure failure = ended ? Failure{} : Failure{errno, "eventfd"};
+    waiter = {currentPid(), ended.get()};
+    if (!failure) failure = startThread(Waiter::body, &waiter);
+    if (failure) {
+      signal(SIGKILL);
+      siginfo_t info;
+      awaitEnd(currentPid(), info);
+      return failure;
+    }
+  }
+
+  Failure failure;
+  bool isOver = false;
+  Clock::time_point deadline;
+  while (!isOver || output.fd || errors.fd) {
+    int timeoutMs = -1;
+    if (isOver) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+      if (left <= 0 || isClosed()) break;
+      timeoutMs = static_cast<int>(left);
+    }
+    // A negative descriptor is passed over
+    pollfd watched[3] = {{isOver ? -1 : ended.get(), POLLIN, 0}, {output.fd.get(), POLLIN, 0}, {errors.fd.get(), POLLIN, 0}};
+    if (::poll(watched, 3, timeoutMs) < 0) continue;
+    if (watched[1].revents != 0) output.read(options.outputBytes);
+    if (watched[2].revents != 0) errors.read(options.outputBytes);
+    if (watched[0].revents == 0) continue;
+    isOver = true;
+    deadline = Clock::now() + kDrain;
+    siginfo_t info = {};
+    failure = awaitEnd(currentPid(), info);
+    if (info.si_code == CLD_EXITED) {
+      end.exitStatus = info.si_status;
+    } else {
+      end.signal = info.si_status;
+    }
+  }
+  return failure;
+}
+
+void Process::Run::lookAfter() {
+  // This thread's alone on Linux, and inherited by the child
+  errno = 0;
+  const int now = ::getpriority(PRIO_PROCESS, 0);
+  // A sandbox may forbid it: then all are alike
+  if (errno == 0 && now < options.niceness) ::setpriority(PRIO_PROCESS, 0, options.niceness);
+
+  Failure failure = isClosed() ? Failure{ECANCELED, "execve"} : bear();
+  if (!failure) {
+    if (isClosed()) signal(SIGKILL);
+    if (const int waiting = pendingSignal.load()) signal(waiting);
+    count(events.get());
+    failure = awaitEndAndDrain();
+  }
+  // A child that was left behind and writes on gets SIGPIPE
+  output.fd.reset();
+  errors.fd.reset();
+  end.failure = failure;
+  if (!failure) {
+    end.output = output.kept.get();
+    end.outputBytes = output.keptBytes;
+    end.errors = errors.kept.get();
+    end.errorsBytes = errors.keptBytes;
+  }
+  int expected = kUnderWay;
+  const bool wanted = __atomic_compare_exchange_n(&state, &expected, kEnded, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  if (wanted) {
+    count(events.get());
+  } else if (currentPid() > 0) {
+    reap();
+  }
+}
+
+Process::Process(Process&& other) noexcept : run_(std::exchange(other.run_, nullptr)) {}
+
+Process& Process::operator=(Process&& other) noexcept {
+  if (this != &other) {
+    close();
+    run_ = std::exchange(other.run_, nullptr);
+  }
+  return *this;
+}
+
+Failure Process::start(ProcessOptions options, Process& process, Fd& events) {
+  Process started;
+  started.run_ = new Run(std::move(options));
+  Run* run = started.run_;
+  if (!run->prepare()) return {ENOMEM, "malloc"};
+  Fd mine(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!mine) return {errno, "eventfd"};
+  // The thread's own, as it may outlive the Process
+  run->events = Fd(::fcntl(mine.get(), F_DUPFD_CLOEXEC, 0));
+  if (!run->events) return {errno, "fcntl"};
+  run->owners.fetch_add(1);
+  const Failure failure = startThread(
+      [](void* argument) -> void* {
+        auto* own = static_cast<Run*>(argument);
+        own->lookAfter();
+        own->drop();
+        return nullptr;
+      },
+      run);
+  if (failure) {
+    run->owners.fetch_sub(1);
+    return failure;
+  }
+  process = std::move(started);
+  events = std::move(mine);
+  return {};
+}
+
+pid_t Process::pid() const { return run_ == nullptr ? 0 : run_->currentPid(); }
+
+const ProcessEnd* Process::end() const {
+  if (run_ == nullptr || __atomic_load_n(&run_->state, __ATOMIC_SEQ_CST) != kEnded) return nullptr;
+  return &run_->end;
+}
+
+void Process::kill(int signal) {
+  if (run_ == nullptr) return;
+  if (run_->currentPid() == 0) run_->pendingSignal.store(signal);
+  // Asked again: had it been started in between, its thread might have looked too early
+  if (run_->currentPid() > 0) run_->signal(signal);
+}
+
+void Process::close() {
+  if (run_ == nullptr) return;
+  Run* run = std::exchange(run_, nullptr);
+  // Before the state is changed, after which its thread reaps it and its number may become somebody else's
+  if (__atomic_load_n(&run->state, __ATOMIC_SEQ_CST) == kUnderWay && run->currentPid() > 0) run->signal(SIGKILL);
+  const int before = __atomic_exchange_n(&run->state, kClosed, __ATOMIC_SEQ_CST);
+  if (before == kEnded && run->currentPid() > 0) run->reap();
+  run->drop();
+}
+
+}  // namespace vmic
