@@ -205,14 +205,16 @@ Failure awaitEnd(pid_t pid, siginfo_t& info) {
 /// A thread that stands in for a pidfd.
 struct Waiter {
   pid_t pid;
+  /// The thread's own.
   int eventFd;
 
   static void* body(void* argument) {
-    // The one who reads the event is not gone before it has come, and nothing is touched after it
+    // Whoever gave it waits for the event, and no longer
     const Waiter waiter = *static_cast<Waiter*>(argument);
     siginfo_t info;
     awaitEnd(waiter.pid, info);
     count(waiter.eventFd);
+    ::close(waiter.eventFd);
     return nullptr;
   }
 };
@@ -347,10 +349,10 @@ Failure Process::Run::awaitEndAndDrain() {
   if (!ended) {
     // Before Linux 5.3, or in a sandbox that does not know it
     ended = Fd(::eventfd(0, EFD_CLOEXEC));
-    Failure failure = ended ? Failure{} : Failure{errno, "eventfd"};
-    waiter = {currentPid(), ended.get()};
-    if (!failure) failure = startThread(Waiter::body, &waiter);
+    waiter = {currentPid(), ended ? ::fcntl(ended.get(), F_DUPFD_CLOEXEC, 0) : -1};
+    Failure failure = waiter.eventFd < 0 ? Failure{errno, "eventfd"} : startThread(Waiter::body, &waiter);
     if (failure) {
+      if (waiter.eventFd >= 0) ::close(waiter.eventFd);
       signal(SIGKILL);
       siginfo_t info;
       awaitEnd(currentPid(), info);

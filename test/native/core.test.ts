@@ -13,6 +13,7 @@ after(() => compiler.remove());
 
 const RING = ['test/native/core_ring.cpp', 'native/core/ring.cpp'];
 const FILE = ['test/native/core_file.cpp', 'native/core/file.cpp'];
+const PROCESS = ['test/native/core_process.cpp', 'native/core/process.cpp'];
 const ASAN = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 // Barriers that stand alone are outside of what the thread sanitizer models, so it warns about them.
 const TSAN = ['-fsanitize=thread', '-Wno-tsan'];
@@ -50,6 +51,27 @@ describe('ring core under the thread sanitizer', { skip: compiler.missing(TSAN) 
     assert.equal(ran.status, 0, ran.output);
   });
 });
+
+/** The thread sanitizer's own clone takes our child for a fork, and forgets about threads. */
+const OWN_CLONE = ['-include', 'sched.h', '-Dclone=__clone'];
+for (const [name, flags] of [
+  ['address and undefined-behaviour sanitizers', ASAN],
+  ['the thread sanitizer', [...TSAN, ...OWN_CLONE]],
+] as const) {
+  describe(`starting programs under ${name}`, { skip: compiler.missing(flags) ?? false }, () => {
+    const program = compiler.missing(flags) ? '' : compiler.build(`process-${flags.length}`, flags, PROCESS);
+    const passes = (...parameters: string[]): void => {
+      const ran = compiler.run(program, parameters);
+      assert.equal(ran.status, 0, `core_process ${parameters.join(' ')}: ${ran.output}`);
+    };
+    it('gives them what they are to have and nothing else, and tells how they ended', () => passes('unit'));
+    it('works without standard descriptors', () => passes('bare'));
+    it('works where neither pidfd_open nor close_range is known', () => passes('old'));
+    it('waits for no disk that never gives the file to execute, and can end such a process', () => passes('hung'));
+    it(`leaves nothing behind when they are let go of at any moment (seed ${seed})`, () =>
+      passes('races', '500', seed));
+  });
+}
 
 describe('changes of files under kill -9', { skip: compiler.missing([]) ?? false }, () => {
   const program = compiler.missing([]) ? '' : compiler.build('file', [], FILE);
