@@ -7,6 +7,7 @@
         "native/core/errno_name.cpp",
         "native/core/file.cpp",
         "native/core/mapping.cpp",
+        "native/core/process.cpp",
         "native/core/ring.cpp",
         "native/core/socket.cpp",
         "native/core/watch.cpp",
@@ -18,6 +19,7 @@
         "native/addon/listener.cpp",
         "native/addon/message_channel.cpp",
         "native/addon/polled.cpp",
+        "native/addon/programs.cpp",
         "native/addon/ring_channel.cpp",
         "native/addon/watches.cpp"
       ],
@@ -32,6 +34,8 @@
         "-Werror",
         "-fvisibility=hidden"
       ],
+      # A thread that looks after a program may outlive the worker which loaded us.
+      "ldflags": ["-Wl,-z,nodelete"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS"]
     }

@@ -17,6 +17,9 @@ import type {
   Native,
   NativeError,
   OnPacket,
+  Program,
+  ProgramEnd,
+  ProgramOptions,
   RingChannel,
   RingStatistics,
 } from './interface.ts';
@@ -301,6 +304,62 @@ class MemoryDirectoryWatch implements DirectoryWatch {
   }
 }
 
+/** A program as the test plays it. */
+export interface PlayedProgram {
+  readonly options: ProgramOptions;
+  /** The signals it was sent, oldest first. They end nothing by themselves but when it is closed. */
+  readonly signals: readonly number[];
+  /** It ends, once. */
+  end(end: ProgramEnd): void;
+}
+
+class MemoryProgram implements Program, PlayedProgram {
+  readonly options: ProgramOptions;
+  readonly signals: number[] = [];
+  private readonly number: number;
+  private readonly onEnd: (end: ProgramEnd) => void;
+  private started = false;
+  private ended = false;
+  private closed = false;
+
+  constructor(number: number, options: ProgramOptions, onEnd: (end: ProgramEnd) => void) {
+    this.number = number;
+    this.options = options;
+    this.onEnd = onEnd;
+  }
+
+  get pid(): number | undefined {
+    return this.started && !this.closed ? this.number : undefined;
+  }
+
+  start(onStart: (pid: number) => void, play: (program: PlayedProgram) => void): void {
+    nextTurn(() => {
+      if (this.closed) return;
+      this.started = true;
+      onStart(this.number);
+      if (!this.closed) play(this);
+    });
+  }
+
+  end(end: ProgramEnd): void {
+    nextTurn(() => {
+      if (this.ended || this.closed) return;
+      this.ended = true;
+      const kept = (bytes: Uint8Array): Uint8Array => bytes.slice(0, this.options.outputBytes);
+      this.onEnd(end.reason === 'error' ? end : { ...end, output: kept(end.output), errors: kept(end.errors) });
+    });
+  }
+
+  kill(signal: number): void {
+    if (!this.closed) this.signals.push(signal);
+  }
+
+  close(): void {
+    if (!this.ended) this.kill(constants.signals.SIGKILL);
+    this.closed = true;
+  }
+}
+
 interface PendingConnection {
   readonly fd: number;
   /** The host's end, made when somebody takes the descriptor over. */
@@ -328,6 +387,9 @@ export class MemoryNative implements Native {
   /** The errno's name that `adjustClock` fails with: EPERM is a process without CAP_SYS_TIME. */
   refuseAdjustments: string | undefined;
   private readonly datagramSockets = new Set<string>();
+
+  /** Programs by what they are started as; each start calls `play` once it runs. All others fail with ENOENT. */
+  readonly programs = new Map<string, (program: PlayedProgram) => void>();
 
   private nextFd = FIRST_FD;
   private readonly devices = new Map<string, { accept: (host: MessageChannel) => void; busy: boolean }>();
@@ -569,6 +631,19 @@ export class MemoryNative implements Native {
     readSync(fd, tail, 0, tail.length, position + lengthBytes);
     writeSync(fd, tail, 0, tail.length, position);
     ftruncateSync(fd, sizeBytes - lengthBytes);
+  }
+
+  startProgram(
+    file: string,
+    options: ProgramOptions,
+    onStart: (pid: number) => void,
+    onEnd: (end: ProgramEnd) => void,
+  ): Program {
+    const program = new MemoryProgram(this.nextFd++, options, onEnd);
+    const play = this.programs.get(file);
+    if (play === undefined) program.end({ reason: 'error', error: nativeError('ENOENT', 'execve', file) });
+    else program.start(onStart, play);
+    return program;
   }
 
   watchDirectory(path: string, onReadable?: () => void): DirectoryWatch {

@@ -1,26 +1,29 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import fs from 'node:fs';
+import { constants } from 'node:os';
 import path from 'node:path';
+import type { Native, Program, ProgramEnd } from '../../native/interface.ts';
 
 /** Where programs are looked for. Our own PATH may be a person's. */
 export const PROGRAM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Between SIGTERM and SIGKILL for a program whose time is up. */
 const KILL_AFTER_MS = 1000;
-/** What is still in a program's pipes comes within this time of its end; a child it left behind may keep them open for ever. */
-const DRAIN_MS = 200;
 
 export interface RunOptions {
   readonly args?: readonly string[];
-  /** All of the environment. */
+  /** All of the environment. A program without a slash in its name is looked for in its PATH. */
   readonly env: Readonly<Record<string, string>>;
   readonly timeoutMs: number;
   /** Goes to its standard input, which is empty otherwise. */
   readonly input?: string;
   /** What is kept of each output; the rest is read and dropped. */
   readonly outputBytes?: number;
-  /** Told the process's id, which is that of its process group, and undefined when it has ended. */
+  /** It is made at least this nice, so that it does not hold up others; by default it is as nice as we are. */
+  readonly niceness?: number;
+  /** Told the process's id, which is that of its process group, once it runs, and undefined when it has ended. */
   readonly onProcess?: (pid: number | undefined) => void;
+  /** Who starts it: the addon, but in tests. */
+  readonly native?: Pick<Native, 'startProgram'>;
 }
 
 export interface Outcome {
@@ -31,66 +34,69 @@ export interface Outcome {
 }
 
 /**
- * Runs a program without a shell, in a process group of its own. Never rejects, and never takes much longer than its time: what can't even be
- * killed (a process stuck in the kernel) is left alone.
+ * Runs a program without a shell, in a process group of its own, and with nothing of ours but what is given here. It has to be a program of this
+ * machine or a script that begins with "#!". Never rejects, and never takes much longer than its time: what can't even be killed (a
+ * process stuck in the kernel) is left alone. What a program that ended in time has left behind goes on.
+ *
+ * Nothing here waits: not for the disk that the program is on, not for its pipes (see `startProgram` in native/interface.ts).
  */
-export function run(program: string, options: RunOptions): Promise<Outcome> {
-  const { args = [], env, timeoutMs, input, outputBytes = 4096, onProcess = () => {} } = options;
+export async function run(program: string, options: RunOptions): Promise<Outcome> {
+  const { args = [], env, timeoutMs, input, outputBytes = 4096, niceness, onProcess = () => {} } = options;
+  const native = options.native ?? (await import('../../native/index.ts')).native;
   return new Promise((resolve) => {
-    let child: ChildProcessWithoutNullStreams;
+    let running: Program;
+    let timer: NodeJS.Timeout | undefined;
+    let late = false;
+    const done = (end?: ProgramEnd): void => {
+      clearTimeout(timer);
+      // What it left behind must not outlive its time
+      if (late) running.kill(constants.signals.SIGKILL);
+      running.close();
+      onProcess(undefined);
+      const outcome = end === undefined ? NOTHING_SAID : outcomeOf(end);
+      resolve(late ? { ...outcome, problem: `did not end within ${timeoutMs / 1000} s` } : outcome);
+    };
     try {
-      child = spawn(program, args, { env, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+      running = native.startProgram(
+        program,
+        {
+          args,
+          env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+          outputBytes,
+          ...(input === undefined ? {} : { input: Buffer.from(input) }),
+          ...(niceness === undefined ? {} : { niceness }),
+        },
+        onProcess,
+        done,
+      );
     } catch (error) {
-      // Some reasons come as an event, others (no memory, an environment too long) at once
-      resolve({ problem: (error as Error).message, output: '', errors: '' });
+      resolve({ ...NOTHING_SAID, problem: (error as Error).message });
       return;
     }
-    const kept = { output: Buffer.alloc(0), errors: Buffer.alloc(0) };
-    const timers: NodeJS.Timeout[] = [];
-    let late = false;
-    const keep = (which: keyof typeof kept) => (chunk: Buffer) => {
-      const room = outputBytes - kept[which].length;
-      if (room > 0) kept[which] = Buffer.concat([kept[which], chunk.subarray(0, room)]);
-    };
-    const kill = (signal: NodeJS.Signals): void => killGroup(child.pid, signal);
-    const done = (problem: string | undefined): void => {
-      for (const timer of timers) clearTimeout(timer);
-      child.removeAllListeners();
-      child.on('error', () => {});
-      child.stdout.destroy();
-      child.stderr.destroy();
-      onProcess(undefined);
-      const words = late ? `did not end within ${timeoutMs / 1000} s` : problem;
-      resolve({ problem: words, output: kept.output.toString(), errors: kept.errors.toString() });
-    };
-    child.on('error', (error) => done(error.message));
-    child.stdout.on('data', keep('output'));
-    child.stderr.on('data', keep('errors'));
-    // A program that reads nothing closes the pipe, which is no error
-    child.stdin.on('error', () => {});
-    child.stdin.end(input);
-    if (child.pid !== undefined) onProcess(child.pid);
-    child.on('exit', (code, signal) => {
-      const problem = signal ? `ended by ${signal}` : code === 0 ? undefined : `exit status ${code}`;
-      child.on('close', () => done(problem));
-      timers.push(setTimeout(() => done(problem), DRAIN_MS));
-      // What it left behind must not outlive its time
-      if (late) kill('SIGKILL');
-    });
-    timers.push(
-      setTimeout(() => {
-        late = true;
-        kill('SIGTERM');
-        timers.push(
-          setTimeout(() => {
-            kill('SIGKILL');
-            timers.push(setTimeout(() => done(undefined), KILL_AFTER_MS));
-          }, KILL_AFTER_MS),
-        );
-      }, timeoutMs),
-    );
+    timer = setTimeout(() => {
+      late = true;
+      running.kill(constants.signals.SIGTERM);
+      timer = setTimeout(() => {
+        running.kill(constants.signals.SIGKILL);
+        timer = setTimeout(done, KILL_AFTER_MS);
+      }, KILL_AFTER_MS);
+    }, timeoutMs);
   });
 }
+
+const NOTHING_SAID: Outcome = { problem: undefined, output: '', errors: '' };
+
+function outcomeOf(end: ProgramEnd): Outcome {
+  if (end.reason === 'error') return { ...NOTHING_SAID, problem: end.error.message };
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+  const said = { output: text(end.output), errors: text(end.errors) };
+  if (end.reason === 'signal') return { ...said, problem: `ended by ${signalName(end.signal)}` };
+  return { ...said, problem: end.status === 0 ? undefined : `exit status ${end.status}` };
+}
+
+/** Real-time signals have none. */
+const signalName = (signal: number): string =>
+  Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `signal ${signal}`;
 
 /** Signals a program started by `run`, and what it started. */
 export function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {

@@ -5,6 +5,7 @@
 #include "addon/files.h"
 #include "addon/listener.h"
 #include "addon/message_channel.h"
+#include "addon/programs.h"
 #include "addon/ring_channel.h"
 #include "addon/watches.h"
 
@@ -18,6 +19,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   Listener::define(env, environment);
   DirectoryWatch::define(env, environment);
   AddressWatch::define(env, environment);
+  Program::define(env, environment);
 
   exports.Set("openMessageDevice", Napi::Function::New<MessageChannel::openDevice>(env, "openMessageDevice"));
   exports.Set("connectMessageSocket", Napi::Function::New<MessageChannel::connectSocket>(env, "connectMessageSocket"));
@@ -29,6 +31,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("listen", Napi::Function::New<Listener::listen>(env, "listen"));
   exports.Set("watchDirectory", Napi::Function::New<DirectoryWatch::watch>(env, "watchDirectory"));
   exports.Set("watchAddresses", Napi::Function::New<AddressWatch::watch>(env, "watchAddresses"));
+  exports.Set("startProgram", Napi::Function::New<Program::start>(env, "startProgram"));
   defineFiles(env, exports);
   defineClocks(env, exports);
   return exports;
