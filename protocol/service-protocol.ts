@@ -18,8 +18,20 @@ export interface ServiceProtocol<Request, Reply extends { readonly status: numbe
   readonly hvUtils?: HvUtilsCodec<Request, Reply>;
 }
 
+/** Where a request carries a part of a file, so that a channel can take further ones by itself. Positions are bytes of the body, or of the message. */
+export interface PartPlaces {
+  /** u64: where in the file the part lies. */
+  readonly offsetAt: number;
+  /** u32: bytes of the part. */
+  readonly sizeAt: number;
+  readonly dataAt: number;
+  readonly maxDataBytes: number;
+}
+
 /** Bodies over VMBus: what follows the IC header (byte 28 of the packet). */
 export interface IcCodec<Request, Reply> {
+  /** Of the requests that a service answers with a stream: the first one has been decoded, those alike are not. */
+  readonly part?: PartPlaces;
   /** Throws DecodeError. Must not keep `body`: it is overwritten by the next packet. */
   decodeRequest(body: Uint8Array, version: Version): Request;
   /**
@@ -40,6 +52,8 @@ export interface HvUtilsCodec<Request, Reply> {
   readonly leastBytes?: number;
   /** Of a reply, where it is not as long as its request. */
   readonly replyBytes?: number;
+  /** As `IcCodec.part`; only where `replyBytes` are given. */
+  readonly part?: PartPlaces;
   /** The message that registers a daemon. */
   encodeRegistration(): Uint8Array;
   /** The kernel's answer to it: its version text; undefined when the message is none. */

@@ -100,7 +100,23 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
       reply(undefined, receivedMs, { status: refuse(error, hostLog) } as Reply);
       return;
     }
-    const answered = answer(service, request, log, (result) => reply(request, receivedMs, result));
+    const { part, replyBytes } = codec;
+    // As it came: the answer is written over it
+    const sample = part && message.slice(0, part.dataAt);
+    const answered = answer(service, request, log, (result) => {
+      reply(request, receivedMs, result);
+      if (!part || !sample || replyBytes === undefined || !result.stream || ended) return;
+      channel.stream(result.stream, {
+        sample,
+        messageBytes: lengthBytes,
+        offsetAt: part.offsetAt,
+        sizeAt: part.sizeAt,
+        roomBytes: Math.min(part.maxDataBytes, lengthBytes - part.dataAt),
+        answer: buffer.slice(0, replyBytes),
+        answerBytes: replyBytes,
+        limitMs: REPLY_DEADLINE_MS,
+      });
+    });
     if (answered === 'answered') return;
     busySinceMs = receivedMs;
     channel.pause();

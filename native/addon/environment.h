@@ -48,6 +48,7 @@ class Environment {
   Napi::FunctionReference listener;
   Napi::FunctionReference directoryWatch;
   Napi::FunctionReference addressWatch;
+  Napi::FunctionReference fileSink;
 
  private:
   friend class Resource;

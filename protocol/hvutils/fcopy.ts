@@ -21,6 +21,7 @@ import {
   type FcopyReply,
   type FcopyRequest,
   fcopyHeader,
+  fcopyPart,
   fcopyStart,
   NAME_FIELD_BYTES,
 } from '../services/fcopy-messages.ts';
@@ -61,6 +62,7 @@ export const fcopyHvUtils: HvUtilsCodec<FcopyRequest, FcopyReply> = {
   messageBytes: DATA_MESSAGE_BYTES,
   leastBytes: VERSION_BYTES,
   replyBytes: 4,
+  part: fcopyPart,
 
   encodeRegistration: () => version.encode({ version: VERSION }),
 

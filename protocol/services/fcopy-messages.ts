@@ -4,6 +4,7 @@
  */
 import { bytesText } from '../layout/cursor.ts';
 import { bytes, DecodeError, EncodeError, type Flags, flags, type Layout, struct, u32, u64 } from '../layout/index.ts';
+import type { PartPlaces } from '../service-protocol.ts';
 
 /** enum hv_fcopy_op. */
 export const FcopyOperation = { start: 0, data: 1, complete: 2, cancel: 3 } as const;
@@ -73,6 +74,13 @@ export const fcopyData = fcopyHeader
 
 /** sizeof(struct hv_do_fcopy): hosts send all of it, however short the fragment. */
 export const DATA_MESSAGE_BYTES = 52 + MAX_FRAGMENT_BYTES;
+
+export const fcopyPart: PartPlaces = {
+  offsetAt: fcopyData.offsetOf('offset'),
+  sizeAt: fcopyData.offsetOf('fragmentBytes'),
+  dataAt: fcopyData.offsetOf('data'),
+  maxDataBytes: MAX_FRAGMENT_BYTES,
+};
 
 type StartLayout = ReturnType<typeof fcopyStart>;
 

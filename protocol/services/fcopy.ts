@@ -25,6 +25,7 @@ import {
   encodeFcopy,
   type FcopyReply,
   type FcopyRequest,
+  fcopyPart,
   fcopyStart,
   NAME_FIELD_BYTES,
 } from './fcopy-messages.ts';
@@ -39,6 +40,7 @@ export const fcopyProtocol: ServiceProtocol<FcopyRequest, FcopyReply> = {
   messageVersions: [version(1, 1)],
   optionalVersions: [],
   ic: {
+    part: fcopyPart,
     decodeRequest: (body) => decodeFcopy(body, start),
     // Everything is in the header's status
     encodeReply: () => {},
