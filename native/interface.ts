@@ -254,7 +254,7 @@ export interface Native {
   /** Gives a file without a name one. EEXIST. */
   nameFile(fd: number, folderFd: number, name: string): void;
   /** What has the new name is replaced at once; or (not `replace`) EEXIST. */
-  renameFile(folderFd: number, from: string, to: string, replace: boolean): void;
+  renameFile(fromFolderFd: number, from: string, toFolderFd: number, to: string, replace: boolean): void;
   removeFile(folderFd: number, name: string): void;
   /** ENOTEMPTY. */
   removeFolder(folderFd: number, name: string): void;

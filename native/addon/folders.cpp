@@ -68,13 +68,14 @@ Napi::Value name(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value rename(const Napi::CallbackInfo& info) {
-  int folder = -1;
+  int fromFolder = -1;
+  int toFolder = -1;
   std::string from;
   std::string to;
-  if (!fdArgument(info[0], folder)) return throwType(info.Env(), kNoFd);
-  if (!nameArgument(info[1], from) || !nameArgument(info[2], to)) return throwType(info.Env(), kNoName);
-  if (!info[3].IsBoolean()) return throwType(info.Env(), "replace must be true or false");
-  const Failure failure = renameFile(folder, from.c_str(), to.c_str(), info[3].As<Napi::Boolean>());
+  if (!fdArgument(info[0], fromFolder) || !fdArgument(info[2], toFolder)) return throwType(info.Env(), kNoFd);
+  if (!nameArgument(info[1], from) || !nameArgument(info[3], to)) return throwType(info.Env(), kNoName);
+  if (!info[4].IsBoolean()) return throwType(info.Env(), "replace must be true or false");
+  const Failure failure = renameFile(fromFolder, from.c_str(), toFolder, to.c_str(), info[4].As<Napi::Boolean>());
   if (failure) return throwFailure(info.Env(), failure, to);
   return Napi::Value();
 }

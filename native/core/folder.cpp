@@ -130,17 +130,17 @@ Failure nameFile(int file, int folder, const char* name) {
   return {errno, "linkat"};
 }
 
-Failure renameFile(int folder, const char* from, const char* to, bool replace) {
+Failure renameFile(int fromFolder, const char* from, int toFolder, const char* to, bool replace) {
   if (replace) {
-    if (::renameat(folder, from, folder, to) < 0) return {errno, "renameat"};
+    if (::renameat(fromFolder, from, toFolder, to) < 0) return {errno, "renameat"};
     return {};
   }
   constexpr unsigned kNoReplace = 1;  // RENAME_NOREPLACE, which old headers don't have
-  if (::syscall(SYS_renameat2, folder, from, folder, to, kNoReplace) == 0) return {};
+  if (::syscall(SYS_renameat2, fromFolder, from, toFolder, to, kNoReplace) == 0) return {};
   // EINVAL: not on this file system. A second name and the end of the first do the same.
   if (errno != EINVAL && errno != ENOSYS) return {errno, "renameat2"};
-  if (::linkat(folder, from, folder, to, 0) < 0) return {errno, "linkat"};
-  ::unlinkat(folder, from, 0);
+  if (::linkat(fromFolder, from, toFolder, to, 0) < 0) return {errno, "linkat"};
+  ::unlinkat(fromFolder, from, 0);
   return {};
 }
 

@@ -31,8 +31,8 @@ Failure createNamed(int folder, const char* name, Fd& file);
 
 /// Gives a file without a name one. EEXIST when there is such an entry.
 Failure nameFile(int file, int folder, const char* name);
-/// Renames a file within its folder. What has the new name is replaced at once, or (not `replace`) an error: EEXIST.
-Failure renameFile(int folder, const char* from, const char* to, bool replace);
+/// Renames a file. What has the new name is replaced at once, or (not `replace`) an error: EEXIST.
+Failure renameFile(int fromFolder, const char* from, int toFolder, const char* to, bool replace);
 /// Removes a file, or an empty folder.
 Failure removeEntry(int folder, const char* name, bool isFolder);
 
