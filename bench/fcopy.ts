@@ -64,7 +64,7 @@ function start(name: Name, link: Link, cores: Cores): Promise<Driver> {
     return Driver.start({ command: [program, '-n'], env, socketPath, cores, fcopy: link });
   }
   const config = path.join(folder, 'config.toml');
-  fs.writeFileSync(config, '');
+  fs.writeFileSync(config, `[fcopy]\nstatus_file = "${path.join(folder, 'status.json')}"\n`);
   const transport = `${link === 'device' ? 'unix' : 'unix-ring'}:${socketPath}`;
   const command = [
     process.execPath,
