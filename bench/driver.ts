@@ -1,4 +1,4 @@
-/** Runs driver/driver.c, which plays hv_utils for one daemon and measures it. */
+/** Runs driver/driver.c or driver/fcopy.c, which play the host for one daemon and measure it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -38,11 +38,24 @@ export interface Memory {
   readonly threads: number;
 }
 
+export interface CopyResult {
+  /** From the start message to the answer to the complete message. */
+  readonly ns: number;
+  /** Of the daemon, meanwhile. */
+  readonly cpuNs: number;
+  /** The first that was no success. */
+  readonly status: number;
+  /** The file holds what was sent. */
+  readonly whole: boolean;
+}
+
 export interface DriverOptions {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly socketPath: string;
   readonly cores: Cores;
+  /** Measures file copies over this wire with driver/fcopy.c, instead of KVP. */
+  readonly fcopy?: 'device' | 'ring';
   /** The command is no daemon: it is ready at the first byte it prints. */
   readonly byOutput?: boolean;
 }
@@ -65,11 +78,13 @@ export class Driver {
   }
 
   static async start(options: DriverOptions): Promise<Driver> {
-    const program = compile(path.join(import.meta.dirname, 'driver/driver.c'), 'program');
+    const source = options.fcopy ? 'driver/fcopy.c' : 'driver/driver.c';
+    const program = compile(path.join(import.meta.dirname, source), 'program');
     fs.rmSync(options.socketPath, { force: true });
     const args = ['-c', String(options.cores.driver), '-d', String(options.cores.daemon)];
     for (const [name, value] of Object.entries(options.env)) args.push('-e', `${name}=${value}`);
     if (options.byOutput) args.push('-o');
+    if (options.fcopy) args.push(options.fcopy);
     const child = spawn(program, [...args, options.socketPath, ...options.command], {
       // Daemons log there; what the driver itself has to say ends with its exit status
       stdio: ['pipe', 'pipe', process.env['BENCH_STDERR'] === undefined ? 'ignore' : 'inherit'],
@@ -122,6 +137,11 @@ export class Driver {
   /** Sets `count` new keys, numbered from `from`. */
   grow(pool: number, from: number, count: number): Promise<WalkResult> {
     return this.#ask(`grow ${pool} ${from} ${count}`);
+  }
+
+  /** Copies `bytes` bytes to a file of this name, both without spaces; others at each call. */
+  copy(folder: string, name: string, bytes: number): Promise<CopyResult> {
+    return this.#ask(`copy ${folder} ${name} ${bytes}`);
   }
 
   memory(): Memory {

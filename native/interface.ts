@@ -27,6 +27,41 @@ export interface NativeError extends Error {
 export type ChannelEnd = { readonly reason: 'gone' } | { readonly reason: 'error'; readonly error: NativeError };
 
 /**
+ * A file that is written from its start to an end known before, and the descriptor of it. A channel that was given one (`stream`) writes
+ * to it, too: both see the same position.
+ */
+export interface FileSink {
+  /** For syncing and naming the file; -1 after `close`. */
+  readonly fd: number;
+  /** Where the next part begins: what has been written so far. */
+  readonly positionBytes: number;
+  /** Writes the next part: all of it, or (throwing) as if nothing of it. EFBIG beyond the end. */
+  write(bytes: Uint8Array): void;
+  close(): void;
+}
+
+/**
+ * Messages that carry the parts of a file, and the answer to each. They are like one that was examined before (`sample`: its bytes up to the
+ * data), in everything but the offset in the file, the length of the part, and the data. Positions are bytes in the message.
+ */
+export interface PartForm {
+  readonly sample: Uint8Array;
+  /** Of every such message. */
+  readonly messageBytes: number;
+  /** u64: where in the file the part lies. */
+  readonly offsetAt: number;
+  /** u32: bytes of the part. */
+  readonly sizeAt: number;
+  /** What the message has room for after the sample. */
+  readonly roomBytes: number;
+  /** The answer is the message with these bytes at its start, and of this length. */
+  readonly answer: Uint8Array;
+  readonly answerBytes: number;
+  /** Milliseconds after which an answer must not go out: the channel ends with ETIMEDOUT instead. 0: no matter how late. */
+  readonly limitMs: number;
+}
+
+/**
  * A descriptor on which one read gives one whole message and one write takes one: an hv_utils char device, or a
  * seqpacket socket that behaves like one.
  */
@@ -39,6 +74,11 @@ export interface MessageChannel {
    * (EMSGSIZE on a socket, EINVAL from hv_utils).
    */
   start(buffer: Uint8Array, onMessage: (lengthBytes: number) => void, onEnd: (end: ChannelEnd) => void): void;
+  /**
+   * From now on messages that carry the next part of `sink` go there and are answered without any callback. All others, and those that can't be
+   * written, come up as before; so do all once the sink is closed. Replaces an earlier call.
+   */
+  stream(sink: FileSink, form: PartForm): void;
   /** Writes one message, or throws: EINVAL means hv_utils awaits no reply (reopen and register), EAGAIN a full socket. */
   write(message: Uint8Array): void;
   /** Stops and resumes reading without losing a message; a paused channel holds nothing it has read. */
@@ -81,6 +121,8 @@ export interface RingChannel {
    * never fit, ENOBUFS when more than 64 packets wait.
    */
   write(packetType: number, flags: number, transactionId: bigint, payload: Uint8Array): boolean;
+  /** As `MessageChannel.stream`, for payloads of packets of this type; answers are of the same type, with the packet's transaction id. */
+  stream(packetType: number, sink: FileSink, form: PartForm): void;
   pause(): void;
   resume(): void;
   statistics(): RingStatistics;
@@ -232,6 +274,30 @@ export interface Native {
    * a vfork child. Throws on failure; then the file may hold a part twice, but has lost nothing.
    */
   removeRange(fd: number, position: number, lengthBytes: number, sizeBytes: number): void;
+
+  /** A sink for an empty file, whose descriptor it takes over. */
+  openSink(fd: number, sizeBytes: number): FileSink;
+
+  /**
+   * Opens a folder below another one. No name on the way leads out of that: `beneath`, a symbolic link that would is an error (EXDEV); `rooted`, the
+   * folder is what "/" means to links. Kernels before 5.6 follow no links at all (ENOTDIR). Descriptors are the caller's to close.
+   */
+  openFolder(folderFd: number, path: string, links: 'beneath' | 'rooted'): number;
+  /** Makes a folder of mode 0700, and opens it. Names are those of one entry, here and below; links of that name are not followed. */
+  makeFolder(folderFd: number, name: string): number;
+  /** A new, empty file of mode 0600; without a name it is one that nobody sees (EOPNOTSUPP where the file system has no such files). */
+  createFile(folderFd: number, name?: string): number;
+  /** Gives a file without a name one. EEXIST. */
+  nameFile(fd: number, folderFd: number, name: string): void;
+  /** What has the new name is replaced at once; or (not `replace`) EEXIST. */
+  renameFile(fromFolderFd: number, from: string, toFolderFd: number, to: string, replace: boolean): void;
+  removeFile(folderFd: number, name: string): void;
+  /** ENOTEMPTY. */
+  removeFolder(folderFd: number, name: string): void;
+  /** As `stat`, of an entry itself, not of what a link leads to. */
+  statEntry(folderFd: number, name: string, into: BigInt64Array): boolean;
+  /** Gives a file the owner, mode, access list and security label of an entry; EINVAL when that is no regular file. */
+  copyOwnership(folderFd: number, name: string, fd: number): void;
 
   /** Sends one datagram to a Unix socket, without waiting. False when nobody listens there, or has no room for it. */
   sendDatagram(socketPath: string, bytes: Uint8Array): boolean;

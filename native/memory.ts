@@ -3,7 +3,7 @@
  * locks and notifications are recorded, and what the kernel would report is scripted. Files stay real, as the callers
  * open them with node:fs.
  */
-import { fstatSync, ftruncateSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, readSync, statSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import type {
   AddressWatch,
@@ -12,11 +12,13 @@ import type {
   ClockState,
   DirectoryChange,
   DirectoryWatch,
+  FileSink,
   Listener,
   MessageChannel,
   Native,
   NativeError,
   OnPacket,
+  PartForm,
   Program,
   ProgramEnd,
   ProgramOptions,
@@ -115,12 +117,80 @@ abstract class End<Item> {
   }
 }
 
+class MemorySink implements FileSink {
+  fd: number;
+  positionBytes = 0;
+  private readonly sizeBytes: number;
+
+  constructor(fd: number, sizeBytes: number) {
+    this.fd = fd;
+    this.sizeBytes = sizeBytes;
+  }
+
+  get leftBytes(): number {
+    return this.sizeBytes - this.positionBytes;
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.fd < 0) throw nativeError('EBADF', 'pwrite');
+    if (bytes.length > this.leftBytes) throw nativeError('EFBIG', 'pwrite');
+    writeSync(this.fd, bytes, 0, bytes.length, this.positionBytes);
+    this.positionBytes += bytes.length;
+  }
+
+  close(): void {
+    if (this.fd >= 0) closeSync(this.fd);
+    this.fd = -1;
+  }
+}
+
+/** What a channel does by itself with the parts of a file. */
+class Stream {
+  private readonly sink: MemorySink;
+  private readonly form: PartForm;
+  private readonly sample: Uint8Array;
+  private readonly answer: Uint8Array;
+
+  constructor(sink: FileSink, form: PartForm) {
+    if (!(sink instanceof MemorySink)) throw new TypeError('stream takes a FileSink and the form of its messages');
+    this.sink = sink;
+    this.form = form;
+    this.sample = form.sample.slice();
+    this.answer = form.answer.slice();
+  }
+
+  /** The answer to a message that carries the next part; undefined: it is none, or can't be written. */
+  take(message: Uint8Array): Uint8Array | undefined {
+    const { sink, form, sample } = this;
+    if (sink.fd < 0 || message.length !== form.messageBytes) return undefined;
+    const view = new DataView(message.buffer, message.byteOffset);
+    const partBytes = view.getUint32(form.sizeAt, true);
+    const varies = (at: number): boolean =>
+      (at >= form.offsetAt && at < form.offsetAt + 8) || (at >= form.sizeAt && at < form.sizeAt + 4);
+    const isNext =
+      view.getBigUint64(form.offsetAt, true) === BigInt(sink.positionBytes) &&
+      partBytes > 0 &&
+      partBytes <= Math.min(form.roomBytes, sink.leftBytes) &&
+      sample.every((byte, at) => byte === message[at] || varies(at));
+    if (!isNext) return undefined;
+    try {
+      sink.write(message.subarray(sample.length, sample.length + partBytes));
+    } catch {
+      return undefined;
+    }
+    const answer = message.slice(0, form.answerBytes);
+    answer.set(this.answer);
+    return answer;
+  }
+}
+
 class MemoryMessageChannel extends End<Uint8Array> implements MessageChannel {
   peer: MemoryMessageChannel | undefined;
   readonly refusals: string[] = [];
   private readonly release: () => void;
   private buffer: Uint8Array = new Uint8Array();
   private onMessage: (lengthBytes: number) => void = () => {};
+  private streamed: Stream | undefined;
 
   constructor(fd: number, release: () => void) {
     super(fd);
@@ -140,8 +210,17 @@ class MemoryMessageChannel extends End<Uint8Array> implements MessageChannel {
       this.fail({ reason: 'error', error: nativeError('EMSGSIZE', 'recv') });
       return;
     }
+    const answer = this.streamed?.take(message);
+    if (answer) {
+      this.write(answer);
+      return;
+    }
     this.buffer.set(message);
     this.onMessage(message.length);
+  }
+
+  stream(sink: FileSink, form: PartForm): void {
+    this.streamed = new Stream(sink, form);
   }
 
   write(message: Uint8Array): void {
@@ -183,6 +262,7 @@ class MemoryRingChannel extends End<Packet> implements RingChannel {
   private usedBytes = 0;
   private buffer: Uint8Array = new Uint8Array();
   private onPacket: OnPacket = () => {};
+  private streamed: { readonly type: number; readonly stream: Stream } | undefined;
   private readonly counters: RingStatistics = {
     packetsRead: 0,
     packetsWritten: 0,
@@ -220,8 +300,20 @@ class MemoryRingChannel extends End<Packet> implements RingChannel {
       // In a ring a payload is padded, and its length counts the padding.
       const paddedBytes = Math.ceil(packet.payload.length / 8) * 8;
       this.buffer.fill(0, packet.payload.length, paddedBytes);
+      const answer =
+        this.streamed?.type === packet.type
+          ? this.streamed.stream.take(this.buffer.subarray(0, paddedBytes))
+          : undefined;
+      if (answer) {
+        this.write(packet.type, 0, packet.transactionId, answer);
+        continue;
+      }
       this.onPacket(packet.type, packet.flags, packet.transactionId, paddedBytes);
     }
+  }
+
+  stream(type: number, sink: FileSink, form: PartForm): void {
+    this.streamed = { type, stream: new Stream(sink, form) };
   }
 
   write(packetType: number, flags: number, transactionId: bigint, payload: Uint8Array): boolean {
@@ -586,6 +678,47 @@ export class MemoryNative implements Native {
     if (this.refuseAdjustments !== undefined) throw nativeError(this.refuseAdjustments, 'clock_adjtime');
     this.clockAdjustments.push(adjustment);
     this.clock.adjustClock(adjustment);
+  }
+
+  openSink(fd: number, sizeBytes: number): FileSink {
+    return new MemorySink(fd, sizeBytes);
+  }
+
+  /** Here and below: there are no folders in memory, and node:fs can't go by their descriptors. */
+  openFolder(): never {
+    throw nativeError('ENOTSUP', 'openat2');
+  }
+
+  makeFolder(): never {
+    throw nativeError('ENOTSUP', 'mkdirat');
+  }
+
+  createFile(): never {
+    throw nativeError('ENOTSUP', 'openat');
+  }
+
+  nameFile(): never {
+    throw nativeError('ENOTSUP', 'linkat');
+  }
+
+  renameFile(): never {
+    throw nativeError('ENOTSUP', 'renameat2');
+  }
+
+  removeFile(): never {
+    throw nativeError('ENOTSUP', 'unlinkat');
+  }
+
+  removeFolder(): never {
+    throw nativeError('ENOTSUP', 'unlinkat');
+  }
+
+  statEntry(): never {
+    throw nativeError('ENOTSUP', 'fstatat');
+  }
+
+  copyOwnership(): never {
+    throw nativeError('ENOTSUP', 'fchown');
   }
 
   tryLock(fd: number, mode: LockMode): boolean {

@@ -18,8 +18,20 @@ export interface ServiceProtocol<Request, Reply extends { readonly status: numbe
   readonly hvUtils?: HvUtilsCodec<Request, Reply>;
 }
 
+/** Where a request carries a part of a file, so that a channel can take further ones by itself. Positions are bytes of the body, or of the message. */
+export interface PartPlaces {
+  /** u64: where in the file the part lies. */
+  readonly offsetAt: number;
+  /** u32: bytes of the part. */
+  readonly sizeAt: number;
+  readonly dataAt: number;
+  readonly maxDataBytes: number;
+}
+
 /** Bodies over VMBus: what follows the IC header (byte 28 of the packet). */
 export interface IcCodec<Request, Reply> {
+  /** Of the requests that a service answers with a stream: the first one has been decoded, those alike are not. */
+  readonly part?: PartPlaces;
   /** Throws DecodeError. Must not keep `body`: it is overwritten by the next packet. */
   decodeRequest(body: Uint8Array, version: Version): Request;
   /**
@@ -32,15 +44,22 @@ export interface IcCodec<Request, Reply> {
   decodeReply(body: Uint8Array, version: Version, request: Request, status: number): Reply;
 }
 
-/** Messages of the char device. All have one length, and a reply starts with its status (source: struct hv_kvp_msg). */
+/** Messages of the char device; a reply starts with its status (sources: struct hv_kvp_msg, fcopy_on_msg in drivers/hv/hv_fcopy.c). */
 export interface HvUtilsCodec<Request, Reply> {
+  /** Of the longest message, and of every message where nothing else is said. */
   readonly messageBytes: number;
+  /** Of the shortest message, where they differ in length: decoding then finds out what is too short. */
+  readonly leastBytes?: number;
+  /** Of a reply, where it is not as long as its request. */
+  readonly replyBytes?: number;
+  /** As `IcCodec.part`; only where `replyBytes` are given. */
+  readonly part?: PartPlaces;
   /** The message that registers a daemon. */
   encodeRegistration(): Uint8Array;
   /** The kernel's answer to it: its version text; undefined when the message is none. */
   decodeRegistration(message: Uint8Array): string | undefined;
   decodeRequest(message: Uint8Array): Request;
-  /** Edits the request's message in place to its reply, status included. A request that could not be decoded is undefined; its reply fails. */
+  /** Edits the request's message in place to its reply (at its start, where that is shorter), status included. A request that could not be decoded is undefined; its reply fails. */
   encodeReply(message: Uint8Array, request: Request | undefined, reply: Reply): void;
   /** The kernel's end: what a simulated hv_utils sends, and reads. */
   encodeRequest(request: Request): Uint8Array;

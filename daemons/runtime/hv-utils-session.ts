@@ -29,7 +29,7 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
 ): Session {
   // One byte more than a message: a longer one then shows as such instead of being cut
   const buffer = new Uint8Array(codec.messageBytes + 1);
-  const message = buffer.subarray(0, codec.messageBytes);
+  let message = buffer.subarray(0, codec.messageBytes);
   const counters = { requests: 0, malformed: 0, lateReplies: 0 };
   let registered = false;
   let ended = false;
@@ -62,7 +62,7 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
     }
     const status = encoded(result, hostLog, (reply) => codec.encodeReply(message, request, reply));
     if (status !== result.status) codec.encodeReply(message, undefined, { status } as Reply);
-    write(message);
+    write(codec.replyBytes === undefined ? message : buffer.subarray(0, codec.replyBytes));
   };
 
   const onRegistered = (): void => {
@@ -77,7 +77,7 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   };
 
   const onMessage = (lengthBytes: number): void => {
-    if (lengthBytes !== codec.messageBytes) {
+    if (lengthBytes > codec.messageBytes || lengthBytes < (codec.leastBytes ?? codec.messageBytes)) {
       counters.malformed++;
       hostLog.warning('Dropped a message of a wrong length', {
         expectedBytes: codec.messageBytes,
@@ -85,6 +85,7 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
       });
       return;
     }
+    if (message.length !== lengthBytes) message = buffer.subarray(0, lengthBytes);
     if (!registered) {
       onRegistered();
       return;
@@ -99,7 +100,23 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
       reply(undefined, receivedMs, { status: refuse(error, hostLog) } as Reply);
       return;
     }
-    const answered = answer(service, request, log, (result) => reply(request, receivedMs, result));
+    const { part, replyBytes } = codec;
+    // As it came: the answer is written over it
+    const sample = part && message.slice(0, part.dataAt);
+    const answered = answer(service, request, log, (result) => {
+      reply(request, receivedMs, result);
+      if (!part || !sample || replyBytes === undefined || !result.stream || ended) return;
+      channel.stream(result.stream, {
+        sample,
+        messageBytes: lengthBytes,
+        offsetAt: part.offsetAt,
+        sizeAt: part.sizeAt,
+        roomBytes: Math.min(part.maxDataBytes, lengthBytes - part.dataAt),
+        answer: buffer.slice(0, replyBytes),
+        answerBytes: replyBytes,
+        limitMs: REPLY_DEADLINE_MS,
+      });
+    });
     if (answered === 'answered') return;
     busySinceMs = receivedMs;
     channel.pause();

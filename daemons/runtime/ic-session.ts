@@ -8,6 +8,7 @@ import {
 } from '../../protocol/ic/negotiation.ts';
 import {
   decodeIcMessage,
+  IC_BODY_OFFSET,
   IC_MAX_MESSAGE_BYTES,
   IC_NEGOTIATE,
   IcFlag,
@@ -107,10 +108,24 @@ export function startIcSession<Request, Reply extends { readonly status: number 
       reply(payload, transactionId, refuse(error, hostLog));
       return;
     }
+    const { part } = protocol.ic;
+    // As it came: the answer is made of it in place
+    const sample = part && payload.slice(0, IC_BODY_OFFSET + part.dataAt);
     const answered = answer(service, request, log, (result) => {
       busySinceMs = undefined;
       const encode = (ok: Reply): void => protocol.ic.encodeReply(body, version, request, ok);
       reply(payload, transactionId, result.status === IcStatus.ok ? encoded(result, hostLog, encode) : result.status);
+      if (!part || !sample || !result.stream || ended) return;
+      channel.stream(PacketType.inband, result.stream, {
+        sample,
+        messageBytes: payload.length,
+        offsetAt: IC_BODY_OFFSET + part.offsetAt,
+        sizeAt: IC_BODY_OFFSET + part.sizeAt,
+        roomBytes: Math.min(part.maxDataBytes, body.length - part.dataAt),
+        answer: payload.slice(0, IC_BODY_OFFSET),
+        answerBytes: payload.length,
+        limitMs: 0,
+      });
     });
     if (answered === 'answered') return;
     busySinceMs = receivedMs;

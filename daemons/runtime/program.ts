@@ -325,6 +325,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     }).finally(() => {
       this.#session?.close();
       this.#session = undefined;
+      service.disconnected?.();
     }) as Promise<SessionEnd>;
   }
 

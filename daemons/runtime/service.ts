@@ -1,4 +1,4 @@
-import type { Native } from '../../native/interface.ts';
+import type { FileSink, Native } from '../../native/interface.ts';
 import type { Version } from '../../protocol/ic/version.ts';
 import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
 import type { OptionTable, OptionValues } from './config.ts';
@@ -9,14 +9,24 @@ export type Peer =
   | { readonly via: 'hv_utils'; readonly versionText: string }
   | { readonly via: 'vmbus'; readonly framework: Version; readonly message: Version };
 
+/** A reply, and what is not for the peer but for the session. */
+export type Answer<Reply> = Reply & {
+  /** The request just answered carried a part of a file. Those that carry the next ones may be written there, and answered alike, without the service. */
+  readonly stream?: FileSink;
+};
+
 /** What decides the answers. It does no I/O itself but through the ports it was made with, and cannot tell which wire it serves. */
 export interface Service<Request, Reply> {
   /**
    * Answers one request. A returned promise keeps the channel paused until it settles, so requests never overtake each other;
    * answer at once where possible. What is thrown becomes a failure reply and an error in the log.
    */
-  handle(request: Request): Reply | Promise<Reply>;
+  handle(request: Request): Answer<Reply> | Promise<Answer<Reply>>;
   connected(peer: Peer): void;
+  /** The channel is closed: nobody goes on with what was begun over it. */
+  disconnected?(): void;
+  /** More is to come of what the peer has begun; absent: each request stands alone. */
+  readonly busy?: boolean;
   close(): void;
 }
 

@@ -2,7 +2,7 @@ import type { NativeError } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { DecodeError, LayoutError } from '../../protocol/layout/index.ts';
 import type { Log } from './log.ts';
-import type { Peer, Service } from './service.ts';
+import type { Answer, Peer, Service } from './service.ts';
 
 /** How a session ended: `reopen` at once (the peer forgot us), the peer is `gone` (wait for it), or it can't go on. */
 export type SessionEnd =
@@ -40,13 +40,13 @@ export function answer<Request, Reply extends { readonly status: number }>(
   service: Service<Request, Reply>,
   request: Request,
   log: Log,
-  reply: (reply: Reply) => void,
+  reply: (reply: Answer<Reply>) => void,
 ): 'answered' | Promise<void> {
-  const failed = (error: unknown): Reply => {
+  const failed = (error: unknown): Answer<Reply> => {
     log.error('A request failed inside the service; the host was told so', { error, stack: (error as Error).stack });
-    return { status: IcStatus.fail } as Reply;
+    return { status: IcStatus.fail } as Answer<Reply>;
   };
-  let result: Reply | Promise<Reply>;
+  let result: Answer<Reply> | Promise<Answer<Reply>>;
   try {
     result = service.handle(request);
   } catch (error) {

@@ -2,7 +2,9 @@
 
 #include "addon/clocks.h"
 #include "addon/environment.h"
+#include "addon/file_sink.h"
 #include "addon/files.h"
+#include "addon/folders.h"
 #include "addon/listener.h"
 #include "addon/message_channel.h"
 #include "addon/programs.h"
@@ -20,6 +22,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   DirectoryWatch::define(env, environment);
   AddressWatch::define(env, environment);
   Program::define(env, environment);
+  SinkObject::define(env, environment);
 
   exports.Set("openMessageDevice", Napi::Function::New<MessageChannel::openDevice>(env, "openMessageDevice"));
   exports.Set("connectMessageSocket", Napi::Function::New<MessageChannel::connectSocket>(env, "connectMessageSocket"));
@@ -32,7 +35,9 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("watchDirectory", Napi::Function::New<DirectoryWatch::watch>(env, "watchDirectory"));
   exports.Set("watchAddresses", Napi::Function::New<AddressWatch::watch>(env, "watchAddresses"));
   exports.Set("startProgram", Napi::Function::New<Program::start>(env, "startProgram"));
+  exports.Set("openSink", Napi::Function::New<SinkObject::open>(env, "openSink"));
   defineFiles(env, exports);
+  defineFolders(env, exports);
   defineClocks(env, exports);
   return exports;
 }

@@ -43,7 +43,7 @@ void Environment::onCleanup(napi_async_cleanup_hook_handle, void* self) {
   for (Resource* resource : resources) resource->release();
   for (Napi::FunctionReference* constructor :
        {&environment->messageChannel, &environment->ringChannel, &environment->listener, &environment->directoryWatch,
-        &environment->addressWatch, &environment->program}) {
+        &environment->addressWatch, &environment->program, &environment->fileSink}) {
     constructor->Reset();
   }
   environment->finishIfIdle();

@@ -49,6 +49,7 @@ class Environment {
   Napi::FunctionReference directoryWatch;
   Napi::FunctionReference addressWatch;
   Napi::FunctionReference program;
+  Napi::FunctionReference fileSink;
 
  private:
   friend class Resource;

@@ -13,10 +13,6 @@
 namespace vmic {
 namespace {
 
-constexpr size_t kStatSlots = 8;  // STAT_SLOTS of interface.ts
-
-int64_t nanoseconds(const timespec& time) { return int64_t{time.tv_sec} * 1000000000 + time.tv_nsec; }
-
 Napi::Value tryLockFile(const Napi::CallbackInfo& info) {
   int fd = -1;
   if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
@@ -36,13 +32,8 @@ Napi::Value unlockFile(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value statFile(const Napi::CallbackInfo& info) {
-  napi_typedarray_type type;
-  size_t count = 0;
-  void* data = nullptr;
-  if (napi_get_typedarray_info(info.Env(), info[1], &type, &count, &data, nullptr, nullptr) != napi_ok ||
-      type != napi_bigint64_array || count < kStatSlots) {
-    return throwType(info.Env(), "into must be a BigInt64Array of 8");
-  }
+  int64_t* slots = nullptr;
+  if (!statArgument(info[1], slots)) return throwType(info.Env(), kNoStatSlots);
   struct stat file = {};
   int fd = -1;
   std::string path;
@@ -56,15 +47,7 @@ Napi::Value statFile(const Napi::CallbackInfo& info) {
   } else {
     return throwType(info.Env(), "file must be a descriptor or a path");
   }
-  auto* slots = static_cast<int64_t*>(data);
-  slots[0] = static_cast<int64_t>(file.st_dev);
-  slots[1] = static_cast<int64_t>(file.st_ino);
-  slots[2] = file.st_size;
-  slots[3] = nanoseconds(file.st_mtim);
-  slots[4] = nanoseconds(file.st_ctim);
-  slots[5] = file.st_mode;
-  slots[6] = static_cast<int64_t>(file.st_nlink);
-  slots[7] = file.st_uid;
+  fillStat(file, slots);
   return Napi::Boolean::New(info.Env(), true);
 }
 

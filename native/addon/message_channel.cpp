@@ -13,6 +13,9 @@
 namespace vmic {
 namespace {
 
+/// Parts of a file taken before other work of the event loop gets a turn.
+constexpr int kBatchParts = 64;
+
 struct Made {
   Fd fd;
   std::string path;
@@ -24,7 +27,8 @@ void MessageChannel::define(Napi::Env env, Environment& environment) {
   environment.messageChannel = Napi::Persistent(DefineClass(
       env, "MessageChannel",
       {InstanceAccessor<&MessageChannel::fd>("fd"), InstanceMethod<&MessageChannel::start>("start"),
-       InstanceMethod<&MessageChannel::write>("write"), InstanceMethod<&MessageChannel::pause>("pause"),
+       InstanceMethod<&MessageChannel::write>("write"), InstanceMethod<&MessageChannel::stream>("stream"),
+       InstanceMethod<&MessageChannel::pause>("pause"),
        InstanceMethod<&MessageChannel::resume>("resume"), InstanceMethod<&MessageChannel::close>("close")}));
 }
 
@@ -91,6 +95,7 @@ Napi::Value MessageChannel::start(const Napi::CallbackInfo& info) {
 void MessageChannel::stopWatching() {
   Polled::stopWatching();
   buffer_.reset();
+  stream_.reset();
 }
 
 void MessageChannel::onReadable(bool error) {
@@ -99,31 +104,48 @@ void MessageChannel::onReadable(bool error) {
   const Napi::HandleScope scope(env_);
   size_t capacity = 0;
   uint8_t* into = buffer_.get(env_, capacity);
-  // MSG_TRUNC: the real length of a datagram that was cut. A device is read only now that poll has promised a message,
-  // as hv_utils ignores O_NONBLOCK and would sleep.
-  const ssize_t count = isSocket_ ? ::recv(fd_.get(), into, capacity, MSG_TRUNC | MSG_DONTWAIT)
-                                  : ::read(fd_.get(), into, capacity);
-  if (count < 0) {
-    if (errno == EAGAIN || errno == EINTR) return;
-    return end(meansGone(errno) ? Failure{} : Failure{errno, isSocket_ ? "recv" : "read"});
+  for (int taken = 0; taken < kBatchParts; ++taken) {
+    // MSG_TRUNC: the real length of a datagram that was cut. A device is read only now that poll has promised a message,
+    // as hv_utils ignores O_NONBLOCK and would sleep.
+    const ssize_t count = isSocket_ ? ::recv(fd_.get(), into, capacity, MSG_TRUNC | MSG_DONTWAIT)
+                                    : ::read(fd_.get(), into, capacity);
+    if (count < 0) {
+      if (errno == EAGAIN || errno == EINTR) return;
+      return end(meansGone(errno) ? Failure{} : Failure{errno, isSocket_ ? "recv" : "read"});
+    }
+    if (count == 0) return end({});
+    if (static_cast<size_t>(count) > capacity) return end({EMSGSIZE, "recv"});
+    const uint64_t receivedNs = stream_ ? uv_hrtime() : 0;
+    if (!stream_ || !stream_->take(into, static_cast<size_t>(count))) {
+      return onEvent_.call(env_, Value(), {Napi::Number::New(env_, static_cast<double>(count))});
+    }
+    const bool tooLate = stream_->limitMs() > 0 && uv_hrtime() - receivedNs > stream_->limitMs() * 1000000;
+    const Failure failure = tooLate ? Failure{ETIMEDOUT, "write"} : put(into, stream_->answerBytes());
+    if (failure) return end(meansGone(failure.code) ? Failure{} : failure);
+    if (!soonReadable(fd_.get())) return;
   }
-  if (count == 0) return end({});
-  if (static_cast<size_t>(count) > capacity) return end({EMSGSIZE, "recv"});
-  onEvent_.call(env_, Value(), {Napi::Number::New(env_, static_cast<double>(count))});
+}
+
+Failure MessageChannel::put(const uint8_t* data, size_t bytes) {
+  const char* call = isSocket_ ? "send" : "write";
+  if (isClosed()) return {EBADF, call};
+  ssize_t count;
+  do {
+    count = isSocket_ ? ::send(fd_.get(), data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) : ::write(fd_.get(), data, bytes);
+  } while (count < 0 && errno == EINTR);
+  if (count < 0) return {errno, call};
+  return static_cast<size_t>(count) == bytes ? Failure{} : Failure{EIO, call};
 }
 
 Napi::Value MessageChannel::write(const Napi::CallbackInfo& info) {
   Bytes bytes;
   if (!bytesArgument(info[0], bytes)) return throwType(info.Env(), "message must be a Uint8Array");
-  const char* call = isSocket_ ? "send" : "write";
-  if (isClosed()) return throwFailure(info.Env(), {EBADF, call}, path_);
-  ssize_t count;
-  do {
-    count = isSocket_ ? ::send(fd_.get(), bytes.data, bytes.count, MSG_NOSIGNAL | MSG_DONTWAIT)
-                      : ::write(fd_.get(), bytes.data, bytes.count);
-  } while (count < 0 && errno == EINTR);
-  if (count < 0) return throwFailure(info.Env(), {errno, call}, path_);
-  if (static_cast<size_t>(count) != bytes.count) return throwFailure(info.Env(), {EIO, call}, path_);
+  if (const Failure failure = put(bytes.data, bytes.count)) return throwFailure(info.Env(), failure, path_);
+  return Napi::Value();
+}
+
+Napi::Value MessageChannel::stream(const Napi::CallbackInfo& info) {
+  Stream::make(info[0], info[1], stream_);
   return Napi::Value();
 }
 

@@ -2,6 +2,9 @@
 
 #include <napi.h>
 
+#include <memory>
+
+#include "addon/file_sink.h"
 #include "addon/polled.h"
 
 namespace vmic {
@@ -21,16 +24,20 @@ class MessageChannel : public Napi::ObjectWrap<MessageChannel>, public Polled {
   Napi::Value fd(const Napi::CallbackInfo& info);
   Napi::Value start(const Napi::CallbackInfo& info);
   Napi::Value write(const Napi::CallbackInfo& info);
+  Napi::Value stream(const Napi::CallbackInfo& info);
   Napi::Value pause(const Napi::CallbackInfo& info);
   Napi::Value resume(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   void onReadable(bool error) override;
   void stopWatching() override;
+  /// Sends what lies in `bytes` as one message.
+  Failure put(const uint8_t* data, size_t bytes);
 
   bool isSocket_ = false;
   bool paused_ = false;
   ReceiveBuffer buffer_;
+  std::unique_ptr<Stream> stream_;
 };
 
 }  // namespace vmic

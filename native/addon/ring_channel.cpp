@@ -27,6 +27,7 @@ void RingChannel::define(Napi::Env env, Environment& environment) {
       env, "RingChannel",
       {InstanceAccessor<&RingChannel::fd>("fd"), InstanceAccessor<&RingChannel::ringDataBytes>("ringDataBytes"),
        InstanceMethod<&RingChannel::start>("start"), InstanceMethod<&RingChannel::write>("write"),
+       InstanceMethod<&RingChannel::stream>("stream"),
        InstanceMethod<&RingChannel::pause>("pause"), InstanceMethod<&RingChannel::resume>("resume"),
        InstanceMethod<&RingChannel::statistics>("statistics"), InstanceMethod<&RingChannel::close>("close")}));
 }
@@ -155,6 +156,7 @@ void RingChannel::stopWatching() {
   Polled::stopWatching();
   turn_.close();
   buffer_.reset();
+  stream_.reset();
 }
 
 void RingChannel::shut() {
@@ -164,10 +166,10 @@ void RingChannel::shut() {
   mapping_.reset();
 }
 
-bool RingChannel::takeWakes() {
+bool RingChannel::takeWakes(int most) {
   // UIO: the count of events so far. A socket: one datagram for each wake-up, which all mean the same.
   // Bounded, so that a peer which floods us does not keep us here; what is left wakes us again.
-  for (int taken = 0; taken < kBatchPackets;) {
+  for (int taken = 0; taken < most;) {
     uint32_t count = 0;
     const ssize_t got = ::read(fd_.get(), &count, sizeof(count));
     if (got > 0) {
@@ -230,7 +232,7 @@ void RingChannel::onReadable(bool error) {
   if (error) return end({});
   const Napi::HandleScope scope(env_);
   [[maybe_unused]] const Napi::Value self = Value();  // alive whatever the callbacks do
-  if (!takeWakes()) return;
+  if (!takeWakes(kBatchPackets)) return;
   // A full batch left its rest to the next turn; taking it now would keep others waiting.
   if (turn_.isScheduled() || !flush()) return;
   drain();
@@ -245,6 +247,7 @@ void RingChannel::onTurn() {
 
 void RingChannel::drain() {
   turn_.cancel();
+  bool streamed = false;
   for (int taken = 0; mayRead(); ++taken) {
     if (taken == kBatchPackets) {
       // Still masked, so nothing would wake us: come back by ourselves.
@@ -263,12 +266,22 @@ void RingChannel::drain() {
         return end({kRingFault, reader_.fault()});
       case ReadResult::empty:
         masked_ = false;
-        if (!reader_.unmaskAndLook()) return;
+        if (reader_.unmaskAndLook()) break;
+        if (!streamed || !soonReadable(fd_.get())) return;
+        // One is enough: what else waits there wakes us again
+        if (!takeWakes(1)) return;
         break;
       case ReadResult::packet:
         ++packetsRead_;
         if (packet.signalPeer) {
           if (const Failure failure = signal()) return end(meansGone(failure.code) ? Failure{} : failure);
+        }
+        streamed = stream_ && packet.type == streamType_ && stream_->take(into, packet.payloadBytes);
+        if (streamed) {
+          bool queued = false;
+          const Failure failure = put(packet.type, 0, packet.transactionId, into, stream_->answerBytes(), queued);
+          if (failure) return end(meansGone(failure.code) ? Failure{} : failure);
+          break;
         }
         // A scope of its own, so that a batch does not pile up handles.
         const Napi::HandleScope scope(env_);
@@ -314,40 +327,51 @@ Napi::Value RingChannel::write(const Napi::CallbackInfo& info) {
   if (!bytesArgument(info[3], payload)) return throwType(info.Env(), "payload must be a Uint8Array");
   if (isClosed()) return throwFailure(info.Env(), {EBADF, "write"}, path_);
 
-  const auto packetType = static_cast<uint16_t>(type);
-  const auto packetFlags = static_cast<uint16_t>(flags);
+  bool queued = false;
+  const Failure failure = put(static_cast<uint16_t>(type), static_cast<uint16_t>(flags), transactionId, payload.data,
+                              payload.count, queued);
+  if (failure) return throwFailure(info.Env(), failure, path_);
+  return Napi::Boolean::New(info.Env(), !queued);
+}
+
+Failure RingChannel::put(uint16_t type, uint16_t flags, uint64_t transactionId, const uint8_t* payload, size_t bytes,
+                         bool& queued) {
+  queued = false;
   if (queue_.empty()) {
     bool signalPeer = false;
-    WriteResult result = writer_.write(packetType, packetFlags, transactionId, payload.data, payload.count, signalPeer);
-    if (result == WriteResult::full && writer_.awaitSpace(payload.count)) {
+    WriteResult result = writer_.write(type, flags, transactionId, payload, bytes, signalPeer);
+    if (result == WriteResult::full && writer_.awaitSpace(bytes)) {
       writer_.stopWaiting();
-      result = writer_.write(packetType, packetFlags, transactionId, payload.data, payload.count, signalPeer);
+      result = writer_.write(type, flags, transactionId, payload, bytes, signalPeer);
     }
     switch (result) {
       case WriteResult::written:
         ++packetsWritten_;
-        if (signalPeer) {
-          if (const Failure failure = signal()) return throwFailure(info.Env(), failure, path_);
-        }
-        return Napi::Boolean::New(info.Env(), true);
+        return signalPeer ? signal() : Failure{};
       case WriteResult::tooLong:
-        return throwFailure(info.Env(), {kRingFault, "packet can never fit the ring"}, path_);
+        return {kRingFault, "packet can never fit the ring"};
       case WriteResult::corrupt:
-        return throwFailure(info.Env(), {kRingFault, writer_.fault()}, path_);
+        return {kRingFault, writer_.fault()};
       case WriteResult::full:
         break;
     }
-  } else if (!writer_.canEverFit(payload.count)) {
-    return throwFailure(info.Env(), {kRingFault, "packet can never fit the ring"}, path_);
+  } else if (!writer_.canEverFit(bytes)) {
+    return {kRingFault, "packet can never fit the ring"};
   }
-  if (queue_.size() >= kMaxQueued) return throwFailure(info.Env(), {ENOBUFS, "write"}, path_);
-  queue_.push_back({packetType, packetFlags, transactionId,
-                    payload.count > 0 ? std::vector<uint8_t>(payload.data, payload.data + payload.count)
-                                      : std::vector<uint8_t>()});
+  if (queue_.size() >= kMaxQueued) return {ENOBUFS, "write"};
+  queue_.push_back({type, flags, transactionId, bytes > 0 ? std::vector<uint8_t>(payload, payload + bytes) : std::vector<uint8_t>()});
+  queued = true;
   ++queued_;
   // The rest is arranged on the next turn: this may be a call from inside drain().
   if (isWatching()) turn_.schedule();
-  return Napi::Boolean::New(info.Env(), false);
+  return {};
+}
+
+Napi::Value RingChannel::stream(const Napi::CallbackInfo& info) {
+  int64_t type = 0;
+  if (!integerArgument(info[0], 0, UINT16_MAX, type)) return throwType(info.Env(), "packetType must be a 16-bit number");
+  if (Stream::make(info[1], info[2], stream_)) streamType_ = static_cast<uint16_t>(type);
+  return Napi::Value();
 }
 
 Napi::Value RingChannel::pause(const Napi::CallbackInfo&) {

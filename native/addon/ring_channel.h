@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "addon/file_sink.h"
 #include "addon/polled.h"
 #include "core/mapping.h"
 #include "core/ring.h"
@@ -45,6 +46,7 @@ class RingChannel : public Napi::ObjectWrap<RingChannel>, public Polled, private
   Napi::Value ringDataBytes(const Napi::CallbackInfo& info);
   Napi::Value start(const Napi::CallbackInfo& info);
   Napi::Value write(const Napi::CallbackInfo& info);
+  Napi::Value stream(const Napi::CallbackInfo& info);
   Napi::Value pause(const Napi::CallbackInfo& info);
   Napi::Value resume(const Napi::CallbackInfo& info);
   Napi::Value statistics(const Napi::CallbackInfo& info);
@@ -55,8 +57,10 @@ class RingChannel : public Napi::ObjectWrap<RingChannel>, public Polled, private
   void stopWatching() override;
   void shut() override;
 
-  /// Takes the wake-ups that wait. False when the channel has ended.
-  bool takeWakes();
+  /// Takes the wake-ups that wait, at most so many. False when the channel has ended.
+  bool takeWakes(int most);
+  /// Writes one packet, or queues it.
+  Failure put(uint16_t type, uint16_t flags, uint64_t transactionId, const uint8_t* payload, size_t bytes, bool& queued);
   /// Writes what is queued. False when the channel has ended.
   bool flush();
   void drain();
@@ -72,6 +76,8 @@ class RingChannel : public Napi::ObjectWrap<RingChannel>, public Polled, private
   RingReader reader_;
   RingWriter writer_;
   ReceiveBuffer buffer_;
+  std::unique_ptr<Stream> stream_;
+  uint16_t streamType_ = 0;
   NextTurn turn_;
   bool paused_ = false;
   bool masked_ = false;

@@ -98,6 +98,7 @@ export class UtilsHost<Request, Reply extends { readonly status: number }> imple
 
   async exchange(message: Uint8Array): Promise<Uint8Array | undefined> {
     await this.ready();
+    if (this.#codec.replyBytes !== undefined) return this.#exchangeBeforeTwoProbes(message);
     const probe = this.#options.view.probe(++this.#probeSerial);
     const probeBytes = this.#codec.encodeRequest(probe);
     return this.#inTurn(async () => {
@@ -126,6 +127,46 @@ export class UtilsHost<Request, Reply extends { readonly status: number }> imple
       });
       return answer;
     });
+  }
+
+  /**
+   * Where a reply is a status and nothing else, one probe's can't be told from that of the message before it. Two probes with different statuses,
+   * a then b, can: when the second reply is b's, the message had none.
+   */
+  #exchangeBeforeTwoProbes(message: Uint8Array): Promise<Uint8Array | undefined> {
+    const probes = [0, 1].map((serial) => this.#codec.encodeRequest(this.#options.view.probe(serial)));
+    return this.#inTurn(async () => {
+      const [first, second] = await this.#answers(probes, (answers) => answers.length === probes.length);
+      const secondStatus = this.statusOf(second!);
+      if (this.statusOf(first!) === secondStatus) throw new Error('both probes have the same status');
+      this.#tap({ from: 'host', operation: 'raw', bytes: message.length });
+      const answers = await this.#answers(
+        [message, ...probes],
+        (answers) => answers.length > probes.length || (answers[1] && this.statusOf(answers[1])) === secondStatus,
+      );
+      const answer = answers.length > probes.length ? answers[0] : undefined;
+      const result = answer ? { status: this.statusOf(answer) } : { subject: 'no answer' };
+      this.#tap({ from: 'guest', operation: 'raw', bytes: answer?.length ?? 0, ...result });
+      return answer;
+    });
+  }
+
+  /** Sends messages and gives what comes until that is all. */
+  async #answers(messages: readonly Uint8Array[], isAll: (answers: readonly Uint8Array[]) => boolean) {
+    const answers: Uint8Array[] = [];
+    const done = deferred<void>();
+    this.#begin({
+      onAnswer: (bytes) => {
+        answers.push(bytes.slice());
+        if (!isAll(answers)) return false;
+        done.resolve();
+        return true;
+      },
+      fail: done.reject,
+    });
+    for (const message of messages) this.#write(message);
+    await done.promise;
+    return answers;
   }
 
   statusOf(reply: Uint8Array): number {
@@ -203,8 +244,10 @@ export class UtilsHost<Request, Reply extends { readonly status: number }> imple
 
   #onMessage(length: number): void {
     const message = this.#buffer.subarray(0, length);
-    if (length !== this.#codec.messageBytes) {
-      this.#violate(`message length: expected ${this.#codec.messageBytes} bytes, got ${length}`);
+    const { messageBytes, replyBytes = messageBytes } = this.#codec;
+    const expectedBytes = this.#registered ? replyBytes : this.#codec.encodeRegistration().length;
+    if (length !== expectedBytes) {
+      this.#violate(`message length: expected ${expectedBytes} bytes, got ${length}`);
     } else if (!this.#registered) {
       this.#register(message);
     } else if (this.#transaction && this.#refuseReplies === 0) {

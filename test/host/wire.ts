@@ -60,7 +60,10 @@ export class HostError extends Error {
 /** How the host describes its service's messages, and which request it uses to find out whether the guest is still there. */
 export interface ServiceView<Request, Reply> {
   summarize(request: Request, reply?: Reply): Summary;
-  /** A harmless request whose reply can be told from every other one by `isProbeReply`, whatever the wire. */
+  /**
+   * A harmless request whose reply can be told from every other one. Where replies of the char device are no more than a status, those to even and
+   * to odd ones differ.
+   */
   probe(serial: number): Request;
 }
 

@@ -14,6 +14,8 @@ import {
 } from '../../protocol/ic/packet.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { formatVersion, version } from '../../protocol/ic/version.ts';
+import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
+import type { FcopyRequest } from '../../protocol/services/fcopy-messages.ts';
 import { kvpProtocol } from '../../protocol/services/kvp.ts';
 import type { KvpReply, KvpRequest } from '../../protocol/services/kvp-types.ts';
 import { parseTrace, printTrace, type TracePacket } from '../../protocol/trace/trace.ts';
@@ -311,5 +313,66 @@ describe('KVP: what the recordings say', () => {
       { status: IcStatus.ok, key: 'a', value: { type: 'string', text: 'é'.repeat(1022) } },
       { status: IcStatus.ok, key: 'K'.repeat(254), value: { type: 'string', text: 'V'.repeat(1022) } },
     ]);
+  });
+});
+
+describe('file copy: every request decodes and encodes to the same bytes, every answer is explained', () => {
+  const { ic, messageType, messageVersions } = fcopyProtocol;
+  const [V1] = messageVersions;
+
+  const asNoted = (request: FcopyRequest): string =>
+    request.operation === 'data' ? `data, fragment ${request.offset / 6144n}` : request.operation;
+
+  const requests = new Map<string, FcopyRequest[]>();
+  for (const { file, text } of recorded.filter(({ file }) => file.startsWith('fcopy'))) {
+    test(file, () => {
+      const decodedHere: FcopyRequest[] = [];
+      for (const { request, answer, notes } of exchanges(text).slice(1)) {
+        const note = notes.at(-1)!;
+        const { header, body } = decodeIcMessage(request.payload);
+        assert.equal(header.messageType, messageType);
+        const decoded = ic.decodeRequest(body, V1!);
+        assert.equal(asNoted(decoded), note);
+        decodedHere.push(decoded.operation === 'data' ? { ...decoded, data: decoded.data.slice() } : decoded);
+        assert.equal(hex(rebuilt(header, ic.encodeRequest(decoded, V1!))), hex(request.payload), note);
+
+        // The C daemon answers with an id of its own; a request's is what a host can match
+        assert.equal(answer.transactionId, 0xffff_ffff_ffff_ffffn);
+        const { status, flags } = decodeIcMessage(answer.payload).header;
+        assert.equal(flags, IcFlag.transaction | IcFlag.response);
+        const expected =
+          file === 'fcopy/exists.trace'
+            ? IcStatus.alreadyExists
+            : decoded.operation === 'cancel'
+              ? IcStatus.fail // its fault: it knows no cancel
+              : IcStatus.ok;
+        assert.equal(status, expected, note);
+
+        const ours = request.payload.slice();
+        ic.encodeReply(decodeIcMessage(ours).body, V1!, decoded, { status });
+        markIcReply(ours, status);
+        assert.equal(hex(ours), hex(answer.payload), note);
+      }
+      requests.set(file, decodedHere);
+    });
+  }
+
+  test('a file in three fragments', () => {
+    const [start, ...rest] = requests.get('fcopy/file.trace')!;
+    const sizeBytes = 2 * 6144 + 100;
+    assert.deepEqual(start, {
+      operation: 'start',
+      fileName: 'small.bin',
+      path: '/tmp/fc/',
+      flags: { overwrite: false, createPath: true, unknown: 0 },
+      sizeBytes: BigInt(sizeBytes),
+    });
+    assert.deepEqual(rest.at(-1), { operation: 'complete' });
+    const content = rest.flatMap((request) => (request.operation === 'data' ? [...request.data] : []));
+    // What record.py copies
+    assert.deepEqual(
+      content,
+      Array.from({ length: sizeBytes }, (_, i) => (i * 7) % 251),
+    );
   });
 });

@@ -26,6 +26,7 @@ function start(handle: Service<ToyRequest, ToyReply>['handle']) {
       if (refusal) throw refusal;
       written.push(message.slice());
     },
+    stream: () => calls.push('stream'),
     pause: () => calls.push('pause'),
     resume: () => calls.push('resume'),
     close: () => calls.push('close'),

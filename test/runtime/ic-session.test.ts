@@ -49,6 +49,7 @@ function start(
       written.push({ transactionId, bytes: payload.slice() });
       return true;
     },
+    stream: () => void calls.push('stream'),
     pause: () => void calls.push('pause'),
     resume: () => void calls.push('resume'),
     statistics: () => ({ packetsRead: 0, packetsWritten: 0, signalsSent: 0, wakes: 0, queued: 0 }),

@@ -34,6 +34,7 @@ function session() {
       answers.push({ transactionId, payload: payload.slice() });
       return true;
     },
+    stream: () => assert.fail('no request carries a file'),
     pause: () => assert.fail('requests are answered at once'),
     resume: () => {},
     statistics: () => ({ packetsRead: 0, packetsWritten: 0, signalsSent: 0, wakes: 0, queued: 0 }),

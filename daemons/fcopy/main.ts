@@ -1,0 +1,76 @@
+import fs from 'node:fs';
+import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
+import { ConfigError } from '../runtime/config.ts';
+import { monotonicMs } from '../runtime/log.ts';
+import { runProgram } from '../runtime/program.ts';
+import type { ServiceContext } from '../runtime/service.ts';
+import { ownIdentity, uptimeSecs, writeJson } from '../runtime/status-file.ts';
+import { Leftover } from './leftover.ts';
+import { parseTarget } from './names.ts';
+import { fcopyOptions, type Owner, parseOwner } from './options.ts';
+import { FcopyService } from './service.ts';
+import { FileMaker } from './system.ts';
+
+const MIB = 1024 * 1024;
+
+function parseRoot(root: string): { readonly folders: readonly string[] } {
+  const parsed = root.startsWith('/') ? parseTarget(root, 'file') : 'no absolute path';
+  if (typeof parsed === 'string') throw new ConfigError(`fcopy.roots: "${root}" is ${parsed}`);
+  return { folders: parsed.folders };
+}
+
+function create({ native, options: own, log, hostLog }: ServiceContext<typeof fcopyOptions>): FcopyService {
+  if (own.roots.length === 0) throw new ConfigError('fcopy.roots: expected one folder at least, got none');
+  const leftover = new Leftover(`${own.status_file}.leftover`, native, hostLog);
+  leftover.cleanUp();
+  const files = new FileMaker(
+    native,
+    {
+      roots: own.roots.map(parseRoot),
+      // Checked with the configuration
+      owner: parseOwner(own.owner) as Owner | undefined,
+      mode: Number.parseInt(own.mode, 8),
+      folderMode: Number.parseInt(own.folder_mode, 8),
+      reserveBytes: BigInt(own.reserve_mib) * BigInt(MIB),
+    },
+    leftover,
+  );
+  const identity = ownIdentity();
+  let told = false;
+  return new FcopyService(
+    {
+      create: (target, sizeBytes, wishes) => files.create(target, sizeBytes, wishes),
+      publish: (status) => {
+        try {
+          writeJson(own.status_file, { service: 'fcopy', process: identity, uptimeSecs: uptimeSecs(), ...status });
+        } catch (error) {
+          if (!told) log.warning("The status file can't be written", { error });
+          told = true;
+        }
+      },
+      uptimeSecs,
+      now: monotonicMs,
+      after: (ms, run) => {
+        const timer = setTimeout(run, ms);
+        return () => clearTimeout(timer);
+      },
+      log: hostLog,
+      close: () => fs.rmSync(own.status_file, { force: true }),
+    },
+    {
+      maxSizeBytes: own.max_size_mib === 0 ? undefined : own.max_size_mib * MIB,
+      silenceSecs: own.silence_secs,
+      overwrite: own.overwrite,
+    },
+  );
+}
+
+void runProgram({
+  name: 'vmic-fcopy',
+  summary: 'Takes the files that a Hyper-V host copies into a Linux guest (Copy-VMFile).',
+  protocol: fcopyProtocol,
+  section: 'fcopy',
+  options: fcopyOptions,
+  defaultTransport: 'chardev:/dev/vmbus/hv_fcopy',
+  create,
+});

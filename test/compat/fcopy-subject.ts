@@ -1,0 +1,132 @@
+/** One file copy daemon under comparison, ours or a C one, behind a bare host, with a folder of its own for everything it can reach. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { native } from '../../native/index.ts';
+import { binFolder } from '../host/daemon.ts';
+import { FcopyRawHost, type Link, RING_BYTES } from './fcopy-host.ts';
+import { findCDaemon, findUioDaemon, shimmedFcopy } from './reference.ts';
+import type { Kind } from './subject.ts';
+
+/** For a machine that is busy with other things. */
+const START_LIMIT_MS = 30_000;
+
+export class FcopySubject {
+  readonly kind: Kind;
+  readonly folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-compat-'));
+  /** Where files are copied to. */
+  readonly target = path.join(this.folder, 'target');
+  /** The daemon's working folder, where relative names end up. */
+  readonly cwd = path.join(this.folder, 'cwd');
+  /** The file it has as its standard input. */
+  readonly stdin = path.join(this.folder, 'stdin');
+  readonly host: FcopyRawHost;
+  readonly #socket = path.join(this.folder, 'socket');
+  #child: ChildProcess | undefined;
+  #exited: Promise<string> = Promise.resolve('never started');
+  #errors = '';
+
+  constructor(kind: Kind, link: Link) {
+    this.kind = kind;
+    for (const folder of [this.target, this.cwd]) fs.mkdirSync(folder, { mode: 0o755 });
+    fs.writeFileSync(path.join(this.folder, 'config.toml'), '');
+    this.host = new FcopyRawHost(native, link, this.#socket);
+  }
+
+  get pid(): number {
+    return this.#child!.pid!;
+  }
+
+  /** How it ended; undefined while it runs. */
+  get ended(): string | undefined {
+    const { exitCode, signalCode } = this.#child!;
+    return signalCode ?? (exitCode === null ? undefined : `status ${exitCode}`);
+  }
+
+  get exited(): Promise<string> {
+    return this.#exited;
+  }
+
+  /**
+   * Starts the daemon, and waits until it registered. `within` is a command which takes another one as its last arguments; `settings`
+   * are for ours.
+   */
+  async start(settings: readonly string[] = [], within: readonly string[] = []): Promise<void> {
+    const { link } = this.host;
+    const c = this.kind === 'c';
+    const program = link === 'device' ? findCDaemon('hv_fcopy_daemon') : findUioDaemon();
+    const transport = `${link === 'device' ? 'unix' : 'unix-ring'}:${this.#socket}`;
+    const own = ['--config', path.join(this.folder, 'config.toml'), '--transport', transport];
+    const command = [
+      ...within,
+      ...(c ? [program!, '-n'] : [process.execPath, path.join(binFolder(), 'vmic-fcopy'), ...own]),
+      ...(c ? [] : settings.flatMap((setting) => ['--set', setting])),
+    ];
+    const { NODE_OPTIONS: _, ...environment } = process.env;
+    const stdin = fs.openSync(this.stdin, 'a+');
+    // Not for appending: where it writes shall show
+    fs.closeSync(stdin);
+    const input = fs.openSync(this.stdin, 'r+');
+    const registered = this.host.nextReady();
+    const child = spawn(command[0]!, command.slice(1), {
+      stdio: [input, 'ignore', 'pipe'],
+      cwd: within.length > 0 ? this.folder : this.cwd,
+      env: { ...environment, ...(c ? shimmedFcopy(this.#socket, this.folder, RING_BYTES) : {}) },
+    });
+    fs.closeSync(input);
+    this.#child = child;
+    this.#errors = '';
+    child.stderr!.on('data', (chunk) => {
+      this.#errors += chunk;
+    });
+    const exited = new Promise<string>((resolve) => child.once('close', () => resolve(this.ended ?? 'unknown')));
+    this.#exited = exited;
+    const early = exited.then((how) => {
+      throw new Error(`the daemon ended (${how}) before it registered: ${this.#errors}`);
+    });
+    early.catch(() => {});
+    const deadline = new AbortController();
+    const late = setTimeout(START_LIMIT_MS, undefined, { signal: deadline.signal }).then(() => {
+      throw new Error(`the daemon did not register within ${START_LIMIT_MS / 1000} s: ${this.#errors}`);
+    });
+    late.catch(() => {});
+    try {
+      await Promise.race([registered, early, late]);
+    } finally {
+      deadline.abort();
+    }
+  }
+
+  /** The regular files that it has open for writing. */
+  openFiles(): string[] {
+    const folder = `/proc/${this.pid}/fd`;
+    return fs.readdirSync(folder).flatMap((fd) => {
+      try {
+        const name = fs.readlinkSync(path.join(folder, fd));
+        const inside = name.startsWith(this.target) || name.startsWith(this.cwd);
+        return inside ? [path.relative(this.folder, name)] : [];
+      } catch {
+        return []; // closed meanwhile
+      }
+    });
+  }
+
+  /** What it said on standard error. */
+  get errors(): string {
+    return this.#errors;
+  }
+
+  /** Ends the daemon and waits for its end. */
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<string> {
+    this.#child?.kill(signal);
+    return this.#exited;
+  }
+
+  async dispose(): Promise<void> {
+    await this.end('SIGKILL');
+    this.host.close();
+    fs.rmSync(this.folder, { recursive: true, force: true });
+  }
+}
