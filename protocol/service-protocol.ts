@@ -32,9 +32,16 @@ export interface IcCodec<Request, Reply> {
   decodeReply(body: Uint8Array, version: Version, request: Request, status: number): Reply;
 }
 
+/** How long hv_utils awaits a daemon's reply (HV_UTIL_TIMEOUT, drivers/hv/hyperv_vmbus.h). */
+export const HV_UTIL_TIMEOUT_SECS = 30;
+
 /** Messages of the char device. All have one length, and a reply starts with its status (source: struct hv_kvp_msg). */
 export interface HvUtilsCodec<Request, Reply> {
   readonly messageBytes: number;
+  /** Length of the kernel's answer to the registration, where that is another. */
+  readonly registrationAnswerBytes?: number;
+  /** How long the kernel awaits the reply to this request, where that is not HV_UTIL_TIMEOUT_SECS. */
+  timeoutSecs?(request: Request): number;
   /** The message that registers a daemon. */
   encodeRegistration(): Uint8Array;
   /** The kernel's answer to it: its version text; undefined when the message is none. */
