@@ -6,7 +6,7 @@
  * Request                                    Reply
  *   0  1  operation, 129 registration          0  4  status
  *   1  7  reserved
- *   8  4  flags, always 0
+ *   8  4  flags, always 0 from the kernel
  *
  * Quirks. Only checkHotBackup, freeze and thaw are passed on; hv_utils answers the rest by itself, with success. It looks for the operation
  * in a reply where that has its status: so the host always gets flags 0 for checkHotBackup, and a status whose lowest byte is 128 or 129 would be
@@ -60,7 +60,11 @@ export const vssHvUtils: HvUtilsCodec<VssRequest, VssReply> = {
     reply.encodeInto({ status }, bytes);
   },
 
-  encodeRequest: (request) => message.encode({ operation: operationCode(request), flags: 0 }),
+  encodeRequest: (request) =>
+    message.encode({
+      operation: operationCode(request),
+      flags: 'backupType' in request ? request.backupType : request.flags,
+    }),
 
   decodeReply(bytes) {
     checkLength(bytes);

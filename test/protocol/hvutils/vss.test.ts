@@ -30,15 +30,15 @@ describe('VSS requests of hv_utils', () => {
     { name: 'freeze', bytes: message(LENGTH, { 0: '05' }), value: { operation: 'freeze', backupType: 0 } },
     { name: 'thaw', bytes: message(LENGTH, { 0: '06' }), value: { operation: 'thaw', flags: 0 } },
     {
-      name: 'an unknown operation',
-      bytes: message(LENGTH, { 0: '63' }),
-      value: { operation: 'unknown', operationCode: 99, flags: 0 },
+      name: 'an unknown operation, and flags no kernel passes on',
+      bytes: message(LENGTH, { 0: '63', 8: '04030201' }),
+      value: { operation: 'unknown', operationCode: 99, flags: 0x01020304 },
     },
   ]);
 
-  test('what the host says beside the operation stays with the kernel', () => {
+  test('the disks of a backup do not fit in', () => {
     const disks = { flags: 1, lunCount: 1, luns: new Uint8Array(24) };
-    const sent = vssHvUtils.encodeRequest({ operation: 'freeze', backupType: 1, disks });
+    const sent = vssHvUtils.encodeRequest({ operation: 'freeze', backupType: 0, disks });
     assert.equal(hex(sent), '05'.padEnd(24, '0'));
   });
 
