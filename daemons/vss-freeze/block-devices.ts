@@ -9,13 +9,13 @@ import type { BlockDevice, BlockFacts } from './plan.ts';
  * lies in its disk's; /sys/fs/btrfs/UUID/devices/ leads to those of one file system.
  */
 export function readBlockFacts(mountinfo: string, paths: readonly string[], sysfs = '/sys'): BlockFacts {
-  const devices: Record<string, BlockDevice> = {};
-  const numbersOfPath: Record<string, readonly string[]> = {};
+  const devices = new Map<string, BlockDevice>();
+  const numbersOfPath = new Map<string, readonly string[]>();
   const add = (number: string): void => {
-    if (Object.hasOwn(devices, number)) return;
+    if (devices.has(number)) return;
     const device = readDevice(path.join(sysfs, 'dev/block', number));
     if (device === undefined) return;
-    devices[number] = device;
+    devices.set(number, device);
     for (const below of device.below) add(below);
   };
   const { mounts } = parseMountinfo(mountinfo);
@@ -25,16 +25,16 @@ export function readBlockFacts(mountinfo: string, paths: readonly string[], sysf
   const named = paths.filter((item) => item.startsWith('/dev/'));
   const together = btrfsDevices(sysfs);
   for (const { fileSystem, source } of mounts) {
-    if (!['btrfs', 'bcachefs'].includes(fileSystem) || Object.hasOwn(numbersOfPath, source)) continue;
+    if (!['btrfs', 'bcachefs'].includes(fileSystem) || numbersOfPath.has(source)) continue;
     // bcachefs names all of its devices, with colons between them
     const own = source.split(':').flatMap((name) => numberOf(name) ?? []);
     const all = together.find((group) => group.some((number) => own.includes(number))) ?? own;
-    numbersOfPath[source] = all;
+    numbersOfPath.set(source, all);
     for (const number of all) add(number);
   }
   for (const name of named) {
     const number = numberOf(name);
-    if (number !== undefined && !Object.hasOwn(numbersOfPath, name)) numbersOfPath[name] = [number];
+    if (number !== undefined && !numbersOfPath.has(name)) numbersOfPath.set(name, [number]);
   }
   return { devices, numbersOfPath };
 }

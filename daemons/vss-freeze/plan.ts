@@ -11,11 +11,11 @@ export interface BlockDevice {
   readonly backingFile?: string;
 }
 
-/** What is known of block devices. */
+/** What is known of block devices, by their number. */
 export interface BlockFacts {
-  readonly devices: Readonly<Record<string, BlockDevice>>;
+  readonly devices: ReadonlyMap<string, BlockDevice>;
   /** The device numbers that a path stands for: several where a file system spans several devices (btrfs). */
-  readonly numbersOfPath: Readonly<Record<string, readonly string[]>>;
+  readonly numbersOfPath: ReadonlyMap<string, readonly string[]>;
 }
 
 /** What an administrator asks for. An item is a mount point, the path of a device, a device number or a kind of file system. */
@@ -219,7 +219,7 @@ function matches(item: string, volume: Volume, facts: BlockFacts): boolean {
   if (!item.startsWith('/')) return item === fileSystem || item === deviceNumber;
   const path = item.length > 1 ? item.replace(/\/+$/, '') : item;
   if (mounts.some(({ mountPoint }) => mountPoint === path) || source === path) return true;
-  const numbers = facts.numbersOfPath[path] ?? [];
+  const numbers = facts.numbersOfPath.get(path) ?? [];
   return numbers.length > 0 && devicesOf(volume, facts).some((number) => numbers.includes(number));
 }
 
@@ -227,7 +227,7 @@ function matches(item: string, volume: Volume, facts: BlockFacts): boolean {
 const devicesOf = ({ deviceNumber, source, fileSystem }: Volume, facts: BlockFacts): readonly string[] =>
   deviceNumber.startsWith('0:')
     ? MANY_DEVICES.includes(fileSystem)
-      ? (facts.numbersOfPath[source] ?? [])
+      ? (facts.numbersOfPath.get(source) ?? [])
       : []
     : [deviceNumber];
 
@@ -252,7 +252,7 @@ function carriersOf(
       const look = (number: string): void => {
         if (seen.has(number)) return;
         seen.add(number);
-        const device = facts.devices[number];
+        const device = facts.devices.get(number);
         liesOn(device?.backingFile);
         for (const below of device?.below ?? []) look(below);
       };
