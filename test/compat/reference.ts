@@ -15,12 +15,12 @@ export const preloadSource = path.join(import.meta.dirname, 'preload/hv_device.c
 export const ownDaemon = path.join(root, 'bin/vmic-kvp');
 
 /**
- * Debian's hv_kvp_daemon: unpacked in .cache/hyperv-daemons, installed, or fetched (not installed) with apt-get. Undefined where
+ * One of Debian's daemons: unpacked in .cache/hyperv-daemons, installed, or fetched (not installed) with apt-get. Undefined where
  * there is none.
  */
-export function findCDaemon(): string | undefined {
-  const unpacked = path.join(cache, 'hyperv-daemons/usr/sbin/hv_kvp_daemon');
-  const there = [unpacked, '/usr/sbin/hv_kvp_daemon'].find((file) => fs.existsSync(file));
+export function findCDaemon(name: 'hv_kvp_daemon' | 'hv_vss_daemon' = 'hv_kvp_daemon'): string | undefined {
+  const unpacked = path.join(cache, 'hyperv-daemons/usr/sbin', name);
+  const there = [unpacked, path.join('/usr/sbin', name)].find((file) => fs.existsSync(file));
   if (there !== undefined || !fs.existsSync('/etc/debian_version')) return there;
   fs.mkdirSync(cache, { recursive: true });
   const work = fs.mkdtempSync(path.join(cache, 'fetch-'));
@@ -39,11 +39,11 @@ export function findCDaemon(): string | undefined {
 }
 
 /** Why the comparison can't be made here; undefined when it can. */
-export const missingReference = (): string | undefined =>
+export const missingReference = (...name: Parameters<typeof findCDaemon>): string | undefined =>
   spawnSync('cc', ['--version'], { stdio: 'ignore' }).status !== 0
     ? 'no C compiler (cc) for the preload shim'
-    : findCDaemon() === undefined
-      ? "no hv_kvp_daemon: neither installed nor to be had with 'apt-get download hyperv-daemons'"
+    : findCDaemon(...name) === undefined
+      ? `no ${name[0] ?? 'hv_kvp_daemon'}: neither installed nor to be had with 'apt-get download hyperv-daemons'`
       : undefined;
 
 /** Compiles one C file, once for each content; gives the program's (or shared library's) path. */
@@ -64,8 +64,8 @@ export function compile(source: string, kind: 'program' | 'shared'): string {
 }
 
 /** The environment in which a daemon finds the device at `socketPath`, and /var/lib/hyperv at `poolFolder`. */
-export const shimmed = (socketPath: string, poolFolder: string): Record<string, string> => ({
+export const shimmed = (socketPath: string, poolFolder?: string): Record<string, string> => ({
   LD_PRELOAD: compile(preloadSource, 'shared'),
   VMIC_SHIM_DEVICE: socketPath,
-  VMIC_SHIM_POOLS: poolFolder,
+  ...(poolFolder === undefined ? {} : { VMIC_SHIM_POOLS: poolFolder }),
 });
