@@ -263,28 +263,25 @@ function carriersOf(
   );
 }
 
-/** Those on which nothing lies that is frozen come last. */
+/** What lies on others comes before them; all else comes as late as possible, to be frozen for no longer than needed. */
 function stagesOf(frozen: readonly Volume[], carriers: ReadonlyMap<Volume, readonly Volume[]>): Volume[][] {
-  const levels = new Map<Volume, number>();
-  const lieOn = new Map<Volume, Volume[]>();
-  for (const volume of frozen) {
-    for (const carrier of reach(volume, carriers)) lieOn.set(carrier, [...(lieOn.get(carrier) ?? []), volume]);
-  }
-  const levelOf = (volume: Volume): number => {
-    const known = levels.get(volume);
+  const heights = new Map<Volume, number>();
+  const heightOf = (volume: Volume): number => {
+    const known = heights.get(volume);
     if (known !== undefined) return known;
-    levels.set(volume, 0);
-    const level = Math.max(0, ...(lieOn.get(volume) ?? []).map((upper) => levelOf(upper) + 1));
-    levels.set(volume, level);
-    return level;
+    heights.set(volume, 0);
+    const below = [...reach(volume, carriers)].filter((carrier) => frozen.includes(carrier));
+    const height = Math.max(0, ...below.map((carrier) => heightOf(carrier) + 1));
+    heights.set(volume, height);
+    return height;
   };
   const stages: Volume[][] = [];
   for (const volume of frozen) {
-    const level = levelOf(volume);
-    while (stages.length <= level) stages.push([]);
-    stages[level]!.push(volume);
+    const height = heightOf(volume);
+    while (stages.length <= height) stages.push([]);
+    stages[height]!.push(volume);
   }
-  return stages.filter((stage) => stage.length > 0);
+  return stages.filter((stage) => stage.length > 0).reverse();
 }
 
 /** All that carries it, through however many others. */
