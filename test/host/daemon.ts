@@ -13,13 +13,17 @@ export function binFolder(): string {
 
 /** A temporary folder for one host and one daemon: the socket, and a folder with the pools. */
 export class Ground {
-  readonly folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-'));
-  readonly socketPath = path.join(this.folder, 'host.sock');
-  readonly poolFolder = path.join(this.folder, 'hyperv');
+  readonly folder: string;
+  readonly socketPath: string;
+  readonly poolFolder: string;
   /** A configuration of its own, so that the machine's has no say. */
-  readonly configFile = path.join(this.folder, 'config.toml');
+  readonly configFile: string;
 
-  constructor() {
+  constructor(parent = os.tmpdir()) {
+    this.folder = fs.mkdtempSync(path.join(parent, 'vmic-'));
+    this.socketPath = path.join(this.folder, 'host.sock');
+    this.poolFolder = path.join(this.folder, 'hyperv');
+    this.configFile = path.join(this.folder, 'config.toml');
     fs.mkdirSync(this.poolFolder);
     fs.writeFileSync(this.configFile, '');
   }

@@ -12,8 +12,8 @@ export interface ServiceStageOptions<Request, Reply extends { readonly status: n
   readonly view: ServiceView<Request, Reply>;
   /** Keys of the service's section in the configuration; by a function where they name places in the stage's folder. */
   readonly settings?: (ground: Ground) => Readonly<Record<string, string | number | boolean>>;
-  /** Turns the daemon's command into one that runs it somewhere else. */
-  readonly wrap?: (command: readonly string[]) => readonly string[];
+  /** Where the daemon runs when not beside us: what turns its command into one that starts it there, and a folder that both see. */
+  readonly place?: { enter(command: readonly string[]): readonly string[]; readonly shared: string };
   readonly tap?: WireTap;
   readonly onLog?: (line: LogLine) => void;
 }
@@ -40,7 +40,7 @@ export class ServiceStage<
 
   constructor(options: ServiceStageOptions<Request, Reply>, makeHost: (socketPath: string) => Host) {
     this.#options = options;
-    this.ground = new Ground();
+    this.ground = new Ground(options.place?.shared);
     try {
       this.host = makeHost(this.ground.socketPath);
     } catch (error) {
@@ -68,7 +68,7 @@ export class ServiceStage<
 
   /** Starts the daemon, or another one after the last has ended. Resolves when host and guest agree. */
   async startDaemon(): Promise<void> {
-    const { protocol, settings = () => ({}), wrap = (command) => command, onLog } = this.#options;
+    const { protocol, settings = () => ({}), place, onLog } = this.#options;
     const { ground, host } = this;
     const ready = host.nextReady();
     const program = path.join(binFolder(), `vmic-${protocol.name}`);
@@ -76,10 +76,11 @@ export class ServiceStage<
       '--set',
       `${protocol.name}.${key}=${value}`,
     ]);
+    const command = [process.execPath, program, '--config', ground.configFile, '--transport', host.transport, ...set];
     this.#spawning = DaemonProcess.start({
       ground,
       transport: host.transport,
-      command: wrap([process.execPath, program, '--config', ground.configFile, '--transport', host.transport, ...set]),
+      command: place?.enter(command) ?? command,
       ...(onLog ? { onLog } : {}),
     });
     this.#daemon = await this.#spawning;

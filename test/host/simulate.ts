@@ -46,7 +46,7 @@ const EXIT = { ok: 0, failure: 1, usage: 2, interrupted: 130 } as const;
 interface Command {
   readonly once: boolean;
   readonly chosen: readonly Behaviour[];
-  /** Of the services that only rings carry. */
+  /** Of services other than KVP. */
   readonly scenes: readonly ServiceScene[];
   readonly wires: readonly Wire[];
   readonly intervalMs: number;
@@ -115,9 +115,8 @@ function parseCommandLine(argv: readonly string[]): Command | number {
   }
   const wires = WIRES.filter((wire) => values.transport === 'both' || values.transport === wire);
   if (wires.length === 0) return refuse(`--transport ${values.transport}: expected ${WIRES.join(', ')} or both`);
-  const wired = [...chosen, ...chosenScenes.map(({ name }) => ({ name, wires: ['unix-ring'] as const }))];
-  for (const { name, wires: own } of wired) {
-    if (!own.some((wire: Wire) => wires.includes(wire)))
+  for (const { name, wires: own } of [...chosen, ...chosenScenes]) {
+    if (!own.some((wire) => wires.includes(wire)))
       return refuse(`behaviour ${name} needs --transport ${own.join(' or ')}`);
   }
   const intervalSecs = Number(values.interval);
@@ -203,8 +202,8 @@ class Simulation {
       if (chosen.length > 0 || played.length === 0 || played === scenes) {
         for (const wire of wires) await this.#script(wire, chosen);
       }
-      if (wires.includes('unix-ring')) {
-        for (const scene of played) await this.#playScene(scene, SCRIPT_PAUSE_MS);
+      for (const scene of played) {
+        for (const wire of wires) if (scene.wires.includes(wire)) await this.#playScene(scene, wire, SCRIPT_PAUSE_MS);
       }
     } catch (error) {
       if (!(error instanceof Interrupted)) throw error;
@@ -222,8 +221,10 @@ class Simulation {
   async close(): Promise<void> {
     // First, or it could write into a folder already removed
     await this.#running?.end();
-    await Promise.all([...this.#stages, ...openStages].map((stage) => stage.close()));
+    await Promise.all([...this.#stages].map((stage) => stage.close()));
     this.#stages.clear();
+    // What a stage stands on was opened before it, and is closed after it
+    for (const stage of [...openStages].reverse()) await stage.close();
   }
 
   /** When the process ends some other way, synchronously. */
@@ -268,17 +269,21 @@ class Simulation {
     await this.#check(what, undefined, () => stage.play(behaviour, { say, pause, signal: this.#signal }));
   }
 
-  async #playScene({ name, service, description, run }: ServiceScene, longestPauseMs: number): Promise<void> {
+  async #playScene(
+    { name, service, description, run }: ServiceScene,
+    wire: Wire,
+    longestPauseMs: number,
+  ): Promise<void> {
     this.#show.scene(`${service}: ${description}`);
-    const hand = this.#hand(longestPauseMs);
-    await this.#check(`${name} over the ${WIRE_NAMES['unix-ring']}`, undefined, () => run(hand));
+    const hand = this.#hand(wire, longestPauseMs);
+    await this.#check(`${name} over the ${WIRE_NAMES[wire]}`, undefined, () => run(hand, wire));
   }
 
-  #hand(longestPauseMs: number): Stagehand {
+  #hand(wire: Wire, longestPauseMs: number): Stagehand {
     return {
       native: this.#native,
       tap: (message) => this.#show.wire(message),
-      onLog: (line) => this.#show.log('unix-ring', line),
+      onLog: (line) => this.#show.log(wire, line),
       say: (text) => this.#show.say(text),
       pause: (ms) => this.#pause(Math.min(ms, longestPauseMs)),
     };
@@ -304,7 +309,7 @@ class Simulation {
     const stages: Stage[] = [];
     for (const wire of this.#command.wires) stages.push(await this.#open(wire));
     const heartbeat = await this.#openHeartbeat();
-    const shown = heartbeat ? scenes.filter(({ live }) => live) : [];
+    const shown = scenes.filter(({ live, wires }) => live && wires.some((wire) => this.#command.wires.includes(wire)));
     for (let round = 0; ; round++) {
       this.#show.scene(`Look ${round + 1}`);
       try {
@@ -323,14 +328,15 @@ class Simulation {
       }
       await this.#pause(this.#command.intervalMs);
       const scene = shown[Math.floor(round / 2) % shown.length];
-      if (scene && round % 2 === 1) await this.#playScene(scene, this.#command.intervalMs);
+      const wire = scene?.wires.find((one) => this.#command.wires.includes(one));
+      if (scene && wire && round % 2 === 1) await this.#playScene(scene, wire, this.#command.intervalMs);
     }
   }
 
   async #openHeartbeat(): Promise<Heartbeat | undefined> {
     if (!this.#command.wires.includes('unix-ring')) return undefined;
     this.#show.scene(`Start vmic-heartbeat over the ${WIRE_NAMES['unix-ring']}`);
-    return this.#unlessInterrupted(openHeartbeat(this.#hand(0)));
+    return this.#unlessInterrupted(openHeartbeat(this.#hand('unix-ring', 0)));
   }
 
   /** A program in the guest writes; the host reads it. */

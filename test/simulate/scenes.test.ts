@@ -11,4 +11,6 @@ const hand = {
   pause: () => new Promise<void>((resolve) => setTimeout(resolve, 50)),
 };
 
-for (const { description, run } of scenes) it(description, () => run(hand));
+for (const { description, wires, run } of scenes) {
+  for (const wire of wires) it(`${description}, over ${wire}`, () => run(hand, wire));
+}

@@ -228,6 +228,11 @@ export class Scratch {
       .map((fs) => fs.mountPoint);
   }
 
+  /** What can be done in an instant, when this process ends; the holder does the rest. */
+  abandon(): void {
+    Scratch.#remove(this.folder, this.shared);
+  }
+
   /** Thaws, unmounts and removes all. What runs inside has to have ended. */
   async dispose(): Promise<void> {
     const ended = once(this.#holder, 'close');

@@ -72,6 +72,7 @@ export const heartbeatScenes: readonly ServiceScene[] = [
   {
     name: 'heartbeat-state',
     service: 'heartbeat',
+    wires: ['unix-ring'],
     live: true,
     description: 'heartbeats, while a check fails and then succeeds again',
     run: (hand) =>
@@ -97,6 +98,7 @@ export const heartbeatScenes: readonly ServiceScene[] = [
   {
     name: 'heartbeat-versions',
     service: 'heartbeat',
+    wires: ['unix-ring'],
     description: 'heartbeats of older hosts, which know no state, and of one that counts to the end',
     run: (hand) =>
       played(openHeartbeat(hand), async (stage) => {
@@ -109,6 +111,7 @@ export const heartbeatScenes: readonly ServiceScene[] = [
   {
     name: 'heartbeat-malformed',
     service: 'heartbeat',
+    wires: ['unix-ring'],
     description: 'what a correct host never sends to the heartbeat service',
     run: (hand) =>
       played(openHeartbeat(hand), async (stage) => {

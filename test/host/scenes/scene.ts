@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Native } from '../../../native/interface.ts';
-import type { LogLine } from '../daemon.ts';
+import type { DaemonProcess, Exit, LogLine } from '../daemon.ts';
 import type { RingStage } from '../ring-stage.ts';
-import type { WireTap } from '../wire.ts';
+import type { Wire, WireTap } from '../wire.ts';
 
 /** What a scene plays for and on. */
 export interface Stagehand {
@@ -17,14 +17,16 @@ export interface Stagehand {
   pause(ms: number): Promise<void>;
 }
 
-/** A host and one service over a ring, from the daemon's start to its end. Throws when something is not as it has to be. */
+/** A host and one service, from the daemon's start to its end. Throws when something is not as it has to be. */
 export interface ServiceScene {
   readonly name: string;
   readonly description: string;
   readonly service: string;
+  /** Most services have no char device: rings alone carry them. */
+  readonly wires: readonly Wire[];
   /** Worth watching again and again, while the demonstration goes on. */
   readonly live?: true;
-  run(hand: Stagehand): Promise<void>;
+  run(hand: Stagehand, wire: Wire): Promise<void>;
 }
 
 /** Puts an executable script into a folder, made on the way. */
@@ -34,12 +36,15 @@ export function script(folder: string, name: string, ...lines: string[]): void {
 }
 
 /** Plays on a stage and has its daemon end as it should, also when the play fails. */
-export async function played<Request, Reply extends { readonly status: number }>(
-  opening: Promise<RingStage<Request, Reply>>,
-  play: (stage: RingStage<Request, Reply>) => Promise<void>,
-): Promise<void> {
+export async function played<
+  Stage extends {
+    readonly host: { readonly violations: readonly string[] };
+    readonly daemon: DaemonProcess;
+    close(): Promise<Exit | undefined>;
+  },
+>(opening: Promise<Stage>, play: (stage: Stage) => Promise<void>): Promise<void> {
   const stage = await opening;
-  let exit: Awaited<ReturnType<typeof stage.close>>;
+  let exit: Exit | undefined;
   try {
     await play(stage);
     assert.deepEqual(stage.host.violations, [], 'the guest kept to the protocol');

@@ -62,6 +62,7 @@ export const shutdownScenes: readonly ServiceScene[] = [
   {
     name: 'shutdown-rehearsal',
     service: 'shutdown',
+    wires: ['unix-ring'],
     live: true,
     description: 'a shutdown up to its last command: the answer, hooks, and what would come then',
     run: (hand) =>
@@ -99,6 +100,7 @@ export const shutdownScenes: readonly ServiceScene[] = [
   {
     name: 'shutdown-refusals',
     service: 'shutdown',
+    wires: ['unix-ring'],
     description: 'shutdown requests a guest does not obey',
     run: (hand) =>
       played(openShutdown(hand, { refuse: 'power-off' }), async (stage) => {
@@ -118,6 +120,7 @@ export const shutdownScenes: readonly ServiceScene[] = [
   {
     name: 'shutdown-malformed',
     service: 'shutdown',
+    wires: ['unix-ring'],
     description: 'what a correct host never sends to the shutdown service',
     run: (hand) =>
       played(openShutdown(hand), async (stage) => {

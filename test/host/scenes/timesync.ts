@@ -116,6 +116,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
   {
     name: 'timesync-drift',
     service: 'timesync',
+    wires: ['unix-ring'],
     live: true,
     description: 'a clock that is 90 s wrong is set by order of the host, then kept right while it drifts by 300 ppm',
     run: (hand) =>
@@ -141,6 +142,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
   {
     name: 'timesync-resume',
     service: 'timesync',
+    wires: ['unix-ring'],
     description:
       'a host that says nothing of having suspended the guest for a minute, and one whose clock was set back',
     run: (hand) =>
@@ -167,6 +169,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
   {
     name: 'timesync-refusals',
     service: 'timesync',
+    wires: ['unix-ring'],
     description: 'times that no guest takes over: 1601, the far future, from ten minutes ago, from before the last one',
     run: (hand) =>
       played(openTimesync(hand), async (stage) => {
@@ -197,6 +200,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
   {
     name: 'timesync-versions',
     service: 'timesync',
+    wires: ['unix-ring'],
     description: 'the clock set by older hosts, which do not tell the reference time',
     run: (hand) =>
       played(openTimesync(hand, { simulated_error_ms: -5000 }), async (stage) => {
@@ -214,6 +218,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
   {
     name: 'timesync-malformed',
     service: 'timesync',
+    wires: ['unix-ring'],
     description: 'what a correct host never sends to the time synchronization service',
     run: (hand) =>
       played(openTimesync(hand), async (stage) => {
