@@ -20,8 +20,9 @@ constexpr int kUsage = 2;
 constexpr int kGuarded = 3;
 constexpr int64_t kSecondNs = 1'000'000'000;
 constexpr int64_t kRecoverySecs = 10;
-/// A guard that was just killed needs a moment to be gone.
-constexpr int64_t kHolderSecs = 3;
+/// A guard that was just killed needs a moment to be gone, and its understudy to thaw.
+constexpr int64_t kAliveNs = 3 * kSecondNs;
+constexpr int64_t kDyingNs = kSecondNs / 2;
 
 const char kHelp[] =
     "usage: vmic-vss-guard --record FILE\n"
@@ -43,8 +44,13 @@ int thawRecorded(const char* path) {
   vmic::guard::Record record;
   pid_t holder = 0;
   vmic::Failure failure;
-  const int64_t patienceNs = nowNs() + kHolderSecs * kSecondNs;
-  while ((failure = record.inherit(path, holder)) && failure.code == EBUSY && nowNs() < patienceNs) ::usleep(20'000);
+  const int64_t startNs = nowNs();
+  for (;;) {
+    failure = record.inherit(path, holder);
+    const bool isHeld = failure ? failure.code == EBUSY : !record.isLocked();
+    if (!isHeld || nowNs() - startNs > (failure ? kAliveNs : kDyingNs)) break;
+    ::usleep(10'000);
+  }
   if (failure.code == ENOENT) return 0;
   if (failure.code == EBUSY) {
     std::fprintf(stderr, "vmic-vss-guard: the guard (process %d) is alive: nothing was done\n", holder);

@@ -188,6 +188,14 @@ export class Scratch {
     return ['nsenter', `--target=${pid}`, '--mount', '--root', `--wd=${process.cwd()}`, '--', ...command];
   }
 
+  /** A program outside that runs `program` inside, for those who start it by one path. Like `enter`, it becomes that program. */
+  wrap(program: string): string {
+    const file = path.join(this.shared, path.basename(program));
+    const command = this.enter([program]).map((word) => `'${word}'`);
+    fs.writeFileSync(file, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`, { mode: 0o755 });
+    return file;
+  }
+
   /** Runs a program inside, to its end. */
   try(
     program: string,
