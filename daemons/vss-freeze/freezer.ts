@@ -10,6 +10,8 @@ import { KEPT_RECORDS } from './status.ts';
 
 /** All freeze hooks together: the kernel awaits the answer to a freeze for 15 minutes (VSS_FREEZE_TIMEOUT in drivers/hv/hv_snapshot.c). */
 const ALL_HOOKS_MS = 10 * 60_000;
+/** The guard's limit has to have passed by then. */
+const LIMIT_MARGIN_MS = 2000;
 /** Of what a hook prints, this much gets into the log. */
 const SHOWN_CHARACTERS = 2000;
 
@@ -33,6 +35,8 @@ export interface FreezerPorts {
 
   readonly now: MonotonicMs;
   time(): Date;
+  /** Gives what calls it off. */
+  after(ms: number, work: () => void): () => void;
 }
 
 export interface FreezePolicy {
@@ -88,6 +92,7 @@ export class Freezer {
   #clearing: Promise<void> = Promise.resolve();
   /** Why the last freeze ended before somebody asked. */
   #early: string | undefined;
+  #last: FreezeRecord | undefined;
 
   constructor(context: FreezerContext) {
     this.#context = context;
@@ -98,10 +103,11 @@ export class Freezer {
     return this.#freeze !== undefined;
   }
 
-  /** Resolves when the freeze that holds now has ended and is cleared up after, however that comes. */
-  async over(): Promise<void> {
+  /** Resolves when the last freeze has ended and is cleared up after, however that comes; undefined when there was none. */
+  async over(): Promise<FreezeRecord | undefined> {
     await this.#freeze?.guard?.ended;
     await this.#clearing;
+    return this.#last;
   }
 
   /** Clears up what a process left behind that ended in the middle of a freeze. A freeze of this object waits for it. */
@@ -170,7 +176,15 @@ export class Freezer {
       return { ok: false, ...failure };
     }
     const { plan, report, guard } = freeze as { plan: Plan; report: FreezeReport; guard: Guard };
+    // The guard's own comes first, where it holds anything: where not, hooks do
+    const late = 'the limit had passed, and the guard said nothing';
+    const cancel = ports.after(this.#context.policy.limitSecs * 1000 + LIMIT_MARGIN_MS, () => {
+      if (freeze.ending) return;
+      this.#early = late;
+      void this.#thaw(freeze, late);
+    });
     void guard.ended.then((end) => {
+      cancel();
       if (freeze.ending) return;
       this.#early = wordsOf(end.thaw) ?? end.problem ?? 'the guard ended';
       this.#clear(this.#clearUp(freeze, 'early', this.#early, end.thaw));
@@ -275,8 +289,9 @@ export class Freezer {
       ...status,
       // One of another process stays
       ...(current !== undefined && !this.#isOurs(current) ? { current } : {}),
-      freezes: [{ ...record, hooks: freeze.runs }, ...freezes].slice(0, KEPT_RECORDS),
+      freezes: [record, ...freezes].slice(0, KEPT_RECORDS),
     }));
+    this.#last = record;
     this.#freeze = undefined;
   }
 

@@ -110,4 +110,9 @@ export class LinuxFreezer implements FreezerPorts {
   time(): Date {
     return new Date();
   }
+
+  after(ms: number, work: () => void): () => void {
+    const timer = setTimeout(work, ms);
+    return () => clearTimeout(timer);
+  }
 }
