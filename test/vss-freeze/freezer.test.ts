@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { KEPT_RECORDS } from '../../daemons/vss-freeze/status.ts';
 import { FakeGuard, FakeSystem, planOf, target } from './fake.ts';
 
 const HOOKS = { files: ['/h/a', '/h/b'], refused: [] };
@@ -176,6 +177,23 @@ describe('a freeze', () => {
       throw new Error('no mountinfo');
     };
     assert.deepEqual(await system.freezer().freeze(), { ok: false, problem: 'no mountinfo', busy: false });
+  });
+
+  it('is remembered, the newest first, until there are enough', async () => {
+    const system = new FakeSystem();
+    const freezer = system.freezer();
+    for (let i = 0; i <= KEPT_RECORDS; i++) {
+      system.guard = new FakeGuard((event) => system.note(event));
+      system.nowMs = i * 1000;
+      await freezer.freeze();
+      await freezer.thaw();
+    }
+    await freezer.over();
+    const times = system.status.freezes.map(({ at }) => at);
+    assert.deepEqual(
+      [times.length, times[0], times.at(-1)],
+      [KEPT_RECORDS, '2026-11-23T00:00:20.000Z', '2026-11-23T00:00:01.000Z'],
+    );
   });
 
   it('does without a status that can not be written', async () => {
