@@ -42,6 +42,28 @@
       "ldflags": ["-Wl,-z,nodelete"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
       "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS"]
+    },
+    {
+      # A program of its own, without Node: it needs libc only.
+      "target_name": "vmic-vss-guard",
+      "type": "executable",
+      "product_extension": "",
+      "sources": [
+        "native/core/errno_name.cpp",
+        "native/guard/freezer.cpp",
+        "native/guard/main.cpp",
+        "native/guard/pool.cpp",
+        "native/guard/record.cpp",
+        "native/guard/recovery.cpp",
+        "native/guard/session.cpp",
+        "native/guard/superblock.cpp",
+        "native/guard/text.cpp",
+        "native/guard/understudy.cpp"
+      ],
+      "include_dirs": ["native"],
+      "cflags_cc": ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"],
+      "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+      "ldflags": ["-Wl,--as-needed", "-Wl,-z,now"]
     }
   ]
 }

@@ -1,16 +1,17 @@
 /**
  * Bundles the programs: daemons/NAME/main.ts -> bin/vmic-NAME (daemons/vmic -> bin/vmic), and the simulated host of the
  * tests -> bin/simulate.js, which `vmic simulate` loads where it is: packages leave it out. Each is one CommonJS file (so
- * no top-level await in an entry file); the addon stays beside, in build/Release.
+ * no top-level await in an entry file); the addon stays beside, in build/Release. The guard, which no Node runs, is copied from there.
  *
  * usage: node packaging/build.mjs [--quiet]
  */
 
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { Failure, fingerprint, isCurrent, listFiles, locked, root, runMain, say, writeStamp } from './support.mjs';
 
 const STAMP = 'bin/.inputs';
+const GUARD = 'build/Release/vmic-vss-guard';
 
 /** Output name -> entry file. */
 function findPrograms() {
@@ -24,10 +25,11 @@ function findPrograms() {
 }
 
 function inputsFingerprint(programs) {
-  const sources = listFiles(['protocol', 'native', 'daemons', 'test/host', 'fixtures', 'packaging/build.mjs'], (path) =>
-    /\.(ts|json|mjs)$/.test(path),
+  const sources = listFiles(
+    ['protocol', 'native', 'daemons', 'test/host', 'test/vss-freeze/scratch.ts', 'fixtures', 'packaging/build.mjs'],
+    (path) => /\.(ts|json|mjs)$/.test(path),
   );
-  return fingerprint([...sources, 'package-lock.json'], { programs });
+  return fingerprint([...sources, 'package-lock.json', GUARD], { programs });
 }
 
 /** Renamed into place: another process never sees half a program. */
@@ -93,12 +95,13 @@ async function build(programs) {
     const name = basename(file.path, '.js');
     replaceFile(join(root, 'bin', name), file.contents, name.endsWith('.js') ? 0o644 : 0o755);
   }
+  replaceFile(join(root, 'bin', basename(GUARD)), readFileSync(join(root, GUARD)), 0o755);
 }
 
 await runMain(async () => {
   const programs = findPrograms();
   const isBuilt = () =>
-    Object.keys(programs).every((name) => existsSync(join(root, 'bin', name))) &&
+    [...Object.keys(programs), basename(GUARD)].every((name) => existsSync(join(root, 'bin', name))) &&
     isCurrent(STAMP, inputsFingerprint(programs));
   if (!isBuilt()) {
     return locked('build', async () => {

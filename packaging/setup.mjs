@@ -90,7 +90,8 @@ function addonFingerprint() {
 }
 
 function addonIsCurrent() {
-  return existsSync(join(root, 'build/Release/vmic.node')) && isCurrent(ADDON_STAMP, addonFingerprint());
+  const isBuilt = ['vmic.node', 'vmic-vss-guard'].every((name) => existsSync(join(root, 'build/Release', name)));
+  return isBuilt && isCurrent(ADDON_STAMP, addonFingerprint());
 }
 
 function buildAddon() {

@@ -44,6 +44,9 @@ export interface IcCodec<Request, Reply> {
   decodeReply(body: Uint8Array, version: Version, request: Request, status: number): Reply;
 }
 
+/** How long hv_utils awaits a daemon's reply (HV_UTIL_TIMEOUT, drivers/hv/hyperv_vmbus.h). */
+export const HV_UTIL_TIMEOUT_SECS = 30;
+
 /** Messages of the char device; a reply starts with its status (sources: struct hv_kvp_msg, fcopy_on_msg in drivers/hv/hv_fcopy.c). */
 export interface HvUtilsCodec<Request, Reply> {
   /** Of the longest message, and of every message where nothing else is said. */
@@ -54,6 +57,10 @@ export interface HvUtilsCodec<Request, Reply> {
   readonly replyBytes?: number;
   /** As `IcCodec.part`; only where `replyBytes` are given. */
   readonly part?: PartPlaces;
+  /** Length of the kernel's answer to the registration, where that is another. */
+  readonly registrationAnswerBytes?: number;
+  /** How long the kernel awaits the reply to this request, where that is not HV_UTIL_TIMEOUT_SECS. */
+  timeoutSecs?(request: Request): number;
   /** The message that registers a daemon. */
   encodeRegistration(): Uint8Array;
   /** The kernel's answer to it: its version text; undefined when the message is none. */

@@ -1,5 +1,5 @@
 import type { MessageChannel, NativeError } from '../../native/interface.ts';
-import type { HvUtilsCodec } from '../../protocol/service-protocol.ts';
+import { HV_UTIL_TIMEOUT_SECS, type HvUtilsCodec } from '../../protocol/service-protocol.ts';
 import type { MonotonicMs } from './log.ts';
 import type { Service } from './service.ts';
 import {
@@ -13,10 +13,10 @@ import {
 } from './session.ts';
 
 /**
- * hv_utils gives up on a reply after 30 s (HV_UTIL_TIMEOUT, drivers/hv/hyperv_vmbus.h) and would take a later one for the answer to its next
- * request. Past this age a reply is dropped and the device opened anew instead.
+ * hv_utils gives up on a reply at some time and would take a later one for the answer to its next request. From this long before that a reply is
+ * dropped and the device opened anew instead.
  */
-export const REPLY_DEADLINE_MS = 28_000;
+const DEADLINE_MARGIN_MS = 2000;
 
 /** A service behind a char device of hv_utils: registration, then one request at a time. */
 export function startHvUtilsSession<Request, Reply extends { readonly status: number }>(
@@ -31,6 +31,7 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   const buffer = new Uint8Array(codec.messageBytes + 1);
   let message = buffer.subarray(0, codec.messageBytes);
   const counters = { requests: 0, malformed: 0, lateReplies: 0 };
+  const registrationAnswerBytes = codec.registrationAnswerBytes ?? codec.messageBytes;
   let registered = false;
   let ended = false;
   let busySinceMs: number | undefined;
@@ -55,7 +56,8 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   const reply = (request: Request | undefined, receivedMs: number, result: Reply): void => {
     busySinceMs = undefined;
     if (ended) return;
-    if (now() - receivedMs > REPLY_DEADLINE_MS) {
+    const timeoutSecs = (request !== undefined && codec.timeoutSecs?.(request)) || HV_UTIL_TIMEOUT_SECS;
+    if (now() - receivedMs > timeoutSecs * 1000 - DEADLINE_MARGIN_MS) {
       counters.lateReplies++;
       end({ reason: 'reopen', why: 'a reply came too late for the kernel to take it' });
       return;
@@ -77,7 +79,9 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   };
 
   const onMessage = (lengthBytes: number): void => {
-    if (lengthBytes > codec.messageBytes || lengthBytes < (codec.leastBytes ?? codec.messageBytes)) {
+    const answersRegistration = !registered && lengthBytes === registrationAnswerBytes;
+    const isOfItsLength = lengthBytes <= codec.messageBytes && lengthBytes >= (codec.leastBytes ?? codec.messageBytes);
+    if (!answersRegistration && !isOfItsLength) {
       counters.malformed++;
       hostLog.warning('Dropped a message of a wrong length', {
         expectedBytes: codec.messageBytes,
@@ -114,7 +118,7 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
         roomBytes: Math.min(part.maxDataBytes, lengthBytes - part.dataAt),
         answer: buffer.slice(0, replyBytes),
         answerBytes: replyBytes,
-        limitMs: REPLY_DEADLINE_MS,
+        limitMs: HV_UTIL_TIMEOUT_SECS * 1000 - DEADLINE_MARGIN_MS,
       });
     });
     if (answered === 'answered') return;

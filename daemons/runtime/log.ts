@@ -10,8 +10,16 @@ export type Fields = Readonly<Record<string, unknown>>;
 /** One line each: a sentence for people, and fields for machines. */
 export type Log = { readonly [S in Severity]: (message: string, fields?: Fields) => void };
 
+/** Keeps a log from writing for a while, as when its reader's disk is frozen. */
+export interface LogHold {
+  /** From now on lines stay in memory, with their time. Resolves when those before are written, or nobody took them in time. */
+  hold(): Promise<void>;
+  /** Writes what was kept, and how much had no room (MAX_WAITING_BYTES). */
+  release(): void;
+}
+
 /** A log that owns its output. */
-export interface RootLog extends Log {
+export interface RootLog extends Log, LogHold {
   setLevel(level: Severity): void;
   /** Writes out what is still in memory, and takes no more lines. False: nobody took it in time, and a thread is stuck in writing. */
   close(): Promise<boolean>;
@@ -21,10 +29,11 @@ export type LogFormat = 'json' | 'journal' | 'terminal';
 
 type Entry = readonly [severity: Severity, timeMs: number, message: string, fields: Fields | undefined];
 
-/** What may wait in memory when nobody reads our output; further lines are dropped and counted. */
+/** What may wait in memory when nobody reads our output, and as much again while it is held; further lines are dropped and counted. */
 const MAX_WAITING_BYTES = 1 << 20;
 const MAX_EARLY_ENTRIES = 1000;
-/** How long the last lines may take: a reader that stalls must not keep the process from ending. */
+const MAX_HELD_ENTRIES = 10_000;
+/** How long the last lines may take: a reader that stalls must not keep the process from ending, or a backup from its beginning. */
 const CLOSE_LIMIT_MS = 1000;
 
 /** Under systemd the journal; a person's terminal; otherwise plain JSON lines. */
@@ -63,6 +72,7 @@ export function createLog(name: string, level: Severity, format: LogFormat = det
   let early: Entry[] | undefined;
   let loading: Promise<void> | undefined;
   let output: Awaited<ReturnType<typeof openPino>> | undefined;
+  let held: { readonly entries: Entry[]; bytes: number } | undefined;
   let lost = 0;
 
   const emit = (entry: Entry): void => {
@@ -77,7 +87,13 @@ export function createLog(name: string, level: Severity, format: LogFormat = det
   };
   const write = (severity: Severity, message: string, fields?: Fields): void => {
     if (SEVERITIES[severity] > threshold) return;
-    const entry: Entry = [severity, Date.now(), message, fields];
+    pass([severity, Date.now(), message, fields]);
+  };
+  const pass = (entry: Entry): void => {
+    if (held) {
+      keep(held, entry);
+      return;
+    }
     if (output) {
       if (lost > 0) {
         const count = lost;
@@ -92,12 +108,34 @@ export function createLog(name: string, level: Severity, format: LogFormat = det
     else lost++;
     loading ??= load();
   };
+  const keep = (into: NonNullable<typeof held>, entry: Entry): void => {
+    const [, , message, fields] = entry;
+    const bytes = message.length + JSON.stringify(serializable(fields)).length;
+    if (into.bytes + bytes > MAX_WAITING_BYTES || into.entries.length >= MAX_HELD_ENTRIES) {
+      lost++;
+      return;
+    }
+    into.bytes += bytes;
+    into.entries.push(entry);
+  };
+  const release = (): void => {
+    const kept = held?.entries ?? [];
+    held = undefined;
+    for (const entry of kept) pass(entry);
+  };
   return {
     ...levels(write),
     setLevel(next) {
       threshold = SEVERITIES[next];
     },
+    async hold() {
+      held ??= { entries: [], bytes: 0 };
+      await loading;
+      await output?.drained();
+    },
+    release,
     async close() {
+      release();
       await loading;
       threshold = -1;
       return (await output?.finish()) ?? true;
@@ -119,12 +157,21 @@ async function openPino(name: string, format: LogFormat, onDrop: () => void) {
   const destination = pino.destination({ dest: 2, sync: false, maxLength: MAX_WAITING_BYTES });
   destination.on('drop', onDrop);
   let broken = false;
+  let writing = false;
   // EPIPE and the like: there is nowhere left to say it
   destination.on('error', () => {
     broken = true;
   });
-  const decorated: DestinationStream & { lastLevel?: number } =
-    format === 'json' ? destination : { write: (line) => void destination.write(decorate(line, format)) };
+  // Comes whenever nothing waits any more
+  destination.on('drain', () => {
+    writing = false;
+  });
+  const decorated: DestinationStream = {
+    write(line) {
+      writing = true;
+      destination.write(format === 'json' ? line : decorate(line, format));
+    },
+  };
   const logger = pino<Severity>(
     {
       base: { name, pid: process.pid },
@@ -149,7 +196,17 @@ async function openPino(name: string, format: LogFormat, onDrop: () => void) {
       destination.on('close', done).on('error', done);
       destination.end();
     });
-  return { logger, finish };
+  const drained = (): Promise<void> =>
+    new Promise((resolve) => {
+      if (broken || !writing) return resolve();
+      const timer = setTimeout(resolve, CLOSE_LIMIT_MS);
+      const done = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      destination.once('drain', done).once('error', done);
+    });
+  return { logger, finish, drained };
 }
 
 /** pino sorts upwards by number, syslog downwards. */

@@ -35,8 +35,8 @@ export const EXIT = { ok: 0, failure: 1, usage: 2, unbound: 75, configuration: 7
 const RETRY_MS = 2000;
 /** Sessions that end this soon after their start are not started again at once, or a broken peer would keep a core busy. */
 const HEALTHY_SESSION_MS = 1000;
-/** A request worked on for longer than this is stuck: the watchdog is no longer fed. */
-const STUCK_REQUEST_MS = 60_000;
+/** A request worked on for longer than this is stuck, unless a program knows better: the watchdog is no longer fed. */
+const LONGEST_REQUEST_SECS = 60;
 
 const logOptions = {
   level: {
@@ -59,12 +59,15 @@ export async function runProgram<Request, Reply extends { readonly status: numbe
   // libuv's pool has to do with little here (log lines, resolving the host name): fewer idle threads
   process.env['UV_THREADPOOL_SIZE'] ??= '2';
   const log = createLog(program.name, command.debug ? 'debug' : 'info');
+  const daemon = new Daemon(program, command, log);
   process.on('uncaughtException', (error) => {
+    // First, since words can't be written where the service holds the disk
+    daemon.abandon();
     lastWords(program.name, 'critical', `Internal error, please report it: ${error.stack ?? error}`);
     process.exit(EXIT.failure);
   });
   try {
-    process.exitCode = await new Daemon(program, command, log).run();
+    process.exitCode = await daemon.run();
   } catch (error) {
     if (error instanceof ConfigError) {
       log.error(`The configuration can't be used: ${error.message}`);
@@ -174,6 +177,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
   /** One for all sessions: a host that makes us open anew again and again must not get a fresh burst each time. */
   readonly #hostLog: Log;
   #session: Session | undefined;
+  #service: Service<Request, Reply> | undefined;
   /** Wakes whatever `run` waits for. */
   #stop: () => void = () => {};
   #stopping = false;
@@ -192,12 +196,23 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     const notifier = createNotifier(native, process.env, () => this.#healthy());
     this.#listenToSignals(notifier);
     const log = this.#log;
-    const service = program.create({ native, options: own, log, hostLog: this.#hostLog, version: VERSION });
+    const context = { native, options: own, log, hostLog: this.#hostLog, logHold: log, version: VERSION };
+    const service = program.create(context);
+    this.#service = service;
     try {
       return await this.#serve(native, service, transport, notifier, program.extraVersions?.(own) ?? []);
     } finally {
-      service.close();
+      await service.close();
       notifier.close();
+    }
+  }
+
+  /** The process is about to end on an internal error: what the service holds is let go of. */
+  abandon(): void {
+    try {
+      void this.#service?.close();
+    } catch {
+      // There is an error to tell already
     }
   }
 
@@ -325,13 +340,14 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     }).finally(() => {
       this.#session?.close();
       this.#session = undefined;
-      service.disconnected?.();
+      if (!this.#stopping) service.disconnected?.();
     }) as Promise<SessionEnd>;
   }
 
   #healthy(): boolean {
     const since = this.#session?.busySinceMs;
-    return since === undefined || monotonicMs() - since < STUCK_REQUEST_MS;
+    const longestMs = (this.#program.longestRequestSecs ?? LONGEST_REQUEST_SECS) * 1000;
+    return since === undefined || monotonicMs() - since < longestMs;
   }
 
   #pause(ms: number): Promise<void> {

@@ -2,7 +2,7 @@ import type { FileSink, Native } from '../../native/interface.ts';
 import type { Version } from '../../protocol/ic/version.ts';
 import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
 import type { OptionTable, OptionValues } from './config.ts';
-import type { Log } from './log.ts';
+import type { Log, LogHold } from './log.ts';
 
 /** Who is at the other end, told to a service whenever that becomes known or changes (registration, each negotiation). */
 export type Peer =
@@ -23,11 +23,12 @@ export interface Service<Request, Reply> {
    */
   handle(request: Request): Answer<Reply> | Promise<Answer<Reply>>;
   connected(peer: Peer): void;
-  /** The channel is closed: nobody goes on with what was begun over it. */
+  /** The channel ended (the device is gone, or opened anew): what the peer began it can no longer end. */
   disconnected?(): void;
   /** More is to come of what the peer has begun; absent: each request stands alone. */
   readonly busy?: boolean;
-  close(): void;
+  /** What a returned promise awaits is done before the process ends. Called at once, without waiting, on an internal error. */
+  close(): void | Promise<void>;
 }
 
 /** What a service is made from. */
@@ -37,6 +38,8 @@ export interface ServiceContext<Options extends OptionTable> {
   readonly log: Log;
   /** The same log behind a limit, for lines that a host can trigger at will. */
   readonly hostLog: Log;
+  /** Of both logs. */
+  readonly logHold: LogHold;
   /** vmic's own version. */
   readonly version: string;
 }
@@ -52,6 +55,8 @@ export interface Program<Request, Reply extends { readonly status: number }, Opt
   readonly section: string;
   readonly options: Options;
   readonly defaultTransport: string;
+  /** How long one request may take before the process counts as stuck and the watchdog bites. 60 where not given. */
+  readonly longestRequestSecs?: number;
   /** Further protocol versions to offer, best first, when the configuration asks for them. */
   extraVersions?(options: OptionValues<Options>): readonly Version[];
   create(context: ServiceContext<Options>): Service<Request, Reply>;

@@ -2,6 +2,12 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
+/** A process, told from later ones of the same number by when it started (field 22 of /proc/PID/stat). */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTicks: string;
+}
+
 /** What a daemon says of itself for `vmic ... status`: one JSON object in a file, replaced as a whole. */
 export interface StatusHead {
   /** The service's name. */
@@ -11,15 +17,11 @@ export interface StatusHead {
   readonly uptimeSecs: number;
 }
 
-/** A process, told from later ones of the same number by when it started (field 22 of /proc/PID/stat). */
-export interface ProcessIdentity {
-  readonly pid: number;
-  readonly startTicks: string;
-}
-
 export const uptimeSecs = (): number => Math.round(os.uptime() * 100) / 100;
 
-export const ownIdentity = (): ProcessIdentity => ({ pid: process.pid, startTicks: startTicksOf(process.pid) ?? '' });
+export const identityOf = (pid: number): ProcessIdentity => ({ pid, startTicks: startTicksOf(pid) ?? '' });
+
+export const ownIdentity = (): ProcessIdentity => identityOf(process.pid);
 
 /** False once the process has ended. */
 export const isAlive = ({ pid, startTicks }: ProcessIdentity): boolean => startTicksOf(pid) === startTicks;
@@ -34,12 +36,36 @@ function startTicksOf(pid: number): string | undefined {
   }
 }
 
-/** Replaces a file by an object as JSON; a reader sees the old or the new one, whole. Throws what the file system does. */
+/** Replaces a file that all may read by an object as JSON; a reader sees the old or the new one, whole. Throws what the file system does. */
 export function writeJson(file: string, value: object): void {
-  fs.mkdirSync(path.dirname(file), { recursive: true });
+  const folder = path.dirname(file);
+  if (fs.mkdirSync(folder, { recursive: true }) !== undefined) fs.chmodSync(folder, 0o755);
   const temporary = `${file}.${process.pid}`;
-  fs.writeFileSync(temporary, `${JSON.stringify(value)}\n`, { mode: 0o644 });
+  const fd = fs.openSync(temporary, 'w', 0o644);
+  try {
+    // Whatever the unit's UMask= is
+    fs.fchmodSync(fd, 0o644);
+    fs.writeFileSync(fd, `${JSON.stringify(value, (_, field) => (typeof field === 'bigint' ? `${field}` : field))}\n`);
+  } finally {
+    fs.closeSync(fd);
+  }
   fs.renameSync(temporary, file);
+}
+
+/** The object in the file; undefined when there is no such file, null when it holds no JSON. Throws what the file system does. */
+export function readJson(file: string): unknown {
+  let text: string;
+  try {
+    text = fs.readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /**
@@ -51,19 +77,8 @@ export function readStatusFile<Status extends StatusHead>(
   service: Status['service'],
   isWhole: (status: Partial<Status>) => boolean,
 ): Status | undefined {
-  let text: string;
-  try {
-    text = fs.readFileSync(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-  let status: Partial<Status> | null;
-  try {
-    status = JSON.parse(text);
-  } catch {
-    status = null;
-  }
+  const status = readJson(file) as Partial<Status> | null | undefined;
+  if (status === undefined) return undefined;
   if (status?.service !== service || typeof status.process?.pid !== 'number' || !isWhole(status)) {
     throw new Error(`${file} is no status of vmic-${service}`);
   }

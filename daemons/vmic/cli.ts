@@ -13,6 +13,15 @@ import { get, type KvpOptions, list, listKeys, remove, type Surroundings, set } 
 import { POOL_CHOICES, POOLS_HELP, parsePool } from './kvp-pool-names.ts';
 import { watch } from './kvp-watch.ts';
 import { timesyncStatus } from './timesync-command.ts';
+import {
+  freezeFor,
+  loadVssOptions,
+  parseDuration,
+  showPlan,
+  showStatus,
+  thawNow,
+  type VssSurroundings,
+} from './vss-commands.ts';
 
 /** How the completion scripts ask for words; the words of the command line so far follow. */
 const COMPLETE = '--get-yargs-completions';
@@ -46,7 +55,7 @@ export type CliSurroundings = Omit<Surroundings, 'native'> & {
   readonly sysfs?: string;
   /** The daemons' configuration, which may name another folder for the pools. */
   readonly configFile: string;
-};
+} & VssSurroundings;
 
 interface KvpArguments {
   readonly json: boolean;
@@ -124,6 +133,11 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
         status = timesyncStatus(around, file, json);
       }),
     )
+    .command('vss', 'Freeze file systems for backups', (y) =>
+      vssCommands(y, around, (code) => {
+        status = code;
+      }),
+    )
     .command(
       'completion <shell>',
       'Print a shell completion script',
@@ -193,6 +207,86 @@ function timesyncCommands(y: Argv, show: (file: string, json: boolean) => void):
       ({ 'status-file': file, json }) => show(file, json),
     )
     .demandCommand(1, 1, 'Say what to do: status');
+}
+
+interface VssArguments {
+  readonly json: boolean;
+  readonly config?: string | undefined;
+  readonly set: readonly string[];
+}
+
+function vssCommands(y: Argv, around: CliSurroundings, done: (status: number) => void): Argv {
+  const options = ({ config, set }: VssArguments) =>
+    loadVssOptions(config ?? around.configFile, config !== undefined, set);
+  return y
+    .option('json', { type: 'boolean', default: false, describe: 'print one JSON object' })
+    .option('config', {
+      type: 'string',
+      requiresArg: true,
+      coerce: once('config'),
+      defaultDescription: around.configFile,
+      describe: "the daemon's configuration",
+    })
+    .option('set', {
+      type: 'string',
+      array: true,
+      nargs: 1,
+      requiresArg: true,
+      default: [] as string[],
+      defaultDescription: 'none',
+      describe: 'override one key of it, e.g. vss.exclude=/scratch',
+    })
+    .command(
+      'status',
+      'Print what was frozen, for how long, and what was left out',
+      (c) => c.epilog('Exit status 1 when vmic-vss does not run.'),
+      async (argv) => done(showStatus(around, await options(argv), argv.json)),
+    )
+    .command(
+      'plan',
+      'Print what a backup would freeze now, and what not, and why',
+      (c) => c.example('$0 vss plan --set vss.include=/', 'what another configuration would come to'),
+      async (argv) => done(showPlan(around, await options(argv), argv.json)),
+    )
+    .command(
+      'freeze',
+      'Freeze for some time, and thaw',
+      (c) =>
+        c
+          .option('for', {
+            type: 'string',
+            requiresArg: true,
+            demandOption: true,
+            coerce: (word: string | string[]) => parseDuration(String(once('for')(word))),
+            describe: 'how long, e.g. 10s; up to 10m',
+          })
+          .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
+          .example('$0 vss freeze --for 10s', 'with hooks, as for a backup')
+          .epilog(
+            'Whatever writes to a frozen file system waits. It is thawed after that time, by Ctrl-C, and when this\n' +
+              'command ends in any way. Takes root. Exit status 1: thawed before, or not at all.',
+          ),
+      async (argv) =>
+        done(await freezeFor(around, await options(argv), { forMs: argv.for, yes: argv.yes, json: argv.json })),
+    )
+    .command(
+      'thaw',
+      'Thaw now what vmic has frozen',
+      (c) =>
+        c
+          .option('force', { type: 'boolean', default: false, describe: 'also during a backup of the host' })
+          .option('last-resort', {
+            type: 'boolean',
+            default: false,
+            describe: 'only what a guard that was killed left frozen: for the unit',
+          })
+          .epilog('Takes root. What others have frozen (fsfreeze) is left alone.'),
+      async (argv) => {
+        const { force, json, 'last-resort': lastResort } = argv;
+        done(await thawNow(around, await options(argv), { force, lastResort, json }));
+      },
+    )
+    .demandCommand(1, 1, 'Say what to do: status, plan, freeze or thaw');
 }
 
 type Run = (work: (loaded: Surroundings) => Promise<number>) => () => Promise<void>;

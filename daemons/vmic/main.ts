@@ -1,8 +1,10 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
+import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { DEFAULT_CONFIG_FILE } from '../runtime/config.ts';
 import { runCli } from './cli.ts';
+import { CommandError } from './exit.ts';
 
 /** The simulated host is a file of its own, which only a development tree has: nothing installed contains test code. */
 const simulatorPath = fileURLToPath(new URL('./simulate.js', import.meta.url));
@@ -27,7 +29,21 @@ async function main(argv: readonly string[]): Promise<void> {
     readInput: async () => fs.readFileSync(0),
     simulator,
     configFile: DEFAULT_CONFIG_FILE,
+    loadGuards: async () => {
+      if (process.geteuid?.() !== 0) throw new CommandError('permission', 'this takes root (sudo)');
+      return (await import('../vss-freeze/guard.ts')).guards;
+    },
+    confirm: process.stdin.isTTY && process.stdout.isTTY ? confirm : undefined,
   });
+}
+
+async function confirm(question: string): Promise<boolean> {
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
+  } finally {
+    terminal.close();
+  }
 }
 
 void main(process.argv.slice(2));

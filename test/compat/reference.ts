@@ -19,7 +19,9 @@ export const ownDaemon = path.join(root, 'bin/vmic-kvp');
  * One of Debian's daemons: unpacked in .cache/hyperv-daemons, installed, or fetched (not installed) with apt-get. Undefined where
  * there is none.
  */
-export function findCDaemon(name: 'hv_kvp_daemon' | 'hv_fcopy_daemon' = 'hv_kvp_daemon'): string | undefined {
+export function findCDaemon(
+  name: 'hv_kvp_daemon' | 'hv_vss_daemon' | 'hv_fcopy_daemon' = 'hv_kvp_daemon',
+): string | undefined {
   const tree = path.join(cache, 'hyperv-daemons');
   const unpacked = path.join(tree, 'usr/sbin', name);
   const there = [unpacked, path.join('/usr/sbin', name)].find((file) => fs.existsSync(file));
@@ -100,11 +102,11 @@ export function missingFcopyReference(): Readonly<Record<'device' | 'ring', stri
 }
 
 /** Why the comparison can't be made here; undefined when it can. */
-export const missingReference = (): string | undefined =>
+export const missingReference = (...name: Parameters<typeof findCDaemon>): string | undefined =>
   spawnSync('cc', ['--version'], { stdio: 'ignore' }).status !== 0
     ? 'no C compiler (cc) for the preload shim'
-    : findCDaemon() === undefined
-      ? "no hv_kvp_daemon: neither installed nor to be had with 'apt-get download hyperv-daemons'"
+    : findCDaemon(...name) === undefined
+      ? `no ${name[0] ?? 'hv_kvp_daemon'}: neither installed nor to be had with 'apt-get download hyperv-daemons'`
       : undefined;
 
 /** Compiles one C file, once for each content; gives the program's (or shared library's) path. */
@@ -141,8 +143,8 @@ export function shimmedFcopy(socketPath: string, folder: string, ringBytes: numb
 }
 
 /** The environment in which a daemon finds the device at `socketPath`, and /var/lib/hyperv at `poolFolder`. */
-export const shimmed = (socketPath: string, poolFolder: string): Record<string, string> => ({
+export const shimmed = (socketPath: string, poolFolder?: string): Record<string, string> => ({
   LD_PRELOAD: compile(preloadSource, 'shared'),
   VMIC_SHIM_DEVICE: socketPath,
-  VMIC_SHIM_POOLS: poolFolder,
+  ...(poolFolder === undefined ? {} : { VMIC_SHIM_POOLS: poolFolder }),
 });

@@ -221,8 +221,10 @@ class Simulation {
   async close(): Promise<void> {
     // First, or it could write into a folder already removed
     await this.#running?.end();
-    await Promise.all([...this.#stages, ...openStages].map((stage) => stage.close()));
+    await Promise.all([...this.#stages].map((stage) => stage.close()));
     this.#stages.clear();
+    // What a stage stands on was opened before it, and is closed after it
+    for (const stage of [...openStages].reverse()) await stage.close();
   }
 
   /** When the process ends some other way, synchronously. */

@@ -1,5 +1,5 @@
 import type { MessageChannel, Native, NativeError } from '../../native/interface.ts';
-import type { HvUtilsCodec, ServiceProtocol } from '../../protocol/service-protocol.ts';
+import { HV_UTIL_TIMEOUT_SECS, type HvUtilsCodec, type ServiceProtocol } from '../../protocol/service-protocol.ts';
 import {
   deferred,
   type HostClock,
@@ -11,9 +11,6 @@ import {
   type WireTap,
 } from './wire.ts';
 
-/** hv_utils gives up on a daemon's reply after this long (HV_UTIL_TIMEOUT, drivers/hv/hyperv_vmbus.h). */
-export const HV_UTIL_TIMEOUT_SECS = 30;
-
 export interface UtilsHostOptions<Request, Reply extends { readonly status: number }> {
   readonly native: Native;
   readonly protocol: ServiceProtocol<Request, Reply>;
@@ -21,6 +18,7 @@ export interface UtilsHostOptions<Request, Reply extends { readonly status: numb
   readonly socketPath: string;
   /** What the registration is answered with; the kernel's text for KVP is "3.1". */
   readonly versionText?: string;
+  /** How long a reply is awaited; by default as long as hv_utils does. */
   readonly timeoutSecs?: number;
   readonly clock?: HostClock;
   readonly tap?: WireTap;
@@ -87,7 +85,8 @@ export class UtilsHost<Request, Reply extends { readonly status: number }> imple
     await this.ready();
     return this.#inTurn(async () => {
       const sent = this.#codec.encodeRequest(request);
-      const answer = await this.#transact(sent, () => this.#options.view.summarize(request));
+      const timeoutSecs = this.#codec.timeoutSecs?.(request) ?? HV_UTIL_TIMEOUT_SECS;
+      const answer = await this.#transact(sent, timeoutSecs, () => this.#options.view.summarize(request));
       return this.#decode(answer, request);
     });
   }
@@ -203,9 +202,15 @@ export class UtilsHost<Request, Reply extends { readonly status: number }> imple
     this.#refuseReplies++;
   }
 
-  /** The virtual machine sleeps and wakes: hv_utils forgets the transaction, and a reply to it is refused. */
-  suspend(): void {
+  /**
+   * The virtual machine sleeps and wakes: hv_utils forgets the transaction, and a reply to it is refused; so is the one to `parting`, a request
+   * which it makes up before (hv_vss_pre_suspend in drivers/hv/hv_snapshot.c: a thaw).
+   */
+  suspend(parting?: Request): void {
     this.#fail(new HostError('dropped', 'the virtual machine was suspended'));
+    if (parting === undefined) return;
+    this.#refuseReplies++;
+    this.#write(this.#codec.encodeRequest(parting));
   }
 
   hangUp(): void {
@@ -279,9 +284,13 @@ export class UtilsHost<Request, Reply extends { readonly status: number }> imple
   }
 
   /** Sends one message and gives the copied answer. */
-  async #transact(message: Uint8Array, summary: () => ReturnType<ServiceView<Request, Reply>['summarize']>) {
+  async #transact(
+    message: Uint8Array,
+    kernelTimeoutSecs: number,
+    summary: () => ReturnType<ServiceView<Request, Reply>['summarize']>,
+  ) {
     const done = deferred<Uint8Array>();
-    const timeoutSecs = this.#options.timeoutSecs ?? HV_UTIL_TIMEOUT_SECS;
+    const timeoutSecs = this.#options.timeoutSecs ?? kernelTimeoutSecs;
     const cancel = this.#clock.after(timeoutSecs * 1000, () =>
       this.#fail(new HostError('silent', `${summary().operation}: no answer within ${timeoutSecs} s`)),
     );

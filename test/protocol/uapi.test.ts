@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { kvpHvUtils } from '../../protocol/hvutils/kvp.ts';
+import { vssHvUtils } from '../../protocol/hvutils/vss.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { version } from '../../protocol/ic/version.ts';
 import { kvpProtocol } from '../../protocol/services/kvp.ts';
@@ -15,6 +16,8 @@ import {
   KvpPool,
   type KvpRequest,
 } from '../../protocol/services/kvp-types.ts';
+import { vssProtocol } from '../../protocol/services/vss.ts';
+import { NO_AUTO_RECOVERY, VSS_OPERATIONS } from '../../protocol/services/vss-types.ts';
 
 const HEADER = '/usr/include/linux/hyperv.h';
 
@@ -48,6 +51,7 @@ function evaluate(expressions: readonly string[]): Map<string, number> {
 }
 
 const MSG = 'struct hv_kvp_msg';
+const VSS_MSG = 'struct hv_vss_msg';
 const at = (member: string): string => `offsetof(${MSG}, ${member})`;
 const inIp = (member: string): string => `offsetof(struct hv_kvp_ip_msg, kvp_ip_val.${member})`;
 
@@ -173,6 +177,32 @@ const claims: Claim[] = [
       [at('body.kvp_register.version'), 0x76],
     ],
   },
+  {
+    name: 'VSS request over VMBus',
+    bytes: () => vssProtocol.ic.encodeRequest({ operation: 'thaw', flags: 9 }, version(5, 0)),
+    places: [
+      [`offsetof(${VSS_MSG}, vss_hdr.operation)`, 6],
+      [`offsetof(${VSS_MSG}, vss_cf.flags)`, 9],
+    ],
+  },
+  {
+    name: 'answer to devices info over VMBus',
+    bytes: () => {
+      const body = new Uint8Array(12);
+      vssProtocol.ic.encodeReply(body, version(5, 0), { operation: 'getDmInfo', flags: 0 }, { status: 0, flags: 9 });
+      return body;
+    },
+    places: [[`offsetof(${VSS_MSG}, dm_info.flags)`, 9]],
+  },
+  {
+    name: 'VSS reply on the char device',
+    bytes: () => {
+      const message = new Uint8Array(vssHvUtils.messageBytes);
+      vssHvUtils.encodeReply(message, undefined, { status: 9 });
+      return message;
+    },
+    places: [[`offsetof(${VSS_MSG}, error)`, 9]],
+  },
 ];
 
 const constants: [string, number][] = [
@@ -191,6 +221,19 @@ const constants: [string, number][] = [
   ['KVP_POOL_AUTO_EXTERNAL', KvpPool.autoExternal],
   ['KVP_POOL_AUTO_INTERNAL', KvpPool.autoInternal],
   ['KVP_POOL_COUNT', KVP_POOL_COUNT],
+  [`sizeof(${VSS_MSG})`, vssHvUtils.messageBytes],
+  ['VSS_OP_REGISTER1', vssHvUtils.encodeRegistration()[0]!],
+  ['VSS_OP_CREATE', VSS_OPERATIONS.create],
+  ['VSS_OP_DELETE', VSS_OPERATIONS.delete],
+  ['VSS_OP_HOT_BACKUP', VSS_OPERATIONS.checkHotBackup],
+  ['VSS_OP_GET_DM_INFO', VSS_OPERATIONS.getDmInfo],
+  ['VSS_OP_BU_COMPLETE', VSS_OPERATIONS.backupComplete],
+  ['VSS_OP_FREEZE', VSS_OPERATIONS.freeze],
+  ['VSS_OP_THAW', VSS_OPERATIONS.thaw],
+  ['VSS_OP_AUTO_RECOVER', VSS_OPERATIONS.autoRecover],
+  // The kernel knows nothing of 6.0
+  ['VSS_OP_COUNT', VSS_OPERATIONS.queryClusterInfo],
+  ['VSS_HBU_NO_AUTO_RECOVERY', NO_AUTO_RECOVERY],
   ['(unsigned int)HV_S_OK', IcStatus.ok],
   ['(unsigned int)HV_E_FAIL', IcStatus.fail],
   ['(unsigned int)HV_S_CONT', IcStatus.noMoreItems],

@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { REPLY_DEADLINE_MS, startHvUtilsSession } from '../../daemons/runtime/hv-utils-session.ts';
+import { startHvUtilsSession } from '../../daemons/runtime/hv-utils-session.ts';
 import { levels } from '../../daemons/runtime/log.ts';
 import type { Peer, Service } from '../../daemons/runtime/service.ts';
 import type { SessionEnd } from '../../daemons/runtime/session.ts';
 import type { ChannelEnd, MessageChannel } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
+import type { HvUtilsCodec } from '../../protocol/service-protocol.ts';
 import { type ToyReply, type ToyRequest, toyProtocol } from './toy.ts';
 
 /** A session on a scripted channel: what it wrote, how it ended, and what it logged. */
-function start(handle: Service<ToyRequest, ToyReply>['handle']) {
-  const codec = toyProtocol.hvUtils;
+function start(
+  handle: Service<ToyRequest, ToyReply>['handle'],
+  codec: HvUtilsCodec<ToyRequest, ToyReply> = toyProtocol.hvUtils,
+) {
   const written: Uint8Array[] = [];
   const calls: string[] = [];
   const lines: string[] = [];
@@ -159,12 +162,51 @@ describe('hv_utils session', () => {
     const s = start(() => new Promise((resolve) => (finish = resolve)));
     s.register();
     s.ask(1);
-    s.advance(REPLY_DEADLINE_MS + 1);
+    s.advance(28_001);
     finish({ status: 0 });
     await settled();
     assert.deepEqual(s.written, []);
     assert.deepEqual(s.ends, [{ reason: 'reopen', why: 'a reply came too late for the kernel to take it' }]);
     assert.deepEqual(s.calls, ['pause', 'close']);
+  });
+
+  it('waits as long as the kernel does for a request that may take longer', async () => {
+    let finish!: (reply: ToyReply) => void;
+    const codec = { ...toyProtocol.hvUtils, timeoutSecs: (request: ToyRequest) => request };
+    const s = start(() => new Promise((resolve) => (finish = resolve)), codec);
+    s.register();
+    s.ask(90);
+    s.advance(88_000);
+    finish({ status: 0, number: 9 });
+    await settled();
+    assert.equal(s.written.length, 1);
+    s.ask(90);
+    s.advance(88_001);
+    finish({ status: 0 });
+    await settled();
+    assert.equal(s.written.length, 1);
+    assert.equal(s.ends.length, 1);
+  });
+
+  it('takes an answer to the registration that is shorter than a message', () => {
+    const s = start(double, {
+      ...toyProtocol.hvUtils,
+      registrationAnswerBytes: 4,
+      decodeRegistration: (bytes) => (bytes.length === 4 ? String(bytes[0]) : undefined),
+      encodeRegistrationAnswer: (text) => Uint8Array.of(Number(text), 0, 0, 0),
+    });
+    s.ask(3); // of a moment before
+    s.receive(new Uint8Array(5));
+    assert.deepEqual(s.peers, []);
+    s.register();
+    assert.deepEqual(s.peers, [{ via: 'hv_utils', versionText: '7' }]);
+    s.receive(Uint8Array.of(7, 0, 0, 0));
+    s.ask(21);
+    assert.deepEqual(
+      s.written.map((bytes) => [...bytes]),
+      [message(0, 42)],
+    );
+    assert.equal(s.session.counters()['malformed'], 2);
   });
 
   it('reopens when a reply is refused', () => {

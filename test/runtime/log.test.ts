@@ -45,6 +45,62 @@ describe('log', () => {
     assert.ok(lines.every(({ time }) => !Number.isNaN(Date.parse(time))));
   });
 
+  it('keeps lines to itself while it is held, and writes them with their times after', () => {
+    const { stderr, status } = run(`
+      import fs from 'node:fs';
+      const log = createLog('x', 'info', 'json');
+      log.notice('before');
+      await log.hold();
+      await log.hold();
+      log.notice('held');
+      log.debug('not wanted');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      fs.writeSync(2, JSON.stringify({ message: 'nothing written until here' }) + '\\n');
+      log.release();
+      log.notice('after');
+      log.release();
+      await log.close();`);
+    assert.equal(status, 0);
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual(
+      lines.map(({ message }) => message),
+      ['before', 'nothing written until here', 'held', 'after'],
+    );
+    assert.ok(Date.parse(lines[2].time) < Date.parse(lines[3].time), 'the time is when it was logged');
+  });
+
+  it('keeps no more than a megabyte, and says how many lines it dropped', () => {
+    const { stderr, status } = run(`
+      const log = createLog('x', 'info', 'json');
+      log.notice('before');
+      await log.hold();
+      for (let i = 0; i < 40; i++) log.notice('long', { text: 'x'.repeat(50_000) });
+      log.release();
+      log.notice('after');
+      await log.close();`);
+    assert.equal(status, 0);
+    const messages = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).message as string);
+    const kept = messages.filter((message) => message === 'long').length;
+    const [count] = messages.flatMap((message) => /^(\d+) log lines were dropped/.exec(message)?.[1] ?? []);
+    assert.ok(kept > 10 && kept <= 21, `${kept} kept`);
+    assert.equal(Number(count), 40 - kept);
+  });
+
+  it('writes what it held when it is closed', () => {
+    const { stderr } = run(`
+      const log = createLog('x', 'info', 'json');
+      await log.hold();
+      log.notice('held');
+      await log.close();`);
+    assert.match(stderr, /"message":"held"/);
+  });
+
   it('puts the priority where the journal looks for it', () => {
     const { stderr } = run(`const log = createLog('x', 'info', 'journal'); log.warning('w'); await log.close();`);
     assert.match(stderr, /^<4>\{.*"message":"w"/);

@@ -192,6 +192,33 @@ describe('life of a daemon', { timeout: 60_000 }, () => {
     assert.deepEqual(await exit, [0, null]);
   });
 
+  it('tells its service when the channel ended, and waits for it to close', async () => {
+    const device = new Device().plugIn();
+    const daemon = start(device, ['--set', 'kvp.goodbye_ms=50']);
+    await daemon.logged(/^Connected/);
+    device.unplug();
+    await daemon.logged(/^Disconnected/);
+    await daemon.logged(/^Waiting/);
+    const exit = daemon.exit();
+    daemon.child.kill('SIGTERM');
+    assert.deepEqual(await exit, [0, null]);
+    await daemon.logged(/^Closed/);
+    assert.equal(daemon.lines.all.filter(({ message }) => message === 'Disconnected').length, 1);
+  });
+
+  it('has its service let go before it says its last words', async () => {
+    const device = new Device().plugIn();
+    const daemon = start(device, ['--set', 'kvp.goodbye_ms=50000']);
+    await daemon.logged(/^Connected/);
+    const exit = daemon.exit();
+    device.ask(66);
+    assert.deepEqual(await exit, [1, null]);
+    await daemon.logged(/^Internal error.*on the loop/);
+    const messages = daemon.lines.all.map(({ message }) => message);
+    assert.ok(messages.indexOf('Closing') < messages.findIndex((message) => message.startsWith('Internal error')));
+    assert.ok(messages.includes('Closing') && !messages.includes('Closed'));
+  });
+
   it('survives a service that throws, and shows its state on SIGUSR1', async () => {
     const device = new Device().plugIn();
     const daemon = start(device);

@@ -1,3 +1,5 @@
-import { testFuzz } from './fuzz-run.ts';
+import { testFuzz, testVssFuzz } from './fuzz-run.ts';
 
-testFuzz(Number(process.env['VMIC_FUZZ_MESSAGES'] ?? 1_000_000));
+const messages = Number(process.env['VMIC_FUZZ_MESSAGES'] ?? 1_000_000);
+testFuzz(messages);
+testVssFuzz(Math.ceil(messages / 10));

@@ -3,10 +3,11 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { native } from '../../native/index.ts';
 import { Stage } from '../host/stage.ts';
-import { fuzz, growthBytes, MAX_GROWTH_BYTES } from './fuzz.ts';
-import { testFuzz } from './fuzz-run.ts';
+import { fuzz, growthBytes, kvpSubject, MAX_GROWTH_BYTES } from './fuzz.ts';
+import { testFuzz, testVssFuzz } from './fuzz-run.ts';
 
 testFuzz(20_000);
+testVssFuzz(4000);
 
 describe('the fuzz test itself', () => {
   const faulty = fileURLToPath(new URL('./faulty-guest.ts', import.meta.url));
@@ -22,7 +23,7 @@ describe('the fuzz test itself', () => {
     ];
     const stage = await Stage.open('unix', { native, daemonCommand });
     try {
-      return await fuzz(stage, messages, 1);
+      return await fuzz(kvpSubject(stage), messages, 1);
     } finally {
       await stage.close();
     }

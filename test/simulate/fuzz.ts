@@ -4,9 +4,12 @@ import fs from 'node:fs';
 import { native } from '../../native/index.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { KVP_POOL_COUNT, KvpPool, type KvpRequest } from '../../protocol/services/kvp-types.ts';
-import type { Ground } from '../host/daemon.ts';
-import type { KvpHost } from '../host/kvp-host.ts';
+import type { VssRequest } from '../../protocol/services/vss-types.ts';
+import type { DaemonProcess, Ground } from '../host/daemon.ts';
+import type { RingHost } from '../host/ring-host.ts';
 import type { Stage } from '../host/stage.ts';
+import { Ask, type VssStage } from '../host/vss-host.ts';
+import type { ServiceHost } from '../host/wire.ts';
 
 export interface FuzzResult {
   readonly sent: number;
@@ -33,14 +36,27 @@ interface Template {
   mayAnswer(status: number): boolean;
 }
 
+/** A daemon, how it is reached, and what it understands. */
+export interface FuzzSubject {
+  readonly daemon: DaemonProcess;
+  readonly link: ServiceHost<never, { readonly status: number }>;
+  /** Over VMBus. */
+  readonly ring: Pick<RingHost<never, { readonly status: number }>, 'encodeNegotiation'> | undefined;
+  readonly templates: readonly Template[];
+  /** Length of every message on the char device. */
+  readonly messageBytes: number;
+  /** Called every TIDY_EVERY messages. */
+  tidy?(): Promise<void>;
+}
+
 const ok = (status: number): boolean => status === IcStatus.ok;
 const okOrNothing = (status: number): boolean => status === IcStatus.ok || status === IcStatus.noMoreItems;
 const refused = (status: number): boolean => status !== IcStatus.ok;
 
-function makeTemplates(host: KvpHost): Template[] {
+export function kvpSubject({ host: { link, ring }, daemon, ground }: Stage): FuzzSubject {
   const templates: Template[] = [];
   const add = (request: KvpRequest, mayAnswer: (status: number) => boolean): void => {
-    templates.push({ bytes: host.link.encode(request).slice(), mayAnswer });
+    templates.push({ bytes: link.encode(request).slice(), mayAnswer });
   };
   for (let pool = 0; pool < KVP_POOL_COUNT; pool++) {
     const writable = pool !== KvpPool.auto;
@@ -60,7 +76,26 @@ function makeTemplates(host: KvpHost): Template[] {
     add({ operation: 'get', pool, key: 'fuzz 1' }, refused);
   }
   add({ operation: 'getIpInfo', pool: 0, adapterId: '00:15:5D:00:00:01', addressFamily: 3 }, refused);
-  return templates;
+  return { daemon, link, ring, templates, messageBytes: 7432, tidy: () => emptyPools(ground) };
+}
+
+/** Freezes are few: each is a process of its own. */
+export function vssSubject(stage: VssStage): FuzzSubject {
+  const { host, daemon } = stage;
+  const template = (request: VssRequest, mayAnswer: (status: number) => boolean): Template => ({
+    bytes: host.encode(request).slice(),
+    mayAnswer,
+  });
+  const either = (): boolean => true;
+  const templates = [Ask.checkHotBackup, Ask.getDmInfo, Ask.backupComplete].flatMap((request) =>
+    new Array<Template>(20).fill(template(request, ok)),
+  );
+  templates.push(template(Ask.freeze, either), template(Ask.thaw, either), template(Ask.autoRecover, ok));
+  for (const operationCode of [9, 77, 255]) {
+    templates.push(template({ operation: 'unknown', operationCode, flags: 0 }, refused));
+  }
+  const ring = host.wire === 'unix-ring' ? stage.ring : undefined;
+  return { daemon, link: host, ring, templates, messageBytes: 12 };
 }
 
 const EXTREMES = [
@@ -108,22 +143,21 @@ function mutate(scratch: Uint8Array, length: number, maxLength: number, random: 
 /** hv_utils knows one transaction at a time; as many as this fit a socket's buffer both ways. */
 const UNIX_WINDOW = 8;
 const RING_WINDOW = 256;
-/** Mutated sets add records without end, so another "program" empties the pools from time to time. */
-const EMPTY_EVERY = 10_000;
+/** Mutated requests add things without end, so somebody else tidies up from time to time. */
+const TIDY_EVERY = 10_000;
 const SAMPLES = 200;
 /** With nothing in this time the daemon owes an answer for good. */
 const SILENT_MS = 20_000;
 
 /** Sends `count` messages and checks every answer. Rejects on the first thing that is wrong. */
-export async function fuzz(stage: Stage, count: number, seed: number): Promise<FuzzResult> {
-  const { host, daemon, ground, wire } = stage;
+export async function fuzz(subject: FuzzSubject, count: number, seed: number): Promise<FuzzResult> {
+  const { link, daemon, templates, messageBytes } = subject;
   const random = randomFrom(seed);
-  const templates = makeTemplates(host);
-  const ring = wire === 'unix-ring';
+  const ring = subject.ring !== undefined;
   // A longer one ends the channel, which is right for a broken transport, and tested elsewhere
-  const maxLength = ring ? 13_312 : 7433;
+  const maxLength = ring ? 13_312 : messageBytes + 1;
   const scratch = new Uint8Array(13_312);
-  const negotiation = host.ring && { bytes: host.ring.encodeNegotiation(), mayAnswer: ok };
+  const negotiation = subject.ring && { bytes: subject.ring.encodeNegotiation(), mayAnswer: ok };
   let negotiateNext = false;
 
   /** What is owed, by transaction id, oldest first: the template of a well-formed request, undefined for a mutated one. */
@@ -143,7 +177,7 @@ export async function fuzz(stage: Stage, count: number, seed: number): Promise<F
     }
     const template = owed.get(id);
     owed.delete(id);
-    const status = answer.length < (ring ? 28 : 4) ? undefined : host.link.statusOf(answer);
+    const status = answer.length < (ring ? 28 : 4) ? undefined : link.statusOf(answer);
     if (template === undefined) malformedAnswered++;
     else {
       wellFormedOwed--;
@@ -161,7 +195,7 @@ export async function fuzz(stage: Stage, count: number, seed: number): Promise<F
   };
 
   const rssBytes: number[] = [];
-  const release = host.link.takeOver(onAnswer);
+  const release = link.takeOver(onAnswer);
   try {
     let sent = 0;
     let pending: { bytes: Uint8Array; template: Template | undefined } | undefined;
@@ -171,15 +205,15 @@ export async function fuzz(stage: Stage, count: number, seed: number): Promise<F
         const mustBeGood = sent >= count - 2 || owed.size === RING_WINDOW - 1;
         pending ??= next(mustBeGood);
         const id = BigInt(sent + 1);
-        if (!host.link.trySend(pending.bytes, id)) break;
+        if (!link.trySend(pending.bytes, id)) break;
         // On the char device a message of the right length is always answered, one of a wrong length never
-        if (ring || pending.bytes.length === 7432) owed.set(id, pending.template);
+        if (ring || pending.bytes.length === messageBytes) owed.set(id, pending.template);
         if (pending.template) {
           wellFormed++;
           wellFormedOwed++;
         }
         pending = undefined;
-        if (++sent % EMPTY_EVERY === 0) await emptyPools(ground);
+        if (++sent % TIDY_EVERY === 0) await subject.tidy?.();
         if (sent % Math.ceil(count / SAMPLES) === 0) rssBytes.push(daemon.rssBytes());
       }
       await new Promise((resolve) => setImmediate(resolve));
@@ -189,7 +223,7 @@ export async function fuzz(stage: Stage, count: number, seed: number): Promise<F
         throw new Error(`${wellFormedOwed} well-formed requests unanswered after ${sent} messages`);
       }
     }
-    assert.deepEqual(host.link.violations, []);
+    assert.deepEqual(link.violations, []);
     return { sent, wellFormed, malformedAnswered, rssBytes };
   } finally {
     release();

@@ -32,6 +32,10 @@ export function vmic(args: readonly string[], around: Partial<CliSurroundings> =
     },
     simulator: undefined,
     configFile: '/nonexistent/config.toml',
+    loadGuards: () => {
+      throw new Error('must not freeze');
+    },
+    confirm: undefined,
     ...around,
   });
   return {

@@ -1,7 +1,7 @@
 /*
- * LD_PRELOAD shim: lets an unmodified KVP daemon run without Hyper-V.
+ * LD_PRELOAD shim: lets an unmodified KVP or VSS daemon run without Hyper-V.
  *
- * VMIC_SHIM_DEVICE  path of a seqpacket socket; opening /dev/vmbus/hv_kvp connects to it instead
+ * VMIC_SHIM_DEVICE  path of a seqpacket socket; opening /dev/vmbus/hv_kvp or hv_vss connects to it instead
  * VMIC_SHIM_POOLS   folder that stands in for /var/lib/hyperv
  *
  * A seqpacket socket keeps what matters of the char device: one write is one message, one read is one message, poll
@@ -22,7 +22,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define DEVICE "/dev/vmbus/hv_kvp"
 #define POOLS "/var/lib/hyperv"
 #define EXPORT __attribute__((visibility("default")))
 
@@ -30,7 +29,9 @@
   static result (*next)(__VA_ARGS__);                                                                                  \
   if (!next) *(void **)&next = dlsym(RTLD_NEXT, name)
 
-static int is_device(const char *path) { return getenv("VMIC_SHIM_DEVICE") && path && !strcmp(path, DEVICE); }
+static int is_device(const char *path) {
+  return getenv("VMIC_SHIM_DEVICE") && path && (!strcmp(path, "/dev/vmbus/hv_kvp") || !strcmp(path, "/dev/vmbus/hv_vss"));
+}
 
 /* The path to use instead: `path` itself, or the one in the stand-in folder, built in `into`. */
 static const char *moved(const char *path, char into[PATH_MAX]) {

@@ -1,0 +1,11 @@
+import type { FreezeOutcome, ThawOutcome } from '../vss-freeze/freezer.ts';
+
+/** What the service needs: somebody who freezes and thaws. */
+export interface VssPorts {
+  readonly busy: boolean;
+  freeze(): Promise<FreezeOutcome>;
+  /** Answers as soon as everything is thawed. */
+  thaw(): Promise<ThawOutcome>;
+  /** Thaws what is frozen, or breaks a freeze off; resolves when all is cleared up. The guard has its order before this returns. */
+  stop(why: string): Promise<void>;
+}
