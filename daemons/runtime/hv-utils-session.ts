@@ -5,6 +5,7 @@ import type { Service } from './service.ts';
 import {
   answer,
   encoded,
+  type Keeping,
   refuse,
   type Session,
   type SessionEnd,
@@ -18,7 +19,10 @@ import {
  */
 export const REPLY_DEADLINE_MS = 28_000;
 
-/** A service behind a char device of hv_utils: registration, then one request at a time. */
+/**
+ * A service behind a char device of hv_utils: registration, then one request at a time. A kept device is registered once for all lives: what a later
+ * one wrote for that would be taken for the answer to a request, if one is pending.
+ */
 export function startHvUtilsSession<Request, Reply extends { readonly status: number }>(
   channel: MessageChannel,
   codec: HvUtilsCodec<Request, Reply>,
@@ -26,14 +30,16 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   { log, hostLog }: SessionLogs,
   events: SessionEvents,
   now: MonotonicMs,
+  keeping?: Keeping,
 ): Session {
   // One byte more than a message: a longer one then shows as such instead of being cut
   const buffer = new Uint8Array(codec.messageBytes + 1);
   const message = buffer.subarray(0, codec.messageBytes);
   const counters = { requests: 0, malformed: 0, lateReplies: 0 };
-  let registered = false;
+  let registered = keeping?.begun ?? false;
   let ended = false;
   let busySinceMs: number | undefined;
+  let lastRequestMs: number | undefined;
 
   const end = (result: SessionEnd): void => {
     if (ended) return;
@@ -47,6 +53,11 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
       channel.write(bytes);
     } catch (error) {
       const { code, message } = error as NativeError;
+      if (keeping && code === 'EINVAL') {
+        // Registered still: the transaction was forgotten (resume, 30 s), and others go on
+        hostLog.notice('The kernel no longer awaits this reply');
+        return;
+      }
       // EINVAL: nothing is pending, as after a resume or a reloaded module. EBADF and a lost peer show on the next poll, if they last.
       end({ reason: 'reopen', why: code === 'EINVAL' ? 'the kernel no longer awaits this reply' : message });
     }
@@ -57,6 +68,10 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
     if (ended) return;
     if (now() - receivedMs > REPLY_DEADLINE_MS) {
       counters.lateReplies++;
+      if (keeping) {
+        hostLog.warning('Dropped a reply that came too late for the kernel to take it');
+        return;
+      }
       end({ reason: 'reopen', why: 'a reply came too late for the kernel to take it' });
       return;
     }
@@ -85,12 +100,15 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
       });
       return;
     }
-    if (!registered) {
+    // The answer to a registration may reach a later life than the one that asked
+    if (!registered || (keeping && codec.decodeRegistration(message) !== undefined)) {
       onRegistered();
       return;
     }
+    events.traffic();
     counters.requests++;
     const receivedMs = now();
+    lastRequestMs = receivedMs;
     let request: Request;
     try {
       request = codec.decodeRequest(message);
@@ -111,10 +129,24 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   channel.start(buffer, onMessage, (reason) =>
     end(reason.reason === 'gone' ? reason : { reason: 'reopen', why: reason.error.message }),
   );
-  write(codec.encodeRegistration());
+  if (!registered) {
+    // A kernel that knows us refuses with EINVAL, which `write` takes for what it is
+    write(codec.encodeRegistration());
+    keeping?.begin();
+  } else if (keeping?.peer) events.connected(keeping.peer);
   return {
     get busySinceMs() {
       return busySinceMs;
+    },
+    get lastRequestMs() {
+      return lastRequestMs;
+    },
+    leave: () => {
+      if (ended || busySinceMs !== undefined || !registered) return false;
+      // What is unread stays in the device: nothing reads but in answer to a poll
+      ended = true;
+      channel.close();
+      return true;
     },
     counters: () => counters,
     close: () => {

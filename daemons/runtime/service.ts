@@ -17,6 +17,10 @@ export interface Service<Request, Reply> {
    */
   handle(request: Request): Reply | Promise<Reply>;
   connected(peer: Peer): void;
+  /** True while a process started on demand must stay though no request comes: something is frozen, or half copied. */
+  readonly busy?: boolean;
+  /** What it tells people of itself (`vmic status`), beside what the runtime does: plain JSON, without what a host wants kept secret. */
+  status?(): Readonly<Record<string, unknown>>;
   close(): void;
 }
 

@@ -39,7 +39,7 @@ function start(handle: Service<ToyRequest, ToyReply>['handle']) {
     codec,
     service,
     { log, hostLog: log },
-    { connected: (peer) => peers.push(peer), ended: (end) => ends.push(end) },
+    { connected: (peer) => peers.push(peer), traffic: () => {}, ended: (end) => ends.push(end) },
     () => now,
   );
   return {

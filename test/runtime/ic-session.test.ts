@@ -51,6 +51,7 @@ function start(
     },
     pause: () => void calls.push('pause'),
     resume: () => void calls.push('resume'),
+    leave: () => true,
     statistics: () => ({ packetsRead: 0, packetsWritten: 0, signalsSent: 0, wakes: 0, queued: 0 }),
     close: () => void calls.push('close'),
   } satisfies RingChannel;
@@ -62,7 +63,11 @@ function start(
     { protocol, extraVersions },
     { handle, connected: () => {}, close: () => {} },
     { log, hostLog: log },
-    { connected: (peer) => void peers.push(describePeer(peer)), ended: (end) => void ends.push(end) },
+    {
+      connected: (peer) => void peers.push(describePeer(peer)),
+      traffic: () => {},
+      ended: (end) => void ends.push(end),
+    },
     () => 1,
   );
   let transactionId = 0x1_0000_0000n;
