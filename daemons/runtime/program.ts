@@ -1,3 +1,5 @@
+import fs from 'node:fs';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Native } from '../../native/interface.ts';
 import { formatVersion, type Version } from '../../protocol/ic/version.ts';
@@ -67,6 +69,7 @@ export async function runProgram<Request, Reply extends { readonly status: numbe
     process.exitCode = command;
     return;
   }
+  takeFileName();
   // libuv's pool has to do with little here (log lines, resolving the host name): fewer idle threads
   process.env['UV_THREADPOOL_SIZE'] ??= '2';
   const log = createLog(program.name, command.debug ? 'debug' : 'info');
@@ -94,6 +97,18 @@ export async function runProgram<Request, Reply extends { readonly status: numbe
   }
   // Not left to an empty event loop: a request that was being worked on may still hold a timer or a child
   process.exit();
+}
+
+/**
+ * From about 22 on Node.js names its process "MainThread" for ps, pgrep and systemd. It gets back the name of the file it was started as, so
+ * that tools which look for hv_kvp_daemon find it.
+ */
+function takeFileName(): void {
+  try {
+    fs.writeFileSync('/proc/self/comm', path.basename(process.argv[1] ?? ''));
+  } catch {
+    // A system without /proc has nobody who looks there
+  }
 }
 
 interface CommandLine {
