@@ -91,6 +91,18 @@ export const FLAVOURS = {
   'vmic-bundled-node': { interpreter: '/usr/lib/vmic/node' },
 };
 
+/** The oldest Node.js that will do. */
+export const NODE_MIN = '20.19';
+
+/** What is said about both flavours, in lines. */
+export const ABOUT = [
+  'vmic answers what a Hyper-V host asks of a Linux guest. It takes the place of',
+  'the C daemons hv_kvp_daemon, hv_vss_daemon and hv_fcopy_daemon and, where it',
+  'is told to, of what the kernel answers by itself: heartbeat, shutdown and',
+  'time. The command vmic reads and writes the values that host and guest',
+  'exchange.',
+];
+
 /** From the npm registry, where Node.js's own builds lie as packages. Integrity is that registry's, checked after the download. */
 export const BUNDLED_NODE = {
   version: '24.21.0',

@@ -37,6 +37,16 @@ function paragraph({ files, comment, holders, licence, text }) {
   ].join('\n');
 }
 
+/** All of these licences in one expression, as RPM wants it. */
+export function licencesOf({ node }) {
+  const bundled = JSON.parse(readFileSync(join(root, 'bin/.bundled.json'), 'utf8'));
+  const folders = PROGRAMS.flatMap((program) => bundled[program]);
+  const own = folders.map((folder) => readPackage(folder).licence);
+  // Node.js contains OpenSSL (Apache-2.0), V8 (BSD), ICU (Unicode-3.0), zlib and more: its LICENSE names them all.
+  const more = node ? ['Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'ISC', 'Unicode-3.0', 'Zlib', 'Artistic-2.0'] : [];
+  return [...new Set(['MIT', ...own, ...more])].join(' AND ');
+}
+
 /** @param nodeLicence text of Node.js's licence, for the flavour that brings it */
 export function copyrightFile(nodeLicence) {
   const bundled = JSON.parse(readFileSync(join(root, 'bin/.bundled.json'), 'utf8'));

@@ -8,11 +8,13 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  ABOUT,
   C_PACKAGES,
   C_UNITS,
   DESCRIPTION,
   INSTALLED_UNITS,
   MAINTAINER,
+  NODE_MIN,
   SOURCE_DATE_EPOCH,
   UNITS,
   VERSION,
@@ -42,7 +44,7 @@ function control({ name, arch, installedKib, glibc, gcc }) {
     Architecture: arch,
     Maintainer: MAINTAINER,
     'Installed-Size': installedKib,
-    Depends: [`libc6 (>= ${glibc})`, `libstdc++6 (>= ${gcc})`, ...(own ? ['nodejs (>= 20.19)'] : [])].join(', '),
+    Depends: [`libc6 (>= ${glibc})`, `libstdc++6 (>= ${gcc})`, ...(own ? [`nodejs (>= ${NODE_MIN})`] : [])].join(', '),
     'Pre-Depends': 'init-system-helpers (>= 1.54~)',
     Conflicts: [own ? 'vmic-bundled-node' : 'vmic', ...C_PACKAGES].join(', '),
     Replaces: [own ? 'vmic-bundled-node' : 'vmic', ...C_PACKAGES].join(', '),
@@ -52,11 +54,7 @@ function control({ name, arch, installedKib, glibc, gcc }) {
     Description: `${DESCRIPTION}${own ? '' : ' (with Node.js)'}`,
   };
   const about = [
-    'vmic answers what a Hyper-V host asks of a Linux guest. It takes the place of',
-    'the C daemons hv_kvp_daemon, hv_vss_daemon and hv_fcopy_daemon and, where it',
-    'is told to, of what the kernel answers by itself: heartbeat, shutdown and',
-    'time. The command vmic reads and writes the values that host and guest',
-    'exchange.',
+    ...ABOUT,
     ...(own
       ? []
       : [
@@ -92,7 +90,9 @@ await runMain(() => {
     writeFileSync(join(doc, 'README.md.gz'), gzip(readFileSync(join(root, 'README.md'))));
     const overrides = join(tree, 'usr/share/lintian/overrides');
     mkdirSync(overrides, { recursive: true });
-    const template = readFileSync(join(root, 'packaging/debian/lintian-overrides'), 'utf8');
+    const template = ['lintian-overrides', ...(node === undefined ? [] : ['lintian-overrides-node'])]
+      .map((file) => readFileSync(join(root, 'packaging/debian', file), 'utf8'))
+      .join('');
     writeFileSync(join(overrides, name), template.replaceAll('@PACKAGE@', name));
 
     const installedKib = listTree(tree).reduce((sum, { name: path, entry }) => {
