@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { capture, root } from './support.mjs';
 
 /**
- * name        daemons/NAME, bin/vmic-NAME, systemd/vmic-NAME.{service,socket}, packaging/openrc/vmic-NAME
+ * name        daemons/NAME, bin/vmic-NAME, systemd/vmic-NAME.{service,socket}
  * daemon      the C daemon's executable, a name people and tools look for
  * units       the C daemon's unit in every spelling, of: Debian and Ubuntu; openSUSE, Arch and Alpine; RHEL, Azure Linux and Oracle
  * executables compiled programs that the service starts, targets of binding.gyp
@@ -84,6 +84,9 @@ export const ARCHITECTURES = {
   amd64: { rpm: 'x86_64', node: 'x64', triplet: 'x86_64-linux-gnu' },
   arm64: { rpm: 'aarch64', node: 'arm64', triplet: 'aarch64-linux-gnu' },
 };
+
+/** This machine's, if packages can be for it. */
+export const NATIVE_ARCH = Object.keys(ARCHITECTURES).find((arch) => ARCHITECTURES[arch].node === process.arch);
 
 /** The two packages: one uses the distribution's Node.js, the other brings its own. */
 export const FLAVOURS = {

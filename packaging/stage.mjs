@@ -75,7 +75,7 @@ export function stage(folder, { format, flavour, native, node, init = 'systemd' 
   for (const { name, daemon, units } of SERVICES) {
     if (daemon !== undefined) link(join('usr/sbin', daemon), join(HOME, `vmic-${name}`));
     if (init === 'openrc') {
-      copy(`packaging/openrc/vmic-${name}`, `etc/init.d/vmic-${name}`, 0o755);
+      copy('packaging/openrc/vmic', `etc/init.d/vmic-${name}`, 0o755);
     } else {
       for (const unit of units)
         link(`usr/lib/systemd/system/${unit}.service`, `usr/lib/systemd/system/vmic-${name}.service`);
