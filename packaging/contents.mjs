@@ -59,7 +59,11 @@ export const C_PACKAGES = [
 export const PROGRAMS = ['vmic', ...SERVICES.map(({ name }) => `vmic-${name}`)];
 export const EXECUTABLES = SERVICES.flatMap(({ executables }) => executables);
 
-const unitFiles = readdirSync(join(root, 'systemd')).filter((name) => /\.(service|socket|path|timer)$/.test(name));
+const unitFiles = readdirSync(join(root, 'systemd')).filter(
+  (name) =>
+    /\.(service|path|timer)$/.test(name) ||
+    (name.endsWith('.socket') && existsSync(join(root, 'systemd', name.replace(/@?\.socket$/, '.service')))),
+);
 /** Units of ours, sockets first: a package that is removed stops them in this order. */
 export const UNITS = unitFiles.sort(
   (a, b) => Number(a.endsWith('.service')) - Number(b.endsWith('.service')) || (a < b ? -1 : 1),
