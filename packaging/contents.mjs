@@ -59,15 +59,12 @@ export const C_PACKAGES = [
 export const PROGRAMS = ['vmic', ...SERVICES.map(({ name }) => `vmic-${name}`)];
 export const EXECUTABLES = SERVICES.flatMap(({ executables }) => executables);
 
-const unitFiles = readdirSync(join(root, 'systemd')).filter(
-  (name) =>
-    /\.(service|path|timer)$/.test(name) ||
-    (name.endsWith('.socket') && existsSync(join(root, 'systemd', name.replace(/@?\.socket$/, '.service')))),
-);
 /** Units of ours, sockets first: a package that is removed stops them in this order. */
-export const UNITS = unitFiles.sort(
-  (a, b) => Number(a.endsWith('.service')) - Number(b.endsWith('.service')) || (a < b ? -1 : 1),
-);
+export const UNITS = readdirSync(join(root, 'systemd'))
+  .filter((file) =>
+    SERVICES.some(({ name }) => new RegExp(`^vmic-${name}(-\\w+)?@?\\.(service|socket|timer)$`).test(file)),
+  )
+  .sort((a, b) => Number(a.endsWith('.service')) - Number(b.endsWith('.service')) || (a < b ? -1 : 1));
 
 /** Those that can be enabled. */
 export const INSTALLED_UNITS = UNITS.filter((name) =>

@@ -30,7 +30,8 @@ function script(name) {
     C_UNITS: C_UNITS.map((unit) => `${unit}.service`),
     INSTALLED_UNITS,
     SERVICES: UNITS.filter((unit) => unit.endsWith('.service')),
-    UNITS,
+    // Of a template, whatever there is
+    LOADED_UNITS: UNITS.map((unit) => `'${unit.replace('@', '@*')}'`),
   };
   const template = readFileSync(join(root, 'packaging/debian', name), 'utf8');
   return template.replace(/@(\w+)@/g, (_, list) => lists[list].join(' '));

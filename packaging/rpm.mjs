@@ -56,7 +56,7 @@ function spec({ name, tree, files }) {
     C_UNITS: C_UNITS.map((unit) => `${unit}.service`).join(' '),
     INSTALLED_UNITS: INSTALLED_UNITS.join(' '),
     SERVICES: UNITS.filter((unit) => unit.endsWith('.service')).join(' '),
-    UNITS: UNITS.join(' '),
+    UNITS: UNITS.map((unit) => `'${unit.replace('@', '@*')}'`).join(' '),
     FILES: files.join('\n'),
     DATE: `${weekday} ${month} ${day} ${year}`,
   };
