@@ -22,6 +22,7 @@ import type { Peer, Program, Service } from './service.ts';
 import type { Keeping, Session, SessionEnd } from './session.ts';
 import { readPeer, runtimeDirectory, type ServiceStatus, StatusPublisher } from './status.ts';
 import {
+  commonOptions,
   formatTransport,
   type OpenChannel,
   OpenError,
@@ -29,7 +30,6 @@ import {
   parseTransport,
   TRANSPORT_FORMS,
   type Transport,
-  transportOption,
 } from './transport.ts';
 import { VERSION } from './version.ts';
 
@@ -51,14 +51,6 @@ const logOptions = {
     help: 'least severe lines that are logged',
   },
 } as const satisfies OptionTable;
-
-const idleExitOption = {
-  type: 'integer',
-  default: 10_000,
-  min: 0,
-  max: 86_400_000,
-  help: 'on demand: how long without a request before the process leaves; 0: it stays',
-} as const;
 
 /** Runs a daemon from its command line to the end of the process. */
 export async function runProgram<Request, Reply extends { readonly status: number }, Options extends OptionTable>(
@@ -272,8 +264,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       log: logOptions,
       [program.section]: {
         ...program.options,
-        transport: transportOption(program.defaultTransport),
-        idle_exit_ms: idleExitOption,
+        ...commonOptions(program.defaultTransport),
       },
     } as const satisfies Record<string, OptionTable>;
     const config = await loadConfig(
