@@ -125,6 +125,11 @@ export interface RingChannel {
   stream(packetType: number, sink: FileSink, form: PartForm): void;
   pause(): void;
   resume(): void;
+  /**
+   * Stops for good if nothing waits, in the ring or in the queue; the peer's next packet then raises an event for whoever has the descriptor
+   * after us. False: something waits, or the channel is paused; all goes on.
+   */
+  leave(): boolean;
   statistics(): RingStatistics;
   close(): void;
 }
@@ -240,6 +245,11 @@ export interface Native {
   /** Opens `/dev/uioN` and maps map 0 of `mapBytes` (from sysfs): outbound ring, then inbound ring, half each. */
   openUio(path: string, mapBytes: number): RingChannel;
   /**
+   * Takes over an open `/dev/uioN` and maps map 0 of `mapBytes` (then `memoryFd` is `fd`), or a simulated host's connection and the ring memory
+   * it sent. Goes on where whoever had it before stopped.
+   */
+  adoptRingChannel(fd: number, memoryFd: number, mapBytes: number): RingChannel;
+  /**
    * Connects to a simulated host, which sends the ring memory as a descriptor. Waits for that, at most 5 s (ETIMEDOUT), so the
    * host has to run in another thread or process. The memory has to be sealed against shrinking (EPROTO).
    */
@@ -250,6 +260,13 @@ export interface Native {
   ringMemory(channel: RingChannel): Uint8Array;
 
   listen(path: string): Listener;
+
+  /**
+   * A mark on an open file: all descriptors of one opening share it, in whatever process, and it goes with the last of them. (The flag O_APPEND, which
+   * means nothing to devices and sockets.)
+   */
+  isMarked(fd: number): boolean;
+  mark(fd: number): void;
 
   /** Sends one datagram to a sd_notify socket (abstract with a leading "@"). False when nobody listens. */
   notify(socketPath: string, message: string): boolean;

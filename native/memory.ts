@@ -352,6 +352,12 @@ class MemoryRingChannel extends End<Packet> implements RingChannel {
     if (this.queue.length === 0) this.wake();
   }
 
+  leave(): boolean {
+    if (!this.taking || this.inbox.length > 0 || this.queue.length > 0) return false;
+    this.paused = true;
+    return true;
+  }
+
   statistics(): RingStatistics {
     return { ...this.counters };
   }
@@ -488,6 +494,7 @@ export class MemoryNative implements Native {
   private readonly uios = new Map<string, { accept: (host: RingChannel) => void; busy: boolean }>();
   private readonly listeners = new Map<string, (connection: PendingConnection) => void>();
   private readonly connections = new Map<number, PendingConnection>();
+  private readonly marks = new Set<number>();
   private readonly locks = new Map<string, Map<object | number, LockMode>>();
   private readonly directories = new Map<string, Set<MemoryDirectoryWatch>>();
   private addressGeneration = 0;
@@ -599,6 +606,11 @@ export class MemoryNative implements Native {
     return guest;
   }
 
+  /** There is nobody here to inherit from. */
+  adoptRingChannel(_fd: number): RingChannel {
+    throw nativeError('EBADF', 'fcntl');
+  }
+
   /** As nobody else can run meanwhile, the listener's callback is called from in here and has to call `hostRing`. */
   connectRingSocket(path: string): RingChannel {
     const accept = this.listeners.get(path);
@@ -645,6 +657,14 @@ export class MemoryNative implements Native {
       },
       close: () => this.listeners.delete(path),
     };
+  }
+
+  isMarked(fd: number): boolean {
+    return this.marks.has(fd);
+  }
+
+  mark(fd: number): void {
+    this.marks.add(fd);
   }
 
   notify(socketPath: string, message: string): boolean {

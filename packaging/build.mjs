@@ -12,6 +12,8 @@ import { Failure, fingerprint, isCurrent, listFiles, locked, root, runMain, say,
 
 const STAMP = 'bin/.inputs';
 const GUARD = 'build/Release/vmic-vss-guard';
+/** Read by packaging/copyright.mjs. */
+const BUNDLED = 'bin/.bundled.json';
 
 /** Output name -> entry file. */
 function findPrograms() {
@@ -68,6 +70,7 @@ async function build(programs) {
     entryPoints: Object.entries(programs).map(([out, entry]) => ({ in: entry, out })),
     outdir: 'bin',
     write: false,
+    metafile: true,
     bundle: true,
     platform: 'node',
     target: 'node20.19',
@@ -96,13 +99,27 @@ async function build(programs) {
     replaceFile(join(root, 'bin', name), file.contents, name.endsWith('.js') ? 0o644 : 0o755);
   }
   replaceFile(join(root, 'bin', basename(GUARD)), readFileSync(join(root, GUARD)), 0o755);
+  replaceFile(join(root, BUNDLED), `${JSON.stringify(npmPackages(result.metafile), null, 2)}\n`, 0o644);
+}
+
+/** Program -> the folders of the npm packages of which something is in its bundle: a package's copyright file has to name them. */
+function npmPackages({ outputs }) {
+  const found = Object.entries(outputs).map(([path, { inputs }]) => {
+    const folders = Object.entries(inputs)
+      .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+      .map(([input]) => /^(.*\bnode_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1])
+      .filter((folder) => folder !== undefined);
+    return [basename(path, '.js'), [...new Set(folders)].sort()];
+  });
+  return Object.fromEntries(found);
 }
 
 await runMain(async () => {
   const programs = findPrograms();
   const isBuilt = () =>
-    [...Object.keys(programs), basename(GUARD)].every((name) => existsSync(join(root, 'bin', name))) &&
-    isCurrent(STAMP, inputsFingerprint(programs));
+    [BUNDLED, ...[...Object.keys(programs), basename(GUARD)].map((name) => join('bin', name))].every((path) =>
+      existsSync(join(root, path)),
+    ) && isCurrent(STAMP, inputsFingerprint(programs));
   if (!isBuilt()) {
     return locked('build', async () => {
       if (isBuilt()) return 0;

@@ -1,7 +1,7 @@
 /**
  * What the scripts of package.json run: set-up, build, then the program that was asked for.
  *
- * usage: node packaging/run.mjs setup|build|start|test|bench [ARG...]
+ * usage: node packaging/run.mjs setup|build|start|test|bench|deb|rpm|tree [ARG...]
  *
  * Where Node.js is too old, as Debian 12's own, a newer one from the npm registry does the work; nothing is installed outside
  * this folder. This file and support.mjs therefore have to run with Node.js 18.
@@ -27,6 +27,9 @@ const TASKS = {
   start: [...QUIETLY, ['bin/vmic', 'simulate']],
   test: [...QUIETLY, ['packaging/test.mjs']],
   bench: [...QUIETLY, ['--import', 'tsx', 'bench/kvp.ts']],
+  deb: [...QUIETLY, ['packaging/deb.mjs']],
+  rpm: [...QUIETLY, ['packaging/rpm.mjs']],
+  tree: [...QUIETLY, ['packaging/tree.mjs']],
 };
 
 const isNewEnough = ([major, minor]) => major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1]);

@@ -10,6 +10,7 @@ export class HeartbeatService implements Service<HeartbeatRequest, HeartbeatRepl
   readonly #log: Pick<Log, 'notice' | 'warning'>;
   readonly #onClose: () => void;
   #state: ApplicationState = 'unknown';
+  #reasons: readonly string[] = [];
   #said = '';
 
   constructor(watchesUnits: boolean, log: Pick<Log, 'notice' | 'warning'>, onClose: () => void) {
@@ -28,9 +29,14 @@ export class HeartbeatService implements Service<HeartbeatRequest, HeartbeatRepl
 
   connected(): void {}
 
+  status() {
+    return { applicationState: this.#state, reasons: this.#reasons };
+  }
+
   update(health: Health): void {
     const { state, reasons } = judge(health, this.#watchesUnits);
     this.#state = state;
+    this.#reasons = reasons;
     const text = `${state}: ${reasons.join('; ')}`;
     if (text === this.#said) return;
     this.#said = text;

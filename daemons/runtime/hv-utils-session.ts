@@ -5,6 +5,7 @@ import type { Service } from './service.ts';
 import {
   answer,
   encoded,
+  type Keeping,
   refuse,
   type Session,
   type SessionEnd,
@@ -18,7 +19,10 @@ import {
  */
 const DEADLINE_MARGIN_MS = 2000;
 
-/** A service behind a char device of hv_utils: registration, then one request at a time. */
+/**
+ * A service behind a char device of hv_utils: registration, then one request at a time. A kept device is registered once for all lives: what a later
+ * one wrote for that would be taken for the answer to a request, if one is pending.
+ */
 export function startHvUtilsSession<Request, Reply extends { readonly status: number }>(
   channel: MessageChannel,
   codec: HvUtilsCodec<Request, Reply>,
@@ -26,15 +30,17 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   { log, hostLog }: SessionLogs,
   events: SessionEvents,
   now: MonotonicMs,
+  keeping?: Keeping,
 ): Session {
   // One byte more than a message: a longer one then shows as such instead of being cut
   const buffer = new Uint8Array(codec.messageBytes + 1);
   let message = buffer.subarray(0, codec.messageBytes);
   const counters = { requests: 0, malformed: 0, lateReplies: 0 };
   const registrationAnswerBytes = codec.registrationAnswerBytes ?? codec.messageBytes;
-  let registered = false;
+  let registered = keeping?.begun ?? false;
   let ended = false;
   let busySinceMs: number | undefined;
+  let lastRequestMs: number | undefined;
 
   const end = (result: SessionEnd): void => {
     if (ended) return;
@@ -48,6 +54,11 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
       channel.write(bytes);
     } catch (error) {
       const { code, message } = error as NativeError;
+      if (keeping && code === 'EINVAL') {
+        // Registered still: the transaction was forgotten (resume, 30 s), and others go on
+        hostLog.notice('The kernel no longer awaits this reply');
+        return;
+      }
       // EINVAL: nothing is pending, as after a resume or a reloaded module. EBADF and a lost peer show on the next poll, if they last.
       end({ reason: 'reopen', why: code === 'EINVAL' ? 'the kernel no longer awaits this reply' : message });
     }
@@ -59,6 +70,10 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
     const timeoutSecs = (request !== undefined && codec.timeoutSecs?.(request)) || HV_UTIL_TIMEOUT_SECS;
     if (now() - receivedMs > timeoutSecs * 1000 - DEADLINE_MARGIN_MS) {
       counters.lateReplies++;
+      if (keeping) {
+        hostLog.warning('Dropped a reply that came too late for the kernel to take it');
+        return;
+      }
       end({ reason: 'reopen', why: 'a reply came too late for the kernel to take it' });
       return;
     }
@@ -79,7 +94,7 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   };
 
   const onMessage = (lengthBytes: number): void => {
-    const answersRegistration = !registered && lengthBytes === registrationAnswerBytes;
+    const answersRegistration = (!registered || keeping) && lengthBytes === registrationAnswerBytes;
     const isOfItsLength = lengthBytes <= codec.messageBytes && lengthBytes >= (codec.leastBytes ?? codec.messageBytes);
     if (!answersRegistration && !isOfItsLength) {
       counters.malformed++;
@@ -90,12 +105,15 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
       return;
     }
     if (message.length !== lengthBytes) message = buffer.subarray(0, lengthBytes);
-    if (!registered) {
+    // The answer to a registration may reach a later life than the one that asked
+    if (!registered || (keeping && codec.decodeRegistration(message) !== undefined)) {
       onRegistered();
       return;
     }
+    events.traffic();
     counters.requests++;
     const receivedMs = now();
+    lastRequestMs = receivedMs;
     let request: Request;
     try {
       request = codec.decodeRequest(message);
@@ -132,10 +150,24 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   channel.start(buffer, onMessage, (reason) =>
     end(reason.reason === 'gone' ? reason : { reason: 'reopen', why: reason.error.message }),
   );
-  write(codec.encodeRegistration());
+  if (!registered) {
+    // A kernel that knows us refuses with EINVAL, which `write` takes for what it is
+    write(codec.encodeRegistration());
+    keeping?.begin();
+  } else if (keeping?.peer) events.connected(keeping.peer);
   return {
     get busySinceMs() {
       return busySinceMs;
+    },
+    get lastRequestMs() {
+      return lastRequestMs;
+    },
+    leave: () => {
+      if (ended || busySinceMs !== undefined || !registered) return false;
+      // What is unread stays in the device: nothing reads but in answer to a poll
+      ended = true;
+      channel.close();
+      return true;
     },
     counters: () => counters,
     close: () => {

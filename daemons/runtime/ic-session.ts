@@ -17,14 +17,15 @@ import {
   PacketType,
 } from '../../protocol/ic/packet.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import type { Version } from '../../protocol/ic/version.ts';
+import { sameVersion, type Version } from '../../protocol/ic/version.ts';
 import { DecodeError } from '../../protocol/layout/index.ts';
 import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
 import type { MonotonicMs } from './log.ts';
-import type { Service } from './service.ts';
+import type { Peer, Service } from './service.ts';
 import {
   answer,
   encoded,
+  type Keeping,
   refuse,
   type Session,
   type SessionEnd,
@@ -32,7 +33,10 @@ import {
   type SessionLogs,
 } from './session.ts';
 
-/** A service on its VMBus channel: headers and negotiation are handled here, each request by the service, in order. */
+/**
+ * A service on its VMBus channel: headers and negotiation are handled here, each request by the service, in order. On a kept channel a later life goes on
+ * with what was agreed on; where that is not known, each message's own header says its version.
+ */
 export function startIcSession<Request, Reply extends { readonly status: number }>(
   channel: RingChannel,
   {
@@ -43,6 +47,7 @@ export function startIcSession<Request, Reply extends { readonly status: number 
   { log, hostLog }: SessionLogs,
   events: SessionEvents,
   now: MonotonicMs,
+  keeping?: Keeping,
 ): Session {
   const supported: VersionOffer = {
     frameworkVersions: protocol.frameworkVersions,
@@ -50,8 +55,9 @@ export function startIcSession<Request, Reply extends { readonly status: number 
   };
   const buffer = new Uint8Array(IC_MAX_MESSAGE_BYTES);
   const counters = { requests: 0, malformed: 0, dropped: 0, negotiations: 0 };
-  let versions: NegotiatedVersions | undefined;
+  let versions = keeping?.begun ? kept(keeping.peer, supported) : undefined;
   let busySinceMs: number | undefined;
+  let lastRequestMs: number | undefined;
   let ended = false;
 
   const end = (result: SessionEnd): void => {
@@ -92,14 +98,19 @@ export function startIcSession<Request, Reply extends { readonly status: number 
     counters.negotiations++;
     versions = negotiate(offered, supported);
     const bodySizeBytes = encodeNegotiationAnswer(body, versions);
+    // Before the host knows: a later life must not know less than the host
+    if (versions) {
+      events.connected({ via: 'vmbus', ...versions });
+      keeping?.begin();
+    }
     reply(payload, transactionId, IcStatus.ok, bodySizeBytes);
-    if (versions) events.connected({ via: 'vmbus', ...versions });
-    else hostLog.error('No version in common with the host', { offered, supported });
+    if (!versions) hostLog.error('No version in common with the host', { offered, supported });
   };
 
   const onRequest = (payload: Uint8Array, body: Uint8Array, transactionId: bigint, version: Version): void => {
     counters.requests++;
     const receivedMs = now();
+    lastRequestMs = receivedMs;
     let request: Request;
     try {
       request = protocol.ic.decodeRequest(body, version);
@@ -140,6 +151,7 @@ export function startIcSession<Request, Reply extends { readonly status: number 
       drop('Dropped a packet that carries no data', { packetType: type });
       return;
     }
+    events.traffic();
     const payload = buffer.subarray(0, payloadBytes);
     let message: { readonly header: IcHeader; readonly body: Uint8Array };
     try {
@@ -157,20 +169,36 @@ export function startIcSession<Request, Reply extends { readonly status: number 
     } else if (header.messageType !== protocol.messageType) {
       hostLog.warning('Refused a message of an unknown type', { messageType: header.messageType });
       reply(payload, transactionId, IcStatus.notSupported);
-    } else if (!versions) {
-      hostLog.warning('Refused a request that came before a successful negotiation');
-      reply(payload, transactionId, IcStatus.fail);
     } else {
-      onRequest(payload, body, transactionId, versions.message);
+      const version = versions?.message ?? (keeping?.begun ? known(header.messageVersion) : undefined);
+      if (version) {
+        onRequest(payload, body, transactionId, version);
+      } else {
+        hostLog.warning('Refused a request that came before a successful negotiation');
+        reply(payload, transactionId, IcStatus.fail);
+      }
     }
   };
+
+  const known = (claimed: Version): Version | undefined =>
+    supported.messageVersions.find((version) => sameVersion(version, claimed));
 
   channel.start(buffer, onPacket, (reason) =>
     end(reason.reason === 'gone' ? reason : { reason: 'failed', error: reason.error }),
   );
+  if (versions) events.connected({ via: 'vmbus', ...versions });
   return {
     get busySinceMs() {
       return busySinceMs;
+    },
+    get lastRequestMs() {
+      return lastRequestMs;
+    },
+    leave: () => {
+      if (ended || busySinceMs !== undefined || !channel.leave()) return false;
+      ended = true;
+      channel.close();
+      return true;
     },
     counters: () => ({ ...counters, ...channel.statistics() }),
     close: () => {
@@ -178,4 +206,11 @@ export function startIcSession<Request, Reply extends { readonly status: number 
       channel.close();
     },
   };
+}
+
+/** What an earlier life agreed on, if it is among what we support: an older or newer program may have been there. */
+function kept(peer: Peer | undefined, supported: VersionOffer): NegotiatedVersions | undefined {
+  if (peer?.via !== 'vmbus') return undefined;
+  const { framework, message } = peer;
+  return negotiate({ frameworkVersions: [framework], messageVersions: [message] }, supported);
 }

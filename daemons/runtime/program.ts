@@ -1,9 +1,12 @@
+import fs from 'node:fs';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Native } from '../../native/interface.ts';
-import { formatVersion } from '../../protocol/ic/version.ts';
+import { formatVersion, type Version } from '../../protocol/ic/version.ts';
 import { ConfigError, DEFAULT_CONFIG_FILE, loadConfig, type OptionTable, type OptionValues } from './config.ts';
 import { startHvUtilsSession } from './hv-utils-session.ts';
 import { startIcSession } from './ic-session.ts';
+import { adoptTransport, type Inherited, identify, listenFds } from './inherited.ts';
 import {
   createLog,
   type Log,
@@ -16,15 +19,17 @@ import {
 } from './log.ts';
 import { createNotifier, type Notifier } from './notify.ts';
 import type { Peer, Program, Service } from './service.ts';
-import type { Session, SessionEnd } from './session.ts';
+import type { Keeping, Session, SessionEnd } from './session.ts';
+import { readPeer, runtimeDirectory, type ServiceStatus, StatusPublisher } from './status.ts';
 import {
+  commonOptions,
   formatTransport,
+  type OpenChannel,
   OpenError,
   openTransport,
   parseTransport,
   TRANSPORT_FORMS,
   type Transport,
-  transportOption,
 } from './transport.ts';
 import { VERSION } from './version.ts';
 
@@ -56,6 +61,7 @@ export async function runProgram<Request, Reply extends { readonly status: numbe
     process.exitCode = command;
     return;
   }
+  takeFileName();
   // libuv's pool has to do with little here (log lines, resolving the host name): fewer idle threads
   process.env['UV_THREADPOOL_SIZE'] ??= '2';
   const log = createLog(program.name, command.debug ? 'debug' : 'info');
@@ -86,6 +92,18 @@ export async function runProgram<Request, Reply extends { readonly status: numbe
   }
   // Not left to an empty event loop: a request that was being worked on may still hold a timer or a child
   process.exit();
+}
+
+/**
+ * From about 22 on Node.js names its process "MainThread" for ps, pgrep and systemd. It gets back the name of the file it was started as, so
+ * that tools which look for hv_kvp_daemon find it.
+ */
+function takeFileName(): void {
+  try {
+    fs.writeFileSync('/proc/self/comm', path.basename(process.argv[1] ?? ''));
+  } catch {
+    // A system without /proc has nobody who looks there
+  }
 }
 
 interface CommandLine {
@@ -178,6 +196,13 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
   readonly #hostLog: Log;
   #session: Session | undefined;
   #service: Service<Request, Reply> | undefined;
+  #status: StatusPublisher | undefined;
+  #state: ServiceStatus['state'] = 'waiting';
+  #waitingFor: string | undefined;
+  #peer: Peer | undefined;
+  #inherited: Inherited | undefined;
+  /** Messages so far, to tell whether there were any since. */
+  #messages = 0;
   /** Wakes whatever `run` waits for. */
   #stop: () => void = () => {};
   #stopping = false;
@@ -191,19 +216,34 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
 
   async run(): Promise<number> {
     const program = this.#program;
-    const { own, transport } = await this.#configure();
+    const handedOver = listenFds(process.env);
+    const { own, transport, idleExitMs } = await this.#configure();
     const { native } = await import('../../native/index.ts');
+    if (handedOver.length > 0) this.#inherited = identify(handedOver, transport, program.protocol.classId);
     const notifier = createNotifier(native, process.env, () => this.#healthy());
     this.#listenToSignals(notifier);
     const log = this.#log;
     const context = { native, options: own, log, hostLog: this.#hostLog, logHold: log, version: VERSION };
     const service = program.create(context);
     this.#service = service;
+    this.#status = new StatusPublisher(runtimeDirectory(process.env), program.protocol.name, {
+      log,
+      now: monotonicMs,
+      tell: () => this.#tell(transport),
+    });
+    const extraVersions = program.extraVersions?.(own) ?? [];
     try {
-      return await this.#serve(native, service, transport, notifier, program.extraVersions?.(own) ?? []);
+      return this.#inherited
+        ? await this.#serveInherited(native, this.#inherited, notifier, extraVersions, idleExitMs)
+        : await this.#serve(native, transport, notifier, extraVersions);
     } finally {
       await service.close();
       notifier.close();
+      // What an earlier life agreed on is of use as long as the channel is kept
+      if (this.#inherited) {
+        if (this.#state !== 'left') this.#status.write();
+        this.#status.close();
+      } else this.#status.remove();
     }
   }
 
@@ -216,14 +256,28 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     }
   }
 
-  async #configure(): Promise<{ own: OptionValues<Options>; transport: Transport }> {
+  #tell(configured: Transport) {
+    const details = this.#service?.status?.();
+    return {
+      state: this.#state,
+      transport: formatTransport(this.#inherited?.transport ?? configured),
+      onDemand: this.#inherited !== undefined,
+      ...(this.#waitingFor === undefined ? {} : { waitingFor: this.#waitingFor }),
+      ...(this.#peer === undefined ? {} : { peer: this.#peer }),
+      lastRequestMs: this.#session?.lastRequestMs,
+      counters: this.#session?.counters() ?? {},
+      ...(details === undefined ? {} : { details }),
+    };
+  }
+
+  async #configure(): Promise<{ own: OptionValues<Options>; transport: Transport; idleExitMs: number }> {
     const program = this.#program;
     const { configFile, overrides, debug } = this.#command;
     const sections = {
       log: logOptions,
       [program.section]: {
         ...program.options,
-        transport: transportOption(program.defaultTransport),
+        ...commonOptions(program.defaultTransport),
       },
     } as const satisfies Record<string, OptionTable>;
     const config = await loadConfig(
@@ -231,38 +285,92 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       sections,
     );
     if (!debug) this.#log.setLevel(config['log']!['level'] as Severity);
-    const own = config[program.section] as OptionValues<Options> & { transport: string };
+    const own = config[program.section] as OptionValues<Options> & { transport: string; idle_exit_ms: number };
     const spec = this.#command.transport ?? own.transport;
     const transport = parseTransport(spec, program.protocol.classId);
     if (typeof transport === 'string') {
       throw new ConfigError(`--transport "${spec}": expected ${transport}`);
     }
-    return { own, transport };
+    return { own, transport, idleExitMs: own.idle_exit_ms };
+  }
+
+  /** One life on a channel that somebody else keeps: until there is nothing to do, or the channel is gone. */
+  async #serveInherited(
+    native: Native,
+    inherited: Inherited,
+    notifier: Notifier,
+    extraVersions: readonly Version[],
+    idleExitMs: number,
+  ): Promise<number> {
+    const log = this.#log;
+    const { fd, transport } = inherited;
+    let opened: OpenChannel;
+    try {
+      opened = adoptTransport(native, inherited);
+    } catch (error) {
+      throw error instanceof OpenError
+        ? error
+        : new OpenError(`${formatTransport(transport)}: ${(error as Error).message}`, false, error);
+    }
+    const begun = native.isMarked(fd);
+    const file = this.#status!.file;
+    const keeping: Keeping = {
+      begun,
+      // A channel that is fresh has had no life before, whatever the file tells
+      peer: begun && file !== undefined ? readPeer(file, this.#program.protocol.name) : undefined,
+      begin: () => native.mark(fd),
+    };
+    const end = this.#serveOnce(opened, formatTransport(transport), notifier, extraVersions, keeping);
+    if (begun) notifier.ready(`serving ${formatTransport(transport)} on demand`);
+    const idle = idleExitMs > 0 ? this.#leaveWhenIdle(idleExitMs) : undefined;
+    const { reason, ...why } = await end;
+    clearInterval(idle);
+    if (this.#stopping || this.#state === 'left') return EXIT.ok;
+    if (reason === 'failed') {
+      log.critical('The channel is broken; it has to be opened anew by restarting the socket unit', why);
+      return EXIT.failure;
+    }
+    log.notice('The device went away; ending, to be started with the next one', why);
+    return EXIT.ok;
+  }
+
+  /** Between one and two such times after the last message: nothing is asked for with each one. */
+  #leaveWhenIdle(idleExitMs: number): NodeJS.Timeout {
+    let seen = this.#messages;
+    return setInterval(() => {
+      const isIdle = seen === this.#messages && this.#service?.busy !== true;
+      seen = this.#messages;
+      // From here on nothing is read any more: what comes while this process ends waits, and starts the next
+      if (!isIdle || !this.#session?.leave()) return;
+      this.#state = 'left';
+      this.#status?.write();
+      this.#log.debug('Nothing to do; leaving until the next request');
+      this.#stop();
+    }, idleExitMs);
   }
 
   async #serve(
     native: Native,
-    service: Service<Request, Reply>,
     transport: Transport,
     notifier: Notifier,
-    extraVersions: Parameters<typeof startIcSession>[1]['extraVersions'],
+    extraVersions: readonly Version[],
   ): Promise<number> {
     const log = this.#log;
-    let waitingFor: string | undefined;
     while (!this.#stopping) {
       const startedMs = monotonicMs();
       let end: SessionEnd;
       try {
-        end = await this.#serveOnce(native, service, transport, notifier, extraVersions);
-        waitingFor = undefined;
+        const opened = openTransport(native, transport);
+        this.#waitingFor = undefined;
+        end = await this.#serveOnce(opened, formatTransport(transport), notifier, extraVersions);
       } catch (error) {
         if (!(error instanceof OpenError) || !error.waitable) throw error;
         if (error.unbound && this.#command.endUnbound) {
           log.notice(`Ending, to be started afresh: ${error.message}`);
           return EXIT.unbound;
         }
-        if (error.message !== waitingFor) log.warning(`Waiting: ${error.message}`);
-        waitingFor = error.message;
+        if (error.message !== this.#waitingFor) log.warning(`Waiting: ${error.message}`);
+        this.#isWaiting(error.message);
         // Ready all the same: boot must not wait for a device that may never come
         notifier.ready(`waiting: ${error.message}`);
         await this.#pause(RETRY_MS);
@@ -276,6 +384,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
         case 'gone':
           log.notice('The device went away; waiting for it to come back');
           notifier.status('device gone; waiting');
+          this.#isWaiting('the device to come back');
           // Not at once: hv_utils takes its char device down only after our close, and an open that falls into that finds freed memory
           // (hvutil_transport_destroy, drivers/hv/hv_utils_transport.c: kfree follows misc_deregister without waiting for misc_open)
           await this.#pause(RETRY_MS);
@@ -289,26 +398,42 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     return EXIT.ok;
   }
 
-  /** Opens the channel and serves it until it ends. */
+  #isWaiting(what: string): void {
+    if (this.#state === 'waiting' && this.#waitingFor === what) return;
+    this.#state = 'waiting';
+    this.#waitingFor = what;
+    this.#peer = undefined;
+    this.#status?.write();
+  }
+
+  /** Serves an open channel until it ends. */
   #serveOnce(
-    native: Native,
-    service: Service<Request, Reply>,
-    transport: Transport,
+    opened: OpenChannel,
+    where: string,
     notifier: Notifier,
-    extraVersions: Parameters<typeof startIcSession>[1]['extraVersions'],
+    extraVersions: readonly Version[],
+    keeping?: Keeping,
   ): Promise<SessionEnd> {
     const { protocol } = this.#program;
-    const opened = openTransport(native, transport);
+    const service = this.#service!;
     const log = this.#log;
     const hostLog = this.#hostLog;
-    const where = formatTransport(transport);
     return new Promise((resolve) => {
       const events = {
         connected: (peer: Peer) => {
           service.connected(peer);
+          const isNews = this.#state !== 'serving' || JSON.stringify(peer) !== JSON.stringify(this.#peer);
+          this.#state = 'serving';
+          this.#peer = peer;
+          // At once, also for a later life; but a host can negotiate as often as it likes
+          if (isNews) this.#status?.write();
           notifier.ready(`serving ${where}`);
           // A host can negotiate as often as it likes
-          hostLog.notice('Connected', describe(peer));
+          hostLog[keeping?.begun ? 'debug' : 'notice']('Connected', describe(peer));
+        },
+        traffic: () => {
+          this.#messages++;
+          this.#status?.traffic();
         },
         ended: resolve,
       };
@@ -323,6 +448,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
           { log, hostLog },
           events,
           monotonicMs,
+          keeping,
         );
       } else {
         this.#session = startIcSession(
@@ -332,11 +458,16 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
           { log, hostLog },
           events,
           monotonicMs,
+          keeping,
         );
         // Over VMBus the host speaks first, whenever it likes
         notifier.ready(`serving ${where}`);
       }
-      log.info('Channel open', { transport: where });
+      if (this.#state !== 'serving') {
+        this.#state = 'serving';
+        this.#status?.write();
+      }
+      log[keeping?.begun ? 'debug' : 'info']('Channel open', { transport: where });
     }).finally(() => {
       this.#session?.close();
       this.#session = undefined;

@@ -25,8 +25,10 @@ export interface Service<Request, Reply> {
   connected(peer: Peer): void;
   /** The channel ended (the device is gone, or opened anew): what the peer began it can no longer end. */
   disconnected?(): void;
-  /** More is to come of what the peer has begun; absent: each request stands alone. */
+  /** More is to come of what the peer has begun (something is frozen, or half copied): a process started on demand must stay. */
   readonly busy?: boolean;
+  /** What it tells people of itself (`vmic status`), beside what the runtime does: plain JSON, without what a host wants kept secret. */
+  status?(): Readonly<Record<string, unknown>>;
   /** What a returned promise awaits is done before the process ends. Called at once, without waiting, on an internal error. */
   close(): void | Promise<void>;
 }

@@ -14,6 +14,13 @@ export type SessionEnd =
 export interface Session {
   /** Milliseconds (monotonic) since which one request is being worked on; undefined when none is. */
   readonly busySinceMs: number | undefined;
+  /** When the last request came (monotonic); undefined: none did. */
+  readonly lastRequestMs: number | undefined;
+  /**
+   * Stops reading for good, if nothing waits and nothing is being worked on: what comes from then on waits for whoever has the channel next. Otherwise
+   * false, and all goes on.
+   */
+  leave(): boolean;
   /** Counters for people, by name. */
   counters(): Readonly<Record<string, number>>;
   close(): void;
@@ -22,8 +29,20 @@ export interface Session {
 export interface SessionEvents {
   /** The peer is there: hv_utils took the registration, or a host negotiated (which it may do again at any time). */
   connected(peer: Peer): void;
+  /** Something came from the peer. Called with each message: has to be quick. */
+  traffic(): void;
   /** Called once; the session has closed its channel. */
   ended(end: SessionEnd): void;
+}
+
+/** A channel that somebody holds open between our lives, so that it can't be opened anew, and needs no beginning in later ones. */
+export interface Keeping {
+  /** An earlier process has registered, or negotiated. */
+  readonly begun: boolean;
+  /** Who answered it, where that is known. */
+  readonly peer: Peer | undefined;
+  /** Remembers that this process has. */
+  begin(): void;
 }
 
 /** Logs that a peer's input causes come through a limited log. */

@@ -26,6 +26,19 @@ export const transportOption = (defaultTransport: string) =>
     },
   }) as const;
 
+/** The keys that every service's section has. */
+export const commonOptions = (defaultTransport: string) =>
+  ({
+    transport: transportOption(defaultTransport),
+    idle_exit_ms: {
+      type: 'integer',
+      default: 10_000,
+      min: 0,
+      max: 86_400_000,
+      help: 'on demand: how long without a request before the process leaves; 0: it stays',
+    },
+  }) as const;
+
 /** Stands in for the class of a service where only the form of a transport matters. */
 const ANY_CLASS_ID = '00000000-0000-0000-0000-000000000000';
 

@@ -3,7 +3,7 @@ import { SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes
 import { SysfsVmbus } from '../binding/index.ts';
 import { DEFAULT_POOL_DIRECTORY, kvpOptions } from '../kvp-pools/index.ts';
 import { ConfigError, loadConfig } from '../runtime/config.ts';
-import { transportOption } from '../runtime/transport.ts';
+import { commonOptions } from '../runtime/transport.ts';
 import { VERSION } from '../runtime/version.ts';
 import { DEFAULT_STATUS_FILE } from '../timesync-status/index.ts';
 import { moveChannel } from './binding-commands.ts';
@@ -437,7 +437,7 @@ function parseTimeout(text: string | undefined): number | undefined {
 
 /** Where the daemon keeps the pools. */
 async function configuredDirectory(file: string): Promise<string> {
-  const sections = { kvp: { ...kvpOptions, transport: transportOption('') } };
+  const sections = { kvp: { ...kvpOptions, ...commonOptions('') } };
   try {
     return (await loadConfig({ file, required: false, overrides: [] }, sections)).kvp.pool_directory;
   } catch (error) {

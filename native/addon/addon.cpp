@@ -28,6 +28,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("connectMessageSocket", Napi::Function::New<MessageChannel::connectSocket>(env, "connectMessageSocket"));
   exports.Set("adoptMessageChannel", Napi::Function::New<MessageChannel::adopt>(env, "adoptMessageChannel"));
   exports.Set("openUio", Napi::Function::New<RingChannel::openUio>(env, "openUio"));
+  exports.Set("adoptRingChannel", Napi::Function::New<RingChannel::adopt>(env, "adoptRingChannel"));
   exports.Set("connectRingSocket", Napi::Function::New<RingChannel::connectSocket>(env, "connectRingSocket"));
   exports.Set("hostRing", Napi::Function::New<RingChannel::host>(env, "hostRing"));
   exports.Set("ringMemory", Napi::Function::New<RingChannel::memory>(env, "ringMemory"));

@@ -1,5 +1,6 @@
 #include "addon/files.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cerrno>
@@ -79,6 +80,22 @@ Napi::Value removeRangeOfFile(const Napi::CallbackInfo& info) {
   return Napi::Value();
 }
 
+Napi::Value isMarked(const Napi::CallbackInfo& info) {
+  int fd = -1;
+  if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
+  const int status = ::fcntl(fd, F_GETFL);
+  if (status < 0) return throwFailure(info.Env(), {errno, "fcntl"});
+  return Napi::Boolean::New(info.Env(), (status & O_APPEND) != 0);
+}
+
+Napi::Value mark(const Napi::CallbackInfo& info) {
+  int fd = -1;
+  if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
+  const int status = ::fcntl(fd, F_GETFL);
+  if (status < 0 || ::fcntl(fd, F_SETFL, status | O_APPEND) < 0) return throwFailure(info.Env(), {errno, "fcntl"});
+  return Napi::Value();
+}
+
 Napi::Value notify(const Napi::CallbackInfo& info) {
   std::string address;
   if (!pathArgument(info[0], address)) return throwType(info.Env(), "socketPath must be a string without NUL");
@@ -109,6 +126,8 @@ void defineFiles(Napi::Env env, Napi::Object exports) {
   exports.Set("stat", Napi::Function::New<statFile>(env, "stat"));
   exports.Set("writeWhole", Napi::Function::New<writeWholeFile>(env, "writeWhole"));
   exports.Set("removeRange", Napi::Function::New<removeRangeOfFile>(env, "removeRange"));
+  exports.Set("isMarked", Napi::Function::New<isMarked>(env, "isMarked"));
+  exports.Set("mark", Napi::Function::New<mark>(env, "mark"));
   exports.Set("notify", Napi::Function::New<notify>(env, "notify"));
   exports.Set("sendDatagram", Napi::Function::New<sendOneDatagram>(env, "sendDatagram"));
 }

@@ -17,6 +17,7 @@ class RingChannel : public Napi::ObjectWrap<RingChannel>, public Polled, private
  public:
   static void define(Napi::Env env, Environment& environment);
   static Napi::Value openUio(const Napi::CallbackInfo& info);
+  static Napi::Value adopt(const Napi::CallbackInfo& info);
   static Napi::Value connectSocket(const Napi::CallbackInfo& info);
   static Napi::Value host(const Napi::CallbackInfo& info);
   static Napi::Value memory(const Napi::CallbackInfo& info);
@@ -49,6 +50,7 @@ class RingChannel : public Napi::ObjectWrap<RingChannel>, public Polled, private
   Napi::Value stream(const Napi::CallbackInfo& info);
   Napi::Value pause(const Napi::CallbackInfo& info);
   Napi::Value resume(const Napi::CallbackInfo& info);
+  Napi::Value leave(const Napi::CallbackInfo& info);
   Napi::Value statistics(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 

@@ -101,6 +101,17 @@ for (const [name, make] of both) {
       assert.throws(() => new Inbox(server), code('EALREADY'));
     });
 
+    it('a mark stays with the open channel', async (t) => {
+      const of = make();
+      const [client, server] = await pair(t, of);
+      assert.equal(of.isMarked(client.fd), false);
+      of.mark(client.fd);
+      of.mark(client.fd);
+      assert.deepEqual([of.isMarked(client.fd), of.isMarked(server.fd)], [true, false]);
+      client.write(Uint8Array.of(1));
+      assert.deepEqual(await new Inbox(server).take(), Uint8Array.of(1));
+    });
+
     it('opening what is not there fails with ENOENT', () => {
       const on = make();
       assert.throws(() => on.openMessageDevice('/absent/device'), code('ENOENT'));

@@ -215,6 +215,28 @@ for (const kind of ['socket', 'uio'] as const) {
       assert.equal(host.get(IN.mask), 0);
     });
 
+    it('leaves only when nothing waits, and with the host free to signal', async (t) => {
+      const [host, guest] = await connect(t, kind);
+      host.start();
+      host.channel.write(6, 0, 1n, filled(8, 1));
+      await guest.next('packet');
+      guest.tell({ command: 'pause' });
+      guest.tell({ command: 'leave' });
+      assert.deepEqual(await guest.next('left'), { event: 'left', left: false });
+      host.channel.write(6, 0, 2n, filled(8, 1));
+      guest.tell({ command: 'resume' });
+      assert.equal((await guest.next('packet')).transactionId, 2n);
+      guest.tell({ command: 'leave' });
+      assert.deepEqual(await guest.next('left'), { event: 'left', left: true });
+      assert.equal(host.get(IN.mask), 0);
+      const { signalsSent } = host.channel.statistics();
+      host.channel.write(6, 0, 3n, filled(8, 1));
+      assert.equal(host.channel.statistics().signalsSent, signalsSent + 1);
+      assert.equal((await guest.statistics()).packetsRead, 2);
+      guest.tell({ command: 'leave' });
+      assert.deepEqual(await guest.next('left'), { event: 'left', left: false });
+    });
+
     it('stays masked while it drains, also after signalling the host', async (t) => {
       const hold = join(temporaryFolder(t), 'hold');
       writeFileSync(hold, '');

@@ -8,7 +8,7 @@ import type { ChannelEnd, NativeError, RingChannel, RingStatistics } from '../..
 
 export type GuestCommand =
   | { readonly command: 'write'; readonly transactionId: bigint; readonly payload: Uint8Array }
-  | { readonly command: 'pause' | 'resume' | 'statistics' | 'close' | 'exit' };
+  | { readonly command: 'pause' | 'resume' | 'leave' | 'statistics' | 'close' | 'exit' };
 
 export type GuestEvent =
   | { readonly event: 'opened'; readonly ringDataBytes: number }
@@ -22,6 +22,7 @@ export type GuestEvent =
       readonly payload: Uint8Array;
     }
   | { readonly event: 'written'; readonly atOnce: boolean }
+  | { readonly event: 'left'; readonly left: boolean }
   | { readonly event: 'statistics'; readonly statistics: RingStatistics }
   | { readonly event: 'end'; readonly reason: ChannelEnd['reason']; readonly code?: string; readonly syscall?: string };
 
@@ -54,6 +55,9 @@ try {
         break;
       case 'resume':
         channel.resume();
+        break;
+      case 'leave':
+        report({ event: 'left', left: channel.leave() });
         break;
       case 'statistics':
         report({ event: 'statistics', statistics: channel.statistics() });

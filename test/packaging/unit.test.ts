@@ -11,6 +11,8 @@ after(() => fs.rmSync(folder, { recursive: true }));
 
 const systemd = fileURLToPath(new URL('../../systemd/', import.meta.url));
 const units = fs.readdirSync(systemd).filter((name) => name.endsWith('.service'));
+const serviceOf = (socket: string): string => socket.replace(/@?\.socket$/, '.service');
+const sockets = fs.readdirSync(systemd).filter((name) => name.endsWith('.socket') && units.includes(serviceOf(name)));
 
 const analyze = (...args: string[]) =>
   spawnSync('systemd-analyze', args, { encoding: 'utf8', env: { ...process.env, SYSTEMD_PAGER: '' } });
@@ -24,8 +26,11 @@ const skip = Number.isNaN(version)
 /** The unit with its programs replaced by ones that exist here: it names where packages put them. */
 function installed(unit: string, change: (text: string) => string = (text) => text): string {
   const text = fs.readFileSync(path.join(systemd, unit), 'utf8');
-  assert.match(text, new RegExp(`^ExecStart=/usr/bin/${path.basename(unit, '.service')}( |$)`, 'm'));
-  const there = text.replace(/^(Exec\w+=[-+]*)\/usr\/bin\/([\w-]+)/gm, (_, key, program) => {
+  assert.match(
+    text,
+    new RegExp(`^ExecStart=/usr/(bin/${path.basename(unit, '.service')}|sbin/hv_\\w+_daemon)( |$)`, 'm'),
+  );
+  const there = text.replace(/^(Exec\w+=[-+]*)\/usr\/s?bin\/([\w-]+)/gm, (_, key, program) => {
     fs.writeFileSync(path.join(folder, program), '#!/bin/sh\n', { mode: 0o755 });
     return `${key}${path.join(folder, program)}`;
   });
@@ -64,6 +69,29 @@ for (const unit of units) {
   });
 }
 
+for (const socket of sockets) {
+  test(`systemd-analyze verify has nothing to say about ${socket}`, { skip }, () => {
+    // A template is looked at through an instance
+    const file = path.join(folder, socket.replace('@.', '@uio0.'));
+    fs.copyFileSync(path.join(systemd, socket), file);
+    installed(serviceOf(socket));
+    const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', file], {
+      encoding: 'utf8',
+      env: { ...process.env, SYSTEMD_PAGER: '', SYSTEMD_UNIT_PATH: `${folder}:` },
+    });
+    assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' });
+  });
+
+  test(`a start for each time ${socket} may leave its service without a process is within the limits`, () => {
+    const limit = (unit: string, key: string): number =>
+      Number(new RegExp(`^${key}=(\\d+)$`, 'm').exec(fs.readFileSync(path.join(systemd, unit), 'utf8'))?.[1]);
+    for (const unit of [socket, serviceOf(socket)]) {
+      // idle_exit_ms is 10 s
+      assert.ok(limit(unit, 'StartLimitIntervalSec') / 10 < limit(unit, 'StartLimitBurst') / 2, unit);
+    }
+  });
+}
+
 test('each unit is started by a device that a udev rule makes a unit of', () => {
   const rules = fs.readFileSync(path.join(systemd, '70-vmic.rules'), 'utf8').split('\n');
   const devices = rules
@@ -74,10 +102,11 @@ test('each unit is started by a device that a udev rule makes a unit of', () => 
       const name = alias ?? `dev/${/KERNEL=="([^"]+)"/.exec(line)?.[1]}`;
       return `${name.replaceAll('/', '-')}.device`;
     });
-  const wanted = units.flatMap((unit) => {
+  const installable = sockets.filter((socket) => !socket.includes('@'));
+  const wanted = [...units, ...installable].flatMap((unit) => {
     const text = fs.readFileSync(path.join(systemd, unit), 'utf8');
     return [...text.matchAll(/^WantedBy=(.*\.device)$/gm)].map((match) => match[1]);
   });
-  assert.equal(wanted.length, units.length);
+  assert.equal(wanted.length, units.length + installable.length);
   for (const device of wanted) assert.ok(devices.includes(device!), device);
 });

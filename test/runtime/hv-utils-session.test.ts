@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { startHvUtilsSession } from '../../daemons/runtime/hv-utils-session.ts';
 import { levels } from '../../daemons/runtime/log.ts';
 import type { Peer, Service } from '../../daemons/runtime/service.ts';
-import type { SessionEnd } from '../../daemons/runtime/session.ts';
+import type { Keeping, SessionEnd } from '../../daemons/runtime/session.ts';
 import type { ChannelEnd, MessageChannel } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import type { HvUtilsCodec } from '../../protocol/service-protocol.ts';
@@ -13,12 +13,14 @@ import { type ToyReply, type ToyRequest, toyProtocol } from './toy.ts';
 function start(
   handle: Service<ToyRequest, ToyReply>['handle'],
   codec: HvUtilsCodec<ToyRequest, ToyReply> = toyProtocol.hvUtils,
+  keeping?: Keeping,
+  refused?: string,
 ) {
   const written: Uint8Array[] = [];
   const calls: string[] = [];
   const lines: string[] = [];
   let now = 0;
-  let refusal: (Error & { code: string }) | undefined;
+  let refusal = refused === undefined ? undefined : Object.assign(new Error(refused), { code: refused });
   let hooks!: { buffer: Uint8Array; onMessage: (bytes: number) => void; onEnd: (end: ChannelEnd) => void };
   const channel: MessageChannel = {
     fd: -1,
@@ -43,8 +45,9 @@ function start(
     codec,
     service,
     { log, hostLog: log },
-    { connected: (peer) => peers.push(peer), ended: (end) => ends.push(end) },
+    { connected: (peer) => peers.push(peer), traffic: () => {}, ended: (end) => ends.push(end) },
     () => now,
+    keeping,
   );
   return {
     session,
@@ -239,5 +242,78 @@ describe('hv_utils session', () => {
       error: Object.assign(new Error('EIO: read'), { code: 'EIO', errno: 5, syscall: 'read' }),
     });
     assert.deepEqual(s.ends, [{ reason: 'reopen', why: 'EIO: read' }]);
+  });
+});
+
+describe('hv_utils session on a kept device', () => {
+  const peer: Peer = { via: 'hv_utils', versionText: 'v5' };
+  const kept = (begun: boolean, known?: Peer) => {
+    const begins: string[] = [];
+    return { begins, keeping: { begun, peer: known, begin: () => void begins.push('begin') } satisfies Keeping };
+  };
+
+  it('registers in the first life, and stays until that is answered', () => {
+    const { begins, keeping } = kept(false);
+    const s = start(double, undefined, keeping);
+    assert.deepEqual(
+      s.written.map((bytes) => [...bytes]),
+      [message(0xff, 0)],
+    );
+    assert.deepEqual(begins, ['begin']);
+    assert.equal(s.session.leave(), false);
+    s.register();
+    assert.equal(s.session.leave(), true);
+    assert.deepEqual(s.calls, ['close']);
+    assert.equal(s.session.leave(), false);
+  });
+
+  it('writes nothing but answers in a later one', () => {
+    const s = start(double, undefined, kept(true, peer).keeping);
+    assert.deepEqual(s.written, []);
+    assert.deepEqual(s.peers, [peer]);
+    s.ask(21);
+    assert.deepEqual(
+      s.written.map((bytes) => [...bytes]),
+      [message(0, 42)],
+    );
+  });
+
+  it('answers also when nobody knows who answered the first', () => {
+    const s = start(double, undefined, kept(true).keeping);
+    assert.deepEqual(s.peers, []);
+    s.ask(1);
+    assert.equal(s.written.length, 1);
+  });
+
+  it('takes the answer to a registration that an earlier life did not live to see', () => {
+    const s = start(double, undefined, kept(true).keeping);
+    s.receive(toyProtocol.hvUtils.encodeRegistrationAnswer('7'));
+    assert.deepEqual(s.peers, [{ via: 'hv_utils', versionText: 'v7' }]);
+    assert.deepEqual(s.written, []);
+  });
+
+  it('takes a refused registration for one that was made before', () => {
+    const { begins, keeping } = kept(false);
+    const s = start(double, undefined, keeping, 'EINVAL');
+    assert.deepEqual(s.ends, []);
+    assert.deepEqual(begins, ['begin']);
+  });
+
+  it('goes on after a reply that came too late, or is refused', async () => {
+    let finish!: (reply: ToyReply) => void;
+    const s = start(() => new Promise((resolve) => (finish = resolve)), undefined, kept(true, peer).keeping);
+    s.ask(1);
+    assert.equal(s.session.leave(), false);
+    s.advance(28_001);
+    finish({ status: 0 });
+    await settled();
+    assert.deepEqual([s.written, s.ends], [[], []]);
+    s.ask(2);
+    s.refuse('EINVAL');
+    finish({ status: 0 });
+    await settled();
+    assert.deepEqual(s.ends, []);
+    assert.deepEqual(s.calls, ['pause', 'resume', 'pause', 'resume']);
+    assert.equal(s.session.leave(), true);
   });
 });

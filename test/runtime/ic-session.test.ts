@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { startIcSession } from '../../daemons/runtime/ic-session.ts';
 import { levels } from '../../daemons/runtime/log.ts';
 import type { Peer, Service } from '../../daemons/runtime/service.ts';
-import type { SessionEnd } from '../../daemons/runtime/session.ts';
+import type { Keeping, SessionEnd } from '../../daemons/runtime/session.ts';
 import type { ChannelEnd, OnPacket, RingChannel } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { formatVersion } from '../../protocol/ic/version.ts';
@@ -29,6 +29,7 @@ function start(
   handle: Service<ToyRequest, ToyReply>['handle'],
   extraVersions = toyProtocol.optionalVersions.slice(0, 0),
   protocol = toyProtocol,
+  keeping?: Keeping,
 ) {
   const written: { transactionId: bigint; bytes: Uint8Array }[] = [];
   const calls: string[] = [];
@@ -52,6 +53,7 @@ function start(
     stream: () => void calls.push('stream'),
     pause: () => void calls.push('pause'),
     resume: () => void calls.push('resume'),
+    leave: () => true,
     statistics: () => ({ packetsRead: 0, packetsWritten: 0, signalsSent: 0, wakes: 0, queued: 0 }),
     close: () => void calls.push('close'),
   } satisfies RingChannel;
@@ -63,8 +65,13 @@ function start(
     { protocol, extraVersions },
     { handle, connected: () => {}, close: () => {} },
     { log, hostLog: log },
-    { connected: (peer) => void peers.push(describePeer(peer)), ended: (end) => void ends.push(end) },
+    {
+      connected: (peer) => void peers.push(describePeer(peer)),
+      traffic: () => {},
+      ended: (end) => void ends.push(end),
+    },
     () => 1,
+    keeping,
   );
   let transactionId = 0x1_0000_0000n;
   return {
@@ -225,5 +232,69 @@ describe('IC session', () => {
     assert.deepEqual(s.ends, [{ reason: 'failed', error }]);
     assert.equal(s.written.length, 1);
     assert.deepEqual(s.calls, ['pause', 'close']);
+  });
+});
+
+describe('IC session on a kept channel', () => {
+  const agreed: Peer = { via: 'vmbus', framework: { major: 3, minor: 0 }, message: { major: 2, minor: 0 } };
+  const later = (peer: Peer | undefined) =>
+    start(double, [], toyProtocol, { begun: true, peer, begin: () => assert.fail('it has begun') });
+  /** A request whose header claims a version. */
+  const request = (major: number): Uint8Array => {
+    const bytes = packet(9, [4, 0, 0, 0]);
+    bytes[14] = major;
+    return bytes;
+  };
+
+  it('remembers a negotiation before the host hears of it', () => {
+    const order: string[] = [];
+    const s = start(double, [], toyProtocol, {
+      begun: false,
+      peer: agreed,
+      begin: () => order.push(`begin, ${s.written.length} written, ${s.peers}`),
+    });
+    assert.deepEqual(s.peers, []);
+    s.send(NEGOTIATION);
+    assert.deepEqual(order, ['begin, 0 written, 3.0/2.0']);
+    assert.equal(s.written.length, 1);
+  });
+
+  it('goes on with what was agreed on', () => {
+    const s = later(agreed);
+    assert.deepEqual(s.peers, ['3.0/2.0']);
+    assert.equal(s.send(request(77))![28], 8);
+  });
+
+  it('goes by the header of a message where that is not known, if it knows that version', () => {
+    for (const peer of [
+      undefined,
+      { via: 'hv_utils', versionText: '2.0' } as const,
+      { ...agreed, message: { major: 8, minor: 0 } },
+    ]) {
+      const s = later(peer);
+      assert.deepEqual(s.peers, []);
+      assert.equal(s.send(request(1))![28], 8);
+      assert.deepEqual(s.send(request(77))!.slice(20, 24), FAILED);
+    }
+  });
+
+  it('takes no header for it on a fresh channel, whatever is said of earlier ones', () => {
+    const s = start(double, [], toyProtocol, { begun: false, peer: agreed, begin: () => {} });
+    assert.deepEqual(s.send(request(2))!.slice(20, 24), FAILED);
+  });
+
+  it('leaves when nothing is being worked on', async () => {
+    let finish!: (reply: ToyReply) => void;
+    const s = start(() => new Promise((resolve) => (finish = resolve)), [], toyProtocol, {
+      begun: true,
+      peer: agreed,
+      begin: () => {},
+    });
+    s.send(request(2));
+    assert.equal(s.session.leave(), false);
+    finish({ status: 0, number: 1 });
+    await settled();
+    assert.equal(s.session.leave(), true);
+    assert.deepEqual(s.calls, ['pause', 'resume', 'close']);
   });
 });

@@ -37,6 +37,7 @@ function session() {
     stream: () => assert.fail('no request carries a file'),
     pause: () => assert.fail('requests are answered at once'),
     resume: () => {},
+    leave: () => true,
     statistics: () => ({ packetsRead: 0, packetsWritten: 0, signalsSent: 0, wakes: 0, queued: 0 }),
     close: () => {},
   };
@@ -46,7 +47,11 @@ function session() {
     { protocol: timesyncProtocol, extraVersions: [] },
     script.service,
     { log, hostLog: log },
-    { connected: (peer) => script.service.connected(peer), ended: () => assert.fail('the session ended') },
+    {
+      connected: (peer) => script.service.connected(peer),
+      traffic: () => {},
+      ended: () => assert.fail('the session ended'),
+    },
     () => 0,
   );
   return { ...script, answers, lines, receive, script };

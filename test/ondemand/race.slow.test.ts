@@ -1,0 +1,15 @@
+import { after, describe, it } from 'node:test';
+import { WIRES } from '../host/wire.ts';
+import { buildHolder, missingHolder } from './holder.ts';
+import { race } from './race.ts';
+
+const WAKE_UPS = 1000;
+
+describe('requests that race the exit', { skip: missingHolder() ?? false, timeout: 1_800_000 }, () => {
+  const holder = missingHolder() === undefined ? buildHolder({ after }) : '';
+  for (const wire of WIRES) {
+    it(`${wire}: of ${WAKE_UPS} wake-ups none loses a request`, async (t) => {
+      t.diagnostic(JSON.stringify(await race(wire, holder, WAKE_UPS)));
+    });
+  }
+});
