@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -390,6 +391,8 @@ Failure Process::Run::awaitEndAndDrain() {
 }
 
 void Process::Run::lookAfter() {
+  // Who looks at our threads sees what this one is for
+  ::prctl(PR_SET_NAME, "vmic-program");
   // This thread's alone on Linux, and inherited by the child
   errno = 0;
   const int now = ::getpriority(PRIO_PROCESS, 0);

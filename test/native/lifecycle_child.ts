@@ -2,7 +2,7 @@
  * Goes through a life with the addon up to one step and ends there; lifecycle.test.ts looks at how it ended. In the main
  * thread, or with "worker" as second argument in a worker thread, so that an environment ends while the process goes on.
  */
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -33,6 +33,15 @@ async function receiving(onMessage: () => void) {
   made.server.start(new Uint8Array(64), onMessage, nothing);
   made.client.write(new Uint8Array(8));
   return made;
+}
+
+/** A program that has ended by itself, or goes on until it is killed. */
+async function startProgram(file: 'true' | 'sleep', onStart = nothing, onEnd = nothing) {
+  const { native } = await import('../../native/index.ts');
+  const options = { args: file === 'sleep' ? ['1000'] : [], env: ['PATH=/usr/bin:/bin'], outputBytes: 100 };
+  const program = native.startProgram(file, options, onStart, onEnd);
+  held.push(program);
+  return program;
 }
 
 /** Ends the environment: the process, or the worker. */
@@ -126,6 +135,36 @@ const steps: Record<string, () => Promise<void>> = {
     const { native } = await import('../../native/index.ts');
     held.push(native.watchDirectory(folder, exit), native.listen(join(folder, 'socket')));
   },
+  'closes a program at once': async () => {
+    (await startProgram('sleep')).close();
+  },
+  'leaves a program that has ended': async () => {
+    await startProgram('true');
+  },
+  'has a program that was collected': async () => {
+    await new Promise<void>((resolve) => void startProgram('true', nothing, resolve));
+    held.length = 0;
+    (globalThis as { gc?: () => void }).gc?.();
+    await sleep(1);
+  },
+  'exits in a start of a program': async () => {
+    const program = await startProgram('sleep', () => {
+      // A process that ends leaves its children alone
+      if (isMainThread) program.close();
+      exit();
+    });
+  },
+  'exits in an end of a program': async () => {
+    await startProgram('true', nothing, exit);
+  },
+  'exits while programs run and start': async () => {
+    if (!isMainThread) {
+      await new Promise<void>((resolve) => void startProgram('sleep', resolve));
+      await startProgram('sleep');
+    }
+    await startProgram('true');
+    exit();
+  },
   'collects a closed channel in its own callback': async () => {
     const { client } = await receiving(() => {
       for (const channel of held.splice(0) as { close(): void }[]) channel.close();
@@ -179,6 +218,14 @@ const steps: Record<string, () => Promise<void>> = {
 
 async function runInWorker(step: string): Promise<void> {
   const descriptors = (): number => readdirSync('/proc/self/fd').length;
+  const threads = (): string[] =>
+    readdirSync('/proc/self/task').map((id) => {
+      try {
+        return readFileSync(`/proc/self/task/${id}/comm`, 'latin1').trim();
+      } catch {
+        return 'ended';
+      }
+    });
   let settled = -1;
   // The first worker may open what stays open in the process (epoll, random); none of the later ones may add to it.
   for (let round = 0; round < 4; round += 1) {
@@ -190,6 +237,8 @@ async function runInWorker(step: string): Promise<void> {
       worker.on('exit', resolve);
     });
     if (code !== 0) throw new Error(`the worker ended with ${code}`);
+    // The threads that look after programs let go of theirs when the program that was killed is dead
+    while (threads().includes('vmic-program')) await sleep(1);
     if (round === 1) settled = descriptors();
   }
   if (descriptors() !== settled) throw new Error(`${descriptors()} descriptors, ${settled} before`);
