@@ -185,7 +185,7 @@ export class Scratch {
   enter(command: readonly string[]): [string, ...string[]] {
     const pid = this.#holder.pid;
     // util-linux lies in /usr/bin on every distribution; the project's folder is seen inside at its own path
-    return ['nsenter', `--target=${pid}`, '--mount', '--root', `--wd=${process.cwd()}`, '--', ...command];
+    return ['nsenter', `--target=${pid}`, '--mount', '--root', `--wdns=${process.cwd()}`, '--', ...command];
   }
 
   /** A program outside that runs `program` inside, for those who start it by one path. Like `enter`, it becomes that program. */
