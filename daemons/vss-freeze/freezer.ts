@@ -177,6 +177,11 @@ export class Freezer {
     } catch (error) {
       failure = { problem: (error as Error).message, busy: false };
     }
+    if (failure?.busy) {
+      // Nothing was begun
+      this.#freeze = undefined;
+      return { ok: false, ...failure };
+    }
     if (failure) {
       this.#clear(this.#clearUp(freeze, 'failed', failure.problem, undefined));
       return { ok: false, ...failure };
