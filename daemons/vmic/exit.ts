@@ -7,11 +7,12 @@ export type ExitName = keyof typeof EXIT;
 export const EXIT_HELP = `\
 Exit status:
   0  done
-  1  there is no such key or channel, or the condition was not met in time
+  1  there is no such key or channel, the condition was not met in time, the
+     service does not run, or what was frozen was thawed too early
   2  wrong usage
   3  permission denied
   4  a pool file is damaged; what can be read of it was read
-  5  another program keeps a pool file locked, or has the channel open
+  5  another program keeps a pool file locked, has the channel open, or freezes
   6  the system refused (disk full, I/O error, a kernel that can't)`;
 
 /** Ends a command with a message and one of the statuses above. */

@@ -135,11 +135,14 @@ export async function freezeFor(
     wake.signal.addEventListener('abort', () => void freezer.stop('the command was told to stop'));
     const outcome = await freezing;
     if (outcome.ok) {
-      await Promise.race([sleep(forMs, undefined, { signal: wake.signal }).catch(() => {}), freezer.over()]);
-      if (!wake.signal.aborted) await freezer.thaw();
+      const over = new AbortController();
+      const either = AbortSignal.any([wake.signal, over.signal]);
+      void freezer.over().then(() => over.abort());
+      await sleep(forMs, undefined, { signal: either }).catch(() => {});
+      if (!either.aborted) await freezer.thaw();
     }
-    const record = (await freezer.over()) as FreezeRecord;
     if (!outcome.ok && outcome.busy) throw new CommandError('busy', `${outcome.problem} (vmic vss status)`);
+    const record = (await freezer.over()) as FreezeRecord;
     around.out(json ? `${JSON.stringify(record)}\n` : describeRecord(record));
     if (record.result === 'failed') throw new CommandError('system', record.problem ?? 'the freeze failed');
     return record.result === 'thawed' && record.problem === undefined ? EXIT.ok : EXIT.notFound;

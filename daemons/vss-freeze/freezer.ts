@@ -14,6 +14,7 @@ const ALL_HOOKS_MS = 10 * 60_000;
 const LIMIT_MARGIN_MS = 2000;
 /** Of what a hook prints, this much gets into the log. */
 const SHOWN_CHARACTERS = 2000;
+const INTERRUPTED = 'the process that froze ended; its guard has thawed';
 
 /** What a freeze needs of the system. */
 export interface FreezerPorts {
@@ -110,8 +111,13 @@ export class Freezer {
     return this.#last;
   }
 
-  /** Clears up what a process left behind that ended in the middle of a freeze. A freeze of this object waits for it. */
-  recover(current: CurrentFreeze | undefined): Promise<Recovery> {
+  /**
+   * Clears up what a process left behind that ended in the middle of a freeze. A freeze of this object waits for it. `last` is the newest freeze
+   * on record: of one that did not last, as of `current`, whoever asked for it may not have heard.
+   */
+  recover(current: CurrentFreeze | undefined, last?: FreezeRecord): Promise<Recovery> {
+    const lost = current ?? (last?.result === 'early' || last?.result === 'interrupted' ? last : undefined);
+    if (lost?.by === this.#context.by) this.#early = ('problem' in lost ? lost.problem : undefined) ?? INTERRUPTED;
     const recovered = this.#recover(current);
     this.#clear(recovered.then(() => {}));
     return recovered;
@@ -170,6 +176,11 @@ export class Freezer {
       failure = await this.#attempt(freeze);
     } catch (error) {
       failure = { problem: (error as Error).message, busy: false };
+    }
+    if (failure?.busy) {
+      // Nothing was begun
+      this.#freeze = undefined;
+      return { ok: false, ...failure };
     }
     if (failure) {
       this.#clear(this.#clearUp(freeze, 'failed', failure.problem, undefined));
@@ -306,9 +317,16 @@ export class Freezer {
     const runs: HookRun[] = [];
     for (const file of [...current.hooks].reverse()) await this.#runHook(runs, file, 'thaw', policy.hookTimeoutMs);
     const { by, at, mountPoints } = current;
-    const problem = 'the process that froze ended; its guard has thawed';
-    log.error('A freeze was interrupted', { by, at, problem, mountPoints });
-    const record = { by, at, result: 'interrupted', problem, volumes: [], skipped: [], hooks: runs } as const;
+    log.error('A freeze was interrupted', { by, at, problem: INTERRUPTED, mountPoints });
+    const record = {
+      by,
+      at,
+      result: 'interrupted',
+      problem: INTERRUPTED,
+      volumes: [],
+      skipped: [],
+      hooks: runs,
+    } as const;
     this.#change(({ current: _, ...status }) => ({
       ...status,
       freezes: [record, ...status.freezes].slice(0, KEPT_RECORDS),

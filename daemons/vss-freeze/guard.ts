@@ -57,6 +57,7 @@ const toMs = (us: string | undefined): number | undefined =>
 const REFUSALS: Readonly<Record<string, string>> = {
   EBUSY: 'another one holds a freeze',
   ETIMEDOUT: 'what an earlier one left frozen can not be thawed',
+  EINVAL: 'its record has to be a file on a tmpfs',
 };
 
 const FAILURES: Readonly<Record<string, string>> = {

@@ -25,16 +25,18 @@ function create({ options, log, hostLog, logHold }: ServiceContext<typeof vssOpt
   const ports = new LinuxFreezer(options, guards);
   const freezer = new Freezer({ ports, policy: policyOf(options), log, logHold, by: 'host' });
   let left: VssStatus['current'];
+  let last: VssStatus['freezes'][number] | undefined;
   try {
     ports.changeStatus((status) => {
       left = status.current;
+      last = status.freezes[0];
       return { ...status, daemon: ports.self };
     });
   } catch (error) {
     log.error("The status can't be written", { error });
   }
   // Unless a command is at it
-  if (left === undefined || !isAlive(left.process)) void freezer.recover(left);
+  if (left === undefined || !isAlive(left.process)) void freezer.recover(left, last);
   return new VssService(freezer, hostLog);
 }
 

@@ -130,13 +130,16 @@ void Freezer::open(int64_t deadlineNs) {
 }
 
 Reason Freezer::freeze(int64_t deadlineNs, Interrupts& interrupts) {
+  const int64_t startNs = nowNs();
   for (uint32_t stage = 0; stage < targets_.stages(); ++stage) {
     for (Target& target : targets_) {
       if (target.stage != stage || target.verdict) continue;
       target.awaited = true;
       pool_.post(target, Work::Freeze);
     }
-    const Reason reason = await(deadlineNs, &interrupts, [this] {
+    // One that hangs leaves time for later stages.
+    const int64_t stageNs = startNs + (deadlineNs - startNs) / targets_.stages() * (stage + 1);
+    const Reason reason = await(stageNs, &interrupts, [this] {
       bool allDone = true;
       for (Target& target : targets_) {
         if (!target.awaited) continue;

@@ -107,7 +107,7 @@ Failure Record::open(const char* path, int flags, pid_t& holder) {
     if (::fstatfs(file_.get(), &on) < 0 || ::fstat(file_.get(), &file) < 0) return {errno, "fstat"};
     const bool stays = on.f_type == TMPFS_MAGIC || on.f_type == RAMFS_MAGIC;
     // A store into a file of a frozen file system would wait for its thaw, which is ours to do.
-    if (!stays || !S_ISREG(file.st_mode)) return {EINVAL, "record on a tmpfs"};
+    if (!stays || !S_ISREG(file.st_mode)) return {EINVAL, "tmpfs"};
     const bool isLocked = lock();
     // Its holder may have removed it between our open and our lock.
     if (!isAtPath()) continue;

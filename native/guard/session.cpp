@@ -98,11 +98,7 @@ class Session {
   void put(int64_t number) { at_ = putText(putNumber(at_, number), " "); }
   void putFailure(const Failure& failure) {
     put(failure ? errnoName(failure.code) : "-");
-    const char* call = failure.call;
-    // One word
-    for (; *call != '\0'; ++call) *at_++ = *call == ' ' ? '-' : *call;
-    if (*failure.call == '\0') *at_++ = '-';
-    at_ = putText(at_, " ");
+    put(*failure.call == '\0' ? "-" : failure.call);
   }
   void endLine() { at_[-1] = '\n'; }
   void send();

@@ -59,16 +59,16 @@ class MountTable {
 Failure MountTable::readText() {
   // Threads can have mount namespaces of their own.
   Fd file(::open("/proc/thread-self/mountinfo", O_RDONLY | O_CLOEXEC));
-  if (!file) return {errno, "open mountinfo"};
+  if (!file) return {errno, "mountinfo"};
   size_t room = 1 << 16;
   size_t length = 0;
   for (;;) {
     char* text = static_cast<char*>(std::realloc(text_, room));
-    if (text == nullptr) return {ENOMEM, "read mountinfo"};
+    if (text == nullptr) return {ENOMEM, "mountinfo"};
     text_ = text;
     const ssize_t count = ::read(file.get(), text_ + length, room - length - 1);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return {errno, "read mountinfo"};
+    if (count < 0) return {errno, "mountinfo"};
     length += static_cast<size_t>(count);
     text_[length] = '\0';
     if (count == 0) return {};
@@ -100,7 +100,7 @@ Failure MountTable::read() {
   std::free(mounts_);
   mounts_ = static_cast<Mount*>(std::calloc(countLines(text_) + 1, sizeof(Mount)));
   count_ = 0;
-  if (mounts_ == nullptr) return {ENOMEM, "read mountinfo"};
+  if (mounts_ == nullptr) return {ENOMEM, "mountinfo"};
   for (const char* at = text_; *at != '\0';) {
     if (parseMount(at, mounts_[count_])) ++count_;
     at += std::strcspn(at, "\n");
@@ -131,14 +131,14 @@ Failure mountOf(int fd, int& id) {
   char path[64];
   putNumber(putText(path, "/proc/thread-self/fdinfo/"), fd);
   Fd file(::open(path, O_RDONLY | O_CLOEXEC));
-  if (!file) return {errno, "open fdinfo"};
+  if (!file) return {errno, "fdinfo"};
   char text[1024];
   const ssize_t count = ::read(file.get(), text, sizeof(text) - 1);
-  if (count < 0) return {errno, "read fdinfo"};
+  if (count < 0) return {errno, "fdinfo"};
   text[count] = '\0';
   const char* at = std::strstr(text, "mnt_id:\t");
   uint64_t number = 0;
-  if (at == nullptr || !take(at, "mnt_id:\t") || !takeNumber(at, INT_MAX, number)) return {EPROTO, "read fdinfo"};
+  if (at == nullptr || !take(at, "mnt_id:\t") || !takeNumber(at, INT_MAX, number)) return {EPROTO, "fdinfo"};
   id = static_cast<int>(number);
   return {};
 }
@@ -167,12 +167,17 @@ bool pathOf(const Mount& mount, char (&path)[PATH_MAX]) {
   return true;
 }
 
-/// By the first of its mounts to which its path leads. ENOENT: the table has none; ESTALE: none can be reached.
-Failure openByPath(const MountTable& table, Device device, Fd& opened) {
-  Failure why = {ENOENT, "mountinfo"};
+/// Where other mounts hide it, its path leads elsewhere or nowhere.
+bool isHidden(const Failure& failure) { return failure.code == ESTALE || failure.code == ENOENT; }
+
+/// By the first of its mounts to which its path leads. `isMounted`: the table has any.
+Failure openByPath(const MountTable& table, Device device, Fd& opened, bool& isMounted) {
+  Failure why;
+  isMounted = false;
   char path[PATH_MAX];
   for (const Mount& mount : table) {
     if (!(mount.device == device)) continue;
+    isMounted = true;
     Fd seen;
     int mountId = -1;
     Failure failure = {ENAMETOOLONG, "open"};
@@ -217,14 +222,14 @@ Failure uncover(const MountTable& table, const Mount& mount, Fd& opened) {
 /// In a copy of the mount namespace, which ends with this; what was opened stays open.
 Failure openHidden(Device device, Fd& opened) {
   Fd origin(::open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC));
-  if (!origin) return {errno, "open ns/mnt"};
+  if (!origin) return {errno, "ns/mnt"};
   Failure why = {ESTALE, "open"};
   // Each attempt takes mounts away, so each gets a copy of its own.
   for (size_t attempt = 0;; ++attempt) {
     if (::unshare(CLONE_NEWNS) < 0) return {errno, "unshare"};
     MountTable table;
     if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) {
-      why = {errno, "mount private"};
+      why = {errno, "mount"};
     } else if (const Failure failure = table.read()) {
       why = failure;
     }
@@ -248,11 +253,15 @@ Failure openHidden(Device device, Fd& opened) {
 Failure openSuperblock(Device device, Fd& opened) {
   MountTable table;
   if (const Failure failure = table.read()) return failure;
-  const Failure failure = openByPath(table, device, opened);
-  if (!failure || failure.code == ENOENT) return failure;
+  bool isMounted = false;
+  const Failure failure = openByPath(table, device, opened, isMounted);
+  if (!isMounted) return {ENOENT, "mountinfo"};
+  if (!failure) return {};
   const Failure hidden = openHidden(device, opened);
-  // What stopped the simple way tells more, unless it was only that another mount is in the way.
-  return !hidden || failure.code == ESTALE ? hidden : failure;
+  if (!hidden) return {};
+  // Whatever else was wrong tells more than that there is no other way either.
+  const Failure& why = isHidden(failure) ? hidden : failure;
+  return isHidden(why) ? Failure{ESTALE, why.call} : why;
 }
 
 Failure writeOut(int fd) {

@@ -51,7 +51,8 @@ bool thawFrozen(const Targets& targets) {
     isOver = waited[0].revents != 0;
     signalfd_siginfo signal = {};
     if (waited[1].revents != 0 && ::read(signals, &signal, sizeof(signal)) < 0) continue;
-    if (::getppid() != guard) thawFrozen(targets);
+    // getppid would not tell: while any thread of the guard lives, that one is our parent.
+    if (signal.ssi_pid == static_cast<uint32_t>(guard)) thawFrozen(targets);
   }
   // Now nobody is left who could still be freezing.
   for (Target& target : targets) {

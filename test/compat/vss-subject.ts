@@ -98,7 +98,9 @@ export class VssSubject {
   readonly device: Device;
   readonly #scratch: Scratch;
   readonly #folder: string;
-  readonly #configFile: string;
+  readonly configFile: string;
+  /** Where ours lists what is frozen. */
+  readonly recordPath: string;
   #child: ChildProcess | undefined;
   #exited: Promise<unknown> = Promise.resolve();
   #errors = '';
@@ -107,16 +109,21 @@ export class VssSubject {
     this.kind = kind;
     this.#scratch = scratch;
     this.#folder = fs.mkdtempSync(path.join(scratch.shared, `${kind}-`));
-    this.#configFile = path.join(this.#folder, 'config.toml');
+    this.configFile = path.join(this.#folder, 'config.toml');
+    this.recordPath = path.join(this.#folder, 'record');
     fs.writeFileSync(
-      this.#configFile,
+      this.configFile,
       `[vss]
 hooks_directories = []
 status_file = "${this.#folder}/status.json"
-record_file = "${this.#folder}/record"
+record_file = "${this.recordPath}"
 `,
     );
     this.device = new Device(path.join(this.#folder, 'device'));
+  }
+
+  get pid(): number {
+    return this.#child!.pid!;
   }
 
   /** Starts the daemon, and waits until it registered. */
@@ -161,7 +168,7 @@ record_file = "${this.#folder}/record"
     const hidden = 'mount -t tmpfs hidden /sys && exec "$@"';
     return this.kind === 'c'
       ? ['unshare', '--mount', 'sh', '-c', hidden, 'sh', findCDaemon('hv_vss_daemon')!, '-n']
-      : [process.execPath, path.join(path.dirname(ownDaemon), 'vmic-vss'), '--config', this.#configFile];
+      : [process.execPath, path.join(path.dirname(ownDaemon), 'vmic-vss'), '--config', this.configFile];
   }
 
   async #inTime<T>(what: string, work: Promise<T>): Promise<T> {

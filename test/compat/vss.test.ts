@@ -38,6 +38,11 @@ const DIFFERENCES: Readonly<Record<string, Difference>> = {
   'a user-space file system: freeze': { c: FAIL, vmic: OK, why: leftOut },
   'a user-space file system: frozen': { c: NONE, vmic: BOTH, why: leftOut },
   'somebody else froze A: after the thaw': { c: NONE, vmic: 'A', why: 'only what we froze is thawed' },
+  'a second freeze: freezes': {
+    c: `${OK}, ${OK}`,
+    vmic: `${OK}, ${FAIL}`,
+    why: 'the first one holds, and so does its limit',
+  },
   'unknown operation 9: status': { c: OK, vmic: NOT_SUPPORTED, why: 'an unknown operation is no success' },
   'killed: afterwards': { c: BOTH, vmic: NONE, why: noneStays },
   'told to stop: afterwards': { c: BOTH, vmic: NONE, why: noneStays },

@@ -39,8 +39,8 @@ function installed(unit: string, change: (text: string) => string = (text) => te
   return file;
 }
 
-/** What `systemd-analyze security` may say, times ten. A shutdown's hooks are an administrator's programs: the unit says what they need. */
-const EXPOSURE: Readonly<Record<string, number>> = { 'vmic-shutdown.service': 50 };
+/** What `systemd-analyze security` may say, times ten. Hooks are an administrator's programs: these units say what they need. */
+const EXPOSURE: Readonly<Record<string, number>> = { 'vmic-shutdown.service': 50, 'vmic-vss.service': 51 };
 const exposureOf = (unit: string): number => EXPOSURE[unit] ?? 25;
 
 for (const unit of units) {

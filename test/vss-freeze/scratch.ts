@@ -185,7 +185,7 @@ export class Scratch {
   enter(command: readonly string[]): [string, ...string[]] {
     const pid = this.#holder.pid;
     // util-linux lies in /usr/bin on every distribution; the project's folder is seen inside at its own path
-    return ['nsenter', `--target=${pid}`, '--mount', '--root', `--wd=${process.cwd()}`, '--', ...command];
+    return ['nsenter', `--target=${pid}`, '--mount', '--root', `--wdns=${process.cwd()}`, '--', ...command];
   }
 
   /** A program outside that runs `program` inside, for those who start it by one path. Like `enter`, it becomes that program. */
@@ -231,14 +231,11 @@ export class Scratch {
 
   /** Thaws all that is frozen; gives the mount points of those that were. */
   thawAll(): string[] {
-    return this.fileSystems
-      .filter(({ mountPoint }) => this.try('fsfreeze', '-u', mountPoint).ok)
-      .map((fs) => fs.mountPoint);
-  }
-
-  /** What can be done in an instant, when this process ends; the holder does the rest. */
-  abandon(): void {
-    Scratch.#remove(this.folder, this.shared);
+    const script = 'for one; do if fsfreeze -u "$one" 2> /dev/null; then echo "$one"; fi; done';
+    const mountPoints = this.fileSystems.map(({ mountPoint }) => mountPoint);
+    return this.run('sh', '-c', script, 'sh', ...mountPoints)
+      .split('\n')
+      .slice(0, -1);
   }
 
   /** Thaws, unmounts and removes all. What runs inside has to have ended. */
