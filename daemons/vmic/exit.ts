@@ -7,7 +7,8 @@ export type ExitName = keyof typeof EXIT;
 export const EXIT_HELP = `\
 Exit status:
   0  done
-  1  there is no such key or channel, or the condition was not met in time
+  1  there is no such key or channel, the condition was not met in time,
+     or vmic doctor found a problem
   2  wrong usage
   3  permission denied
   4  a pool file is damaged; what can be read of it was read
