@@ -180,6 +180,22 @@ const waiting: Check = ({ lines }) =>
         ],
   );
 
+const mismatch: Check = ({ lines }) =>
+  lines.flatMap((line): Finding[] => {
+    const { service, versions, counters } = line;
+    if (versions !== undefined || !counters?.['negotiations']) return [];
+    return [
+      {
+        id: 'no-common-version',
+        severity: 'problem',
+        service,
+        title: `The host and vmic-${service} have no version of their protocol in common.`,
+        explanation: 'A host shows "protocol version mismatch" or "No Contact". The log has the versions of both.',
+        mend: [`journalctl -b -u vmic-${service} --no-pager --grep 'No version in common'`],
+      },
+    ];
+  });
+
 const failedUnits: Check = ({ snapshot }) =>
   Object.entries(snapshot.units ?? {}).flatMap(([unit, { active, result }]): Finding[] =>
     active !== 'failed' || !unit.startsWith('vmic-')
@@ -496,6 +512,7 @@ const CHECKS: readonly Check[] = [
   unbound,
   silent,
   waiting,
+  mismatch,
   failedUnits,
   cDaemons,
   clocks,
