@@ -67,6 +67,11 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
     this.#publish();
   }
 
+  status() {
+    const { mode, reason } = this.#choice;
+    return { mode, reason, ...(this.#problem === undefined ? {} : { problem: this.#problem }) };
+  }
+
   close(): void {
     this.#closed = true;
     this.#ports.close();

@@ -1,24 +1,30 @@
+import path from 'node:path';
 import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes.ts';
 import { SysfsVmbus } from '../binding/index.ts';
 import { DEFAULT_POOL_DIRECTORY, kvpOptions } from '../kvp-pools/index.ts';
 import { ConfigError, loadConfig } from '../runtime/config.ts';
+import { DEFAULT_RUNTIME_DIRECTORY, readServiceStatus, statusFile } from '../runtime/status.ts';
+import { isAlive } from '../runtime/status-file.ts';
 import { commonOptions } from '../runtime/transport.ts';
 import { VERSION } from '../runtime/version.ts';
 import { DEFAULT_STATUS_FILE } from '../timesync-status/index.ts';
 import { moveChannel } from './binding-commands.ts';
 import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts';
 import { CommandError, EXIT, EXIT_HELP, toCommandError } from './exit.ts';
+import { generalize } from './generalize.ts';
 import { get, type KvpOptions, list, listKeys, remove, type Surroundings, set } from './kvp-commands.ts';
 import { POOL_CHOICES, POOLS_HELP, parsePool } from './kvp-pool-names.ts';
 import { watch } from './kvp-watch.ts';
+import { type Snapshot, takeSnapshot } from './snapshot.ts';
+import { doctor, explain, status as showStatus } from './status-commands.ts';
 import { timesyncStatus } from './timesync-command.ts';
 import {
   freezeFor,
   loadVssOptions,
   parseDuration,
   showPlan,
-  showStatus,
+  showStatus as showVssStatus,
   thawNow,
   type VssSurroundings,
 } from './vss-commands.ts';
@@ -55,6 +61,12 @@ export type CliSurroundings = Omit<Surroundings, 'native'> & {
   readonly sysfs?: string;
   /** The daemons' configuration, which may name another folder for the pools. */
   readonly configFile: string;
+  /** Runs a program to its end and gives its output; undefined when it can't be run or fails. */
+  run?(program: string, args: readonly string[]): Promise<string | undefined>;
+  /** Asks a person; undefined: there is none. */
+  readonly ask?: (question: string) => Promise<boolean>;
+  /** Where the file system begins for `status` and `doctor`; "/" but in tests. */
+  readonly root?: string;
 } & VssSurroundings;
 
 interface KvpArguments {
@@ -139,6 +151,69 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
       }),
     )
     .command(
+      'status',
+      'Print who answers each service, and how',
+      (y) =>
+        y
+          .option('json', { type: 'boolean', default: false, describe: 'print one JSON object' })
+          .epilog('Needs no root. Exit status 1 when there is no VMBus: no Hyper-V guest, or hv_vmbus is not loaded.'),
+      async ({ json }) => {
+        status = showStatus(around, await snapshot(around), json);
+      },
+    )
+    .command(
+      'doctor',
+      'Find what is wrong, and say what mends it',
+      (y) =>
+        y
+          .option('json', {
+            type: 'boolean',
+            default: false,
+            describe: 'print one JSON object, with all that was looked at',
+          })
+          .option('all', { type: 'boolean', default: false, describe: 'print notes, too' })
+          .option('explain', {
+            type: 'string',
+            requiresArg: true,
+            coerce: once('explain'),
+            describe: 'explain what a host shows, e.g. 0x800710DF or "No Contact"',
+          })
+          .example('$0 doctor --explain "No Contact"', '')
+          .epilog(
+            'Root sees more (denials by SELinux or AppArmor). Changes nothing.\n' +
+              'Exit status: 0 nothing is wrong, 1 there is a problem, or no VMBus; warnings do not count.',
+          ),
+      async ({ json, all, explain: code }) => {
+        status =
+          code === undefined ? doctor(around, await snapshot(around), { json, all }) : explain(around, code, json);
+      },
+    )
+    .command(
+      'generalize',
+      'Empty the pools, so that an image can be made of this machine',
+      (y) =>
+        y
+          .option('dry-run', { type: 'boolean', default: false, describe: 'only print what would be emptied' })
+          .option('yes', { type: 'boolean', alias: 'y', default: false, describe: 'do not ask' })
+          .option('json', { type: 'boolean', default: false, describe: 'print one JSON object' })
+          .option('pool-directory', {
+            type: 'string',
+            requiresArg: true,
+            coerce: once('pool-directory'),
+            defaultDescription: `kvp.pool_directory of the configuration, or ${DEFAULT_POOL_DIRECTORY}`,
+            describe: 'the folder of the pool files',
+          })
+          .epilog(
+            'Files, owners and modes stay. Takes root. cloud-init clean runs it, too.\nExit status 1 when the answer was no.',
+          ),
+      async ({ dryRun, yes, json, poolDirectory }) => {
+        const directory = poolDirectory ?? (await configuredDirectory(around.configFile));
+        const native = await around.loadNative();
+        const options = { directory, dryRun, yes, json, daemonRuns: kvpRuns(around) };
+        status = await generalize({ ...around, native, ask: around.ask }, options);
+      },
+    )
+    .command(
       'completion <shell>',
       'Print a shell completion script',
       (y) =>
@@ -170,6 +245,23 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
     return EXIT[failure.exit];
   }
   return status;
+}
+
+async function snapshot(around: CliSurroundings): Promise<Snapshot> {
+  const { root, run = async () => undefined, configFile } = around;
+  // A configuration that is wrong must not keep anybody from finding out what is
+  const poolDirectory = await configuredDirectory(configFile).catch(() => DEFAULT_POOL_DIRECTORY);
+  return takeSnapshot({ poolDirectory, run, ...(root === undefined ? {} : { root }) });
+}
+
+function kvpRuns({ root = '/' }: CliSurroundings): boolean {
+  try {
+    const file = statusFile(path.join(root, DEFAULT_RUNTIME_DIRECTORY), 'kvp');
+    const status = readServiceStatus(file, 'kvp');
+    return status !== undefined && isAlive(status.process);
+  } catch {
+    return false;
+  }
 }
 
 const bindingArguments = (y: Argv) =>
@@ -240,7 +332,7 @@ function vssCommands(y: Argv, around: CliSurroundings, done: (status: number) =>
       'status',
       'Print what was frozen, for how long, and what was left out',
       (c) => c.epilog('Exit status 1 when vmic-vss does not run.'),
-      async (argv) => done(showStatus(around, await options(argv), argv.json)),
+      async (argv) => done(showVssStatus(around, await options(argv), argv.json)),
     )
     .command(
       'plan',

@@ -8,7 +8,8 @@ export const EXIT_HELP = `\
 Exit status:
   0  done
   1  there is no such key or channel, the condition was not met in time, the
-     service does not run, or what was frozen was thawed too early
+     service does not run, what was frozen was thawed too early, or
+     vmic doctor found a problem
   2  wrong usage
   3  permission denied
   4  a pool file is damaged; what can be read of it was read

@@ -1,14 +1,25 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
-import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import { DEFAULT_CONFIG_FILE } from '../runtime/config.ts';
+import { PROGRAM_PATH, run } from '../runtime/executables.ts';
 import { runCli } from './cli.ts';
 import { CommandError } from './exit.ts';
 
 /** The simulated host is a file of its own, which only a development tree has: nothing installed contains test code. */
 const simulatorPath = fileURLToPath(new URL('./simulate.js', import.meta.url));
 const simulator = fs.existsSync(simulatorPath) ? simulatorPath : undefined;
+
+/** On standard error, so that the answer to what was asked for stays alone on standard output. */
+async function ask(question: string): Promise<boolean> {
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await lines.question(`${question} [y/N] `)).trim());
+  } finally {
+    lines.close();
+  }
+}
 
 async function main(argv: readonly string[]): Promise<void> {
   // A reader that has seen enough (vmic ... | head) is no error
@@ -33,17 +44,13 @@ async function main(argv: readonly string[]): Promise<void> {
       if (process.geteuid?.() !== 0) throw new CommandError('permission', 'this takes root (sudo)');
       return (await import('../vss-freeze/guard.ts')).guards;
     },
-    confirm: process.stdin.isTTY && process.stdout.isTTY ? confirm : undefined,
+    run: async (program, args) => {
+      const env = { PATH: PROGRAM_PATH, LC_ALL: 'C' };
+      const { problem, output } = await run(program, { args, env, timeoutMs: 10_000, outputBytes: 4 << 20 });
+      return problem === undefined ? output : undefined;
+    },
+    ...(process.stdin.isTTY === true && process.stderr.isTTY === true ? { ask } : {}),
   });
-}
-
-async function confirm(question: string): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stdout });
-  try {
-    return /^y(es)?$/i.test((await terminal.question(`${question} [y/N] `)).trim());
-  } finally {
-    terminal.close();
-  }
 }
 
 void main(process.argv.slice(2));

@@ -17,7 +17,7 @@ export interface VssSurroundings {
   err(text: string): void;
   loadGuards(): Promise<Guards>;
   /** Asks a person; undefined where there is none. */
-  readonly confirm: ((question: string) => Promise<boolean>) | undefined;
+  readonly ask?: (question: string) => Promise<boolean>;
   readonly places?: Places;
 }
 
@@ -119,10 +119,10 @@ export async function freezeFor(
   const ports = new LinuxFreezer(options, await around.loadGuards(), around.places ?? PLACES);
   const seconds = `${forMs / 1000} s`;
   if (!yes) {
-    if (around.confirm === undefined) throw new CommandError('usage', 'give --yes: there is nobody to ask');
+    if (around.ask === undefined) throw new CommandError('usage', 'give --yes: there is nobody to ask');
     around.out(describePlan(ports.plan(), ports.hooks().files));
     const question = `\nWhatever writes to these waits for ${seconds}; that can include this terminal's programs. Freeze?`;
-    if (!(await around.confirm(question))) return EXIT.notFound;
+    if (!(await around.ask(question))) return EXIT.notFound;
   }
   const policy = { ...policyOf(options), limitSecs: Math.ceil(forMs / 1000) + GUARD_MARGIN_SECS };
   const freezer = new Freezer({ ports, policy, ...heldLog(around), by: 'command' });

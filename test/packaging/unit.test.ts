@@ -28,7 +28,7 @@ function installed(unit: string, change: (text: string) => string = (text) => te
   const text = fs.readFileSync(path.join(systemd, unit), 'utf8');
   assert.match(
     text,
-    new RegExp(`^ExecStart=/usr/(bin/${path.basename(unit, '.service')}|sbin/hv_\\w+_daemon)( |$)`, 'm'),
+    new RegExp(`^ExecStart=-?/usr/(bin/${path.basename(unit, '.service')}|bin/vmic|sbin/hv_\\w+_daemon)( |$)`, 'm'),
   );
   const there = text.replace(/^(Exec\w+=[-+]*)\/usr\/s?bin\/([\w-]+)/gm, (_, key, program) => {
     fs.writeFileSync(path.join(folder, program), '#!/bin/sh\n', { mode: 0o755 });
@@ -53,9 +53,9 @@ for (const unit of units) {
     const { stderr } = analyze(
       'verify',
       '--man=no',
-      installed(unit, (text) => text.replace('WatchdogSec=', 'WatchDogSec=')),
+      installed(unit, (text) => text.replace('LockPersonality=', 'LockPersonalities=')),
     );
-    assert.match(stderr, /WatchDogSec/);
+    assert.match(stderr, /LockPersonalities/);
   });
 
   test(`systemd-analyze security puts the exposure of ${unit} at ${exposureOf(unit) / 10} or less`, { skip }, () => {

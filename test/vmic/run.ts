@@ -35,7 +35,6 @@ export function vmic(args: readonly string[], around: Partial<CliSurroundings> =
     loadGuards: () => {
       throw new Error('must not freeze');
     },
-    confirm: undefined,
     ...around,
   });
   return {

@@ -56,13 +56,14 @@ class Scene {
     return vmic(['vss', ...args], {
       configFile: this.configFile,
       places: { proc: path.join(this.base, 'proc'), sysfs: '/nonexistent' },
-      confirm:
-        answer === undefined
-          ? undefined
-          : async (question) => {
+      ...(answer === undefined
+        ? {}
+        : {
+            ask: async (question: string) => {
               this.events.push(question.trim());
               return answer;
             },
+          }),
       loadGuards: async () => ({
         start: async (): Promise<Guard> => {
           if (this.startError) throw this.startError;

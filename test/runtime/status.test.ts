@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, it, mock } from 'node:test';
+import {
+  readPeer,
+  readServiceStatus,
+  runtimeDirectory,
+  StatusPublisher,
+  statusFile,
+  TRAFFIC_INTERVAL_MS,
+} from '../../daemons/runtime/status.ts';
+import { isAlive, ownIdentity, writeJson } from '../../daemons/runtime/status-file.ts';
+
+let folder: string;
+beforeEach(() => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-status-'));
+});
+afterEach(() => {
+  mock.timers.reset();
+  fs.rmSync(folder, { recursive: true });
+});
+const peer = { via: 'hv_utils', versionText: '3.1' } as const;
+
+function publisher(directory: string | undefined) {
+  const lines: string[] = [];
+  const told = { state: 'serving', transport: 'uio:', onDemand: false, peer, counters: { requests: 0 } } as const;
+  let requests = 0;
+  let asked = 0;
+  const made = new StatusPublisher(directory, 'toy', {
+    log: { warning: (message) => lines.push(message) },
+    now: () => 5000,
+    tell: () => {
+      asked++;
+      return { ...told, counters: { requests }, lastRequestMs: requests > 0 ? 4000 : undefined };
+    },
+  });
+  return {
+    made,
+    lines,
+    request: () => {
+      requests++;
+      made.traffic();
+    },
+    asked: () => asked,
+    read: () => readServiceStatus(statusFile(folder, 'toy'), 'toy'),
+  };
+}
+
+describe('the status of a daemon', () => {
+  it('is a file that all may read, whatever the umask', () => {
+    const before = process.umask(0o077);
+    try {
+      publisher(folder).made.write();
+    } finally {
+      process.umask(before);
+    }
+    const file = statusFile(folder, 'toy');
+    assert.equal(fs.statSync(file).mode & 0o777, 0o644);
+    assert.equal(fs.statSync(path.dirname(file)).mode & 0o777, 0o755);
+    assert.deepEqual(fs.readdirSync(path.dirname(file)), ['toy.json']);
+  });
+
+  it('tells of traffic once in a while, and nothing of none', () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    const { made, request, asked, read } = publisher(folder);
+    made.write();
+    assert.equal(read()!.lastRequestUptimeSecs, undefined);
+    for (let i = 0; i < 1000; i++) request();
+    assert.equal(asked(), 1);
+    mock.timers.tick(TRAFFIC_INTERVAL_MS);
+    assert.equal(asked(), 2);
+    const { counters, lastRequestUptimeSecs, uptimeSecs, process: told } = read()!;
+    assert.deepEqual(counters, { requests: 1000 });
+    assert.equal(Math.round((uptimeSecs - lastRequestUptimeSecs!) * 100), 100);
+    assert.ok(isAlive(told));
+    mock.timers.tick(10 * TRAFFIC_INTERVAL_MS);
+    assert.equal(asked(), 2);
+    request();
+    mock.timers.tick(TRAFFIC_INTERVAL_MS);
+    assert.equal(asked(), 3);
+    request();
+    made.remove();
+    mock.timers.tick(TRAFFIC_INTERVAL_MS);
+    assert.equal(read(), undefined);
+  });
+
+  it('is told to nobody where nobody wants to know', () => {
+    const { made, request, asked } = publisher(undefined);
+    made.write();
+    request();
+    made.remove();
+    assert.equal(asked(), 0);
+  });
+
+  it('that can not be written is no reason to fail', () => {
+    const file = path.join(folder, 'file');
+    fs.writeFileSync(file, '');
+    const { made, lines } = publisher(file);
+    made.write();
+    assert.deepEqual(lines, ["The status file can't be written"]);
+  });
+
+  it('goes where systemd says', () => {
+    assert.equal(runtimeDirectory({}), undefined);
+    assert.equal(runtimeDirectory({ RUNTIME_DIRECTORY: '' }), undefined);
+    assert.equal(runtimeDirectory({ RUNTIME_DIRECTORY: '/run/vmic:/run/other' }), '/run/vmic');
+  });
+});
+
+describe('who answered an earlier life', () => {
+  const file = (): string => statusFile(folder, 'toy');
+  const put = (content: object): void =>
+    writeJson(file(), { service: 'toy', process: ownIdentity(), counters: {}, ...content });
+
+  it('is read back', () => {
+    const versions = { via: 'vmbus', framework: { major: 3, minor: 0 }, message: { major: 4, minor: 0 } } as const;
+    for (const one of [peer, versions]) {
+      put({ peer: one });
+      assert.deepEqual(readPeer(file(), 'toy'), one);
+    }
+  });
+
+  it('is unknown where it can not be trusted or read', () => {
+    assert.equal(readPeer(file(), 'toy'), undefined);
+    for (const wrong of [
+      undefined,
+      null,
+      'x',
+      {},
+      { via: 'hv_utils' },
+      { via: 'vmbus', framework: { major: 3, minor: 0 } },
+      { via: 'vmbus', framework: { major: 3, minor: 0 }, message: { major: '4', minor: 0 } },
+      { via: 'vmbus', framework: { major: 3, minor: 0 }, message: { major: 4.5, minor: 0 } },
+    ]) {
+      put({ peer: wrong });
+      assert.equal(readPeer(file(), 'toy'), undefined, JSON.stringify(wrong));
+    }
+    put({ peer });
+    assert.equal(readPeer(file(), 'other'), undefined);
+    fs.chmodSync(file(), 0o664);
+    assert.equal(readPeer(file(), 'toy'), undefined);
+    fs.chmodSync(file(), 0o644);
+    const link = path.join(folder, 'link');
+    fs.symlinkSync(file(), link);
+    assert.equal(readPeer(link, 'toy'), undefined);
+    if (process.getuid?.() === 0) {
+      fs.chownSync(file(), 65_534, 65_534);
+      assert.equal(readPeer(file(), 'toy'), undefined);
+    }
+  });
+});
