@@ -2,8 +2,10 @@ import { heartbeatProtocol } from '../../protocol/services/heartbeat.ts';
 import { ConfigError } from '../runtime/config.ts';
 import { runProgram } from '../runtime/program.ts';
 import type { ServiceContext } from '../runtime/service.ts';
+import type { HealthOptions } from './ports.ts';
 import { HeartbeatService } from './service.ts';
-import { runsAsWatcher, startWatcher } from './watcher.ts';
+import { LinuxHealth } from './system.ts';
+import { startWatcher } from './watcher.ts';
 
 const options = {
   units: {
@@ -40,30 +42,28 @@ const UNIT_NAME = /^[\w:\\@.][\w:\\@.-]{0,254}$/;
 function create({ options: own, log }: ServiceContext<typeof options>): HeartbeatService {
   const bad = own.units.find((unit) => !UNIT_NAME.test(unit));
   if (bad !== undefined) throw new ConfigError(`heartbeat.units: "${bad}" is no name of a unit`);
-  const service = new HeartbeatService(own.units.length > 0, log, () => watcher.close());
-  const watcher = startWatcher(
-    new URL(import.meta.url),
-    {
-      units: own.units,
-      intervalSecs: own.interval_secs,
-      checksDirectory: own.checks_directory,
-      checkIntervalSecs: own.check_interval_secs,
-      checkTimeoutSecs: own.check_timeout_secs,
-    },
-    log,
-    (health) => service.update(health),
-  );
+  const watched: HealthOptions = {
+    units: own.units,
+    intervalSecs: own.interval_secs,
+    checksDirectory: own.checks_directory,
+    checkIntervalSecs: own.check_interval_secs,
+    checkTimeoutSecs: own.check_timeout_secs,
+  };
+  const system = new LinuxHealth(watched);
+  const service = new HeartbeatService(own.units.length > 0, log, () => {
+    watcher.close();
+    system.close();
+  });
+  const watcher = startWatcher(system, watched, log, (health) => service.update(health));
   return service;
 }
 
-if (!runsAsWatcher()) {
-  void runProgram({
-    name: 'vmic-heartbeat',
-    summary: 'Answers the Hyper-V heartbeats of a Linux guest, and says how its applications are.',
-    protocol: heartbeatProtocol,
-    section: 'heartbeat',
-    options,
-    defaultTransport: 'uio:',
-    create,
-  });
-}
+void runProgram({
+  name: 'vmic-heartbeat',
+  summary: 'Answers the Hyper-V heartbeats of a Linux guest, and says how its applications are.',
+  protocol: heartbeatProtocol,
+  section: 'heartbeat',
+  options,
+  defaultTransport: 'uio:',
+  create,
+});

@@ -30,7 +30,7 @@ export async function watchHealth(
     const problems = new Map<string, string>();
     const warned = new Set<string>();
     do {
-      const { files, refused } = ports.checks();
+      const { files, refused } = await ports.checks();
       for (const why of refused) {
         if (!warned.has(why)) warn(why);
         warned.add(why);

@@ -6,7 +6,7 @@ export interface HealthPorts {
   /** Those of the units that failed, with what is wrong. */
   failedUnits(units: readonly string[]): Promise<readonly string[]>;
   /** Checks there are now; those refused say why. */
-  checks(): { readonly files: readonly string[]; readonly refused: readonly string[] };
+  checks(): Promise<{ readonly files: readonly string[]; readonly refused: readonly string[] }>;
   /** Runs one check; what is wrong, or undefined. */
   runCheck(file: string): Promise<string | undefined>;
   /** False: it is over. */

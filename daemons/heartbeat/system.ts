@@ -1,6 +1,7 @@
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
-import { listExecutables, PROGRAM_PATH, run } from '../runtime/executables.ts';
+import { findExecutables, killGroup, PROGRAM_PATH, run } from '../runtime/executables.ts';
 import { printable } from '../runtime/text.ts';
 import { failedUnits, parseSystemState, type SystemState } from './health.ts';
 import type { HealthOptions, HealthPorts } from './ports.ts';
@@ -8,6 +9,8 @@ import type { HealthOptions, HealthPorts } from './ports.ts';
 /** systemd may be busy, but then somebody should know. */
 const SYSTEMCTL_TIMEOUT_MS = 10_000;
 const SYSTEMCTL_OUTPUT_BYTES = 64 * 1024;
+/** Answering comes first. */
+const NICENESS = os.constants.priority.PRIORITY_BELOW_NORMAL;
 /** Of what a check prints, this much gets into the log. */
 const SHOWN_CHARACTERS = 500;
 
@@ -21,12 +24,11 @@ export interface LinuxHealthOptions extends Pick<HealthOptions, 'checksDirectory
 export class LinuxHealth implements Omit<HealthPorts, 'wait'> {
   readonly #options: LinuxHealthOptions;
   readonly #env: Readonly<Record<string, string>>;
-  readonly #onProcess: (pid: number | undefined) => void;
   readonly #systemdRuns: string;
+  #checkProcess: number | undefined;
 
-  constructor(options: LinuxHealthOptions, onProcess: (pid: number | undefined) => void = () => {}) {
+  constructor(options: LinuxHealthOptions) {
     this.#options = options;
-    this.#onProcess = onProcess;
     this.#env = { PATH: options.programPath ?? PROGRAM_PATH, LC_ALL: 'C' };
     // sd_booted(3)
     this.#systemdRuns = path.join(options.root ?? '/', 'run/systemd/system');
@@ -43,18 +45,25 @@ export class LinuxHealth implements Omit<HealthPorts, 'wait'> {
   }
 
   checks() {
-    return listExecutables(this.#options.checksDirectory);
+    return findExecutables(this.#options.checksDirectory);
   }
 
   async runCheck(file: string): Promise<string | undefined> {
     const { problem, output, errors } = await run(file, {
       env: this.#env,
       timeoutMs: this.#options.checkTimeoutSecs * 1000,
-      onProcess: this.#onProcess,
+      niceness: NICENESS,
+      onProcess: (pid) => {
+        this.#checkProcess = pid;
+      },
     });
     if (problem === undefined) return undefined;
     const said = printable(`${output.trim()} ${errors.trim()}`.trim()).slice(0, SHOWN_CHARACTERS);
     return `${path.basename(file)}: ${problem}${said === '' ? '' : `: ${said}`}`;
+  }
+
+  close(): void {
+    killGroup(this.#checkProcess, 'SIGKILL');
   }
 
   async #systemctl(...args: string[]): Promise<string | undefined> {
@@ -62,6 +71,7 @@ export class LinuxHealth implements Omit<HealthPorts, 'wait'> {
       args: ['show', ...args],
       env: this.#env,
       timeoutMs: SYSTEMCTL_TIMEOUT_MS,
+      niceness: NICENESS,
       outputBytes: SYSTEMCTL_OUTPUT_BYTES,
     });
     return problem === undefined ? output : undefined;

@@ -120,25 +120,60 @@ const LEFTOVER = /^\.|~$|\.(bak|swp|dpkg-\w+|rpm\w+|ucf-\w+|pacnew|pacsave)$/;
 
 /**
  * The programs an administrator put into a folder: executable files in name order. They run with our rights, so files are refused that others
- * than root and the user we run as own or may write.
+ * than root and the user we run as own or may write. Waits for the folder's disk.
  */
 export function listExecutables(folder: string): Executables {
+  try {
+    return choose(
+      fs.readdirSync(folder).map((name) => {
+        const file = path.join(folder, name);
+        try {
+          return [file, fs.statSync(file)];
+        } catch (error) {
+          return [file, error as NodeJS.ErrnoException];
+        }
+      }),
+    );
+  } catch (error) {
+    return unreadable(folder, error as NodeJS.ErrnoException);
+  }
+}
+
+/** The same without waiting: a disk that hangs keeps one of libuv's threads, no more. */
+export async function findExecutables(folder: string): Promise<Executables> {
+  try {
+    const found: Found[] = [];
+    for (const name of await fs.promises.readdir(folder)) {
+      const file = path.join(folder, name);
+      found.push([file, await fs.promises.stat(file).catch((error: NodeJS.ErrnoException) => error)]);
+    }
+    return choose(found);
+  } catch (error) {
+    return unreadable(folder, error as NodeJS.ErrnoException);
+  }
+}
+
+type Found = readonly [file: string, stat: fs.Stats | NodeJS.ErrnoException];
+
+function choose(found: readonly Found[]): Executables {
   const files: string[] = [];
   const refused: string[] = [];
-  let names: string[] = [];
-  try {
-    names = fs.readdirSync(folder).sort();
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT') refused.push(`${folder}: ${message}`);
-  }
-  for (const name of names) {
-    const file = path.join(folder, name);
-    const stat = fs.statSync(file, { throwIfNoEntry: false });
-    if (!stat?.isFile() || (stat.mode & 0o111) === 0 || LEFTOVER.test(name)) continue;
+  for (const [file, stat] of [...found].sort(([one], [other]) => (one < other ? -1 : 1))) {
+    if (LEFTOVER.test(path.basename(file))) continue;
+    if (stat instanceof Error) {
+      // A link to nowhere is one way to switch a program off
+      if (stat.code !== 'ENOENT') refused.push(`${file}: ${stat.message}`);
+      continue;
+    }
+    if (!stat.isFile() || (stat.mode & 0o111) === 0) continue;
     if (stat.uid !== 0 && stat.uid !== process.geteuid?.()) refused.push(`${file}: belongs to another user`);
     else if ((stat.mode & 0o022) !== 0) refused.push(`${file}: others may write to it`);
     else files.push(file);
   }
   return { files, refused };
 }
+
+const unreadable = (folder: string, { code, message }: NodeJS.ErrnoException): Executables => ({
+  files: [],
+  refused: code === 'ENOENT' ? [] : [`${folder}: ${message}`],
+});

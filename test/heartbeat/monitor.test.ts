@@ -22,7 +22,7 @@ function watch(ports: Partial<HealthPorts>, options: Partial<HealthOptions> = {}
     failedUnits: () => {
       throw new Error('no units are watched');
     },
-    checks: () => ({ files: [], refused: [] }),
+    checks: async () => ({ files: [], refused: [] }),
     runCheck: () => {
       throw new Error('there are no checks');
     },
@@ -48,7 +48,7 @@ describe('watching the health', () => {
     await done;
     assert.deepEqual(
       reports.map(({ system }) => system).filter((system, i, all) => system !== all[i - 1]),
-      ['unknown', 'starting', 'running', 'stopping'],
+      ['starting', 'running', 'stopping'],
     );
     assert.deepEqual([...new Set(waited)].sort(), [30_000, 5000]);
   });
@@ -74,7 +74,7 @@ describe('watching the health', () => {
     const results = ['a broke', 'b broke', undefined, 'b broke', 'b broke'];
     const { done, reports } = watch(
       {
-        checks: () => ({ files: rounds.shift()!, refused: [] }),
+        checks: async () => ({ files: rounds.shift()!, refused: [] }),
         runCheck: async () => {
           assert.equal(++running, 1, 'one at a time');
           await new Promise((resolve) => setImmediate(resolve));
@@ -99,7 +99,7 @@ describe('watching the health', () => {
     const { done, reports } = watch(
       {
         systemState: async () => states.shift()!,
-        checks: () => ({ files: ['/checks/a'], refused: [] }),
+        checks: async () => ({ files: ['/checks/a'], refused: [] }),
         runCheck: () =>
           new Promise((resolve) => {
             endCheck = () => resolve(undefined);
@@ -115,7 +115,7 @@ describe('watching the health', () => {
 
   it('says once why a check is not run', async () => {
     const { done, warnings } = watch(
-      { checks: () => ({ files: [], refused: ['/checks/a: others may write to it'] }) },
+      { checks: async () => ({ files: [], refused: ['/checks/a: others may write to it'] }) },
       {},
       3,
     );

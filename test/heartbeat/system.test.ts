@@ -59,7 +59,7 @@ describe('asking the guest', () => {
 
   it('for checks: what failed, how, and what it said', async () => {
     const check = script('checks/10-app', 'printf "broken \\033[31m\\n"; echo really >&2; exit 2');
-    assert.deepEqual(health().checks(), { files: [check], refused: [] });
+    assert.deepEqual(await health().checks(), { files: [check], refused: [] });
     assert.equal(await health().runCheck(check), '10-app: exit status 2: broken \\x1b[31m really');
     script('checks/10-app', 'exit 0');
     assert.equal(await health().runCheck(check), undefined);

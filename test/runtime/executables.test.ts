@@ -3,7 +3,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { killGroup, listExecutables, run } from '../../daemons/runtime/executables.ts';
+import { findExecutables, killGroup, listExecutables, run } from '../../daemons/runtime/executables.ts';
+import { MemoryNative, nativeError } from '../../native/memory.ts';
 
 const ENV = { PATH: '/usr/bin:/bin' };
 let folder: string;
@@ -66,12 +67,26 @@ describe('running a program', () => {
     assert.match(missing.problem ?? '', /ENOENT/);
     fs.writeFileSync(path.join(folder, 'garbage'), Buffer.from([0x7f, 0x45, 0, 0]), { mode: 0o755 });
     const garbage = await run(path.join(folder, 'garbage'), { env: ENV, timeoutMs: 10_000 });
-    assert.notEqual(garbage.problem, undefined);
+    assert.match(garbage.problem ?? '', /ENOEXEC/);
+    fs.writeFileSync(path.join(folder, 'no-interpreter'), 'echo run by a shell\n', { mode: 0o755 });
+    const unmarked = await run(path.join(folder, 'no-interpreter'), { env: ENV, timeoutMs: 10_000 });
+    assert.match(unmarked.problem ?? '', /ENOEXEC/, 'a shell is not called by itself');
+    assert.equal(unmarked.output, '');
   });
 
   it('says so when the system refuses to start it at once', async () => {
     const { problem } = await run('true', { env: { ...ENV, LONG: 'x'.repeat(1 << 20) }, timeoutMs: 10_000 });
     assert.match(problem ?? '', /E2BIG/);
+  });
+
+  it('makes it as nice as it has to be', async () => {
+    const own = os.getPriority();
+    const nice = async (niceness?: number): Promise<number> => {
+      const options = { env: ENV, timeoutMs: 10_000, ...(niceness === undefined ? {} : { niceness }) };
+      return Number((await run('nice', options)).output);
+    };
+    assert.deepEqual([await nice(), await nice(19)], [own, 19]);
+    assert.equal(os.getPriority(), own);
   });
 
   it('keeps only so much of what it says, and reads on', async () => {
@@ -124,8 +139,71 @@ describe('running a program', () => {
   });
 });
 
+describe('running a program, as the addon sees it', () => {
+  const silent = { output: new Uint8Array(), errors: new Uint8Array() };
+
+  it('leaves one alone that can not even be killed', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const native = new MemoryNative();
+    let signals: readonly number[] = [];
+    const started = new Promise<void>((resolve) => {
+      native.programs.set('stuck', (program) => {
+        signals = program.signals;
+        resolve();
+      });
+    });
+    const told: (number | undefined)[] = [];
+    const outcome = run('stuck', { env: ENV, timeoutMs: 5000, native, onProcess: (pid) => told.push(pid) });
+    await started;
+    t.mock.timers.tick(4999);
+    assert.deepEqual(signals, []);
+    const { SIGTERM, SIGKILL } = os.constants.signals;
+    t.mock.timers.tick(1);
+    assert.deepEqual(signals, [SIGTERM]);
+    t.mock.timers.tick(1000);
+    assert.deepEqual(signals, [SIGTERM, SIGKILL]);
+    t.mock.timers.tick(1000);
+    assert.deepEqual(await outcome, { problem: 'did not end within 5 s', output: '', errors: '' });
+    assert.equal(told[1], undefined);
+  });
+
+  it('says what a program said that ended late', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const native = new MemoryNative();
+    let end: () => void = () => {};
+    const started = new Promise<void>((resolve) => {
+      native.programs.set('late', (program) => {
+        end = () => program.end({ reason: 'exit', status: 0, output: Buffer.from('bye'), errors: new Uint8Array() });
+        resolve();
+      });
+    });
+    const outcome = run('late', { env: ENV, timeoutMs: 100, native });
+    await started;
+    t.mock.timers.tick(100);
+    end();
+    assert.deepEqual(await outcome, { problem: 'did not end within 0.1 s', output: 'bye', errors: '' });
+  });
+
+  it('knows signals that have no name', async () => {
+    const native = new MemoryNative();
+    native.programs.set('real-time', (program) => program.end({ reason: 'signal', signal: 40, ...silent }));
+    const { problem } = await run('real-time', { env: ENV, timeoutMs: 10_000, native });
+    assert.equal(problem, 'ended by signal 40');
+  });
+
+  it('does not reject when there is no thread to be had', async () => {
+    const native = {
+      startProgram: () => {
+        throw nativeError('EAGAIN', 'pthread_create', 'true');
+      },
+    };
+    const { problem } = await run('true', { env: ENV, timeoutMs: 10_000, native });
+    assert.match(problem ?? '', /EAGAIN/);
+  });
+});
+
 describe('the executables of a folder', () => {
-  it('are its executable files in name order, without what editors and packages leave behind', () => {
+  it('are its executable files in name order, without what editors and packages leave behind', async () => {
     const own = fs.mkdtempSync(path.join(folder, 'list-'));
     const put = (name: string, mode = 0o755): void => {
       fs.writeFileSync(path.join(own, name), '');
@@ -139,20 +217,30 @@ describe('the executables of a folder', () => {
     fs.mkdirSync(path.join(own, 'folder'));
     fs.symlinkSync('10-a', path.join(own, '30-link'));
     fs.symlinkSync('nowhere', path.join(own, 'dangling'));
-    const { files, refused } = listExecutables(own);
+    fs.symlinkSync('circle', path.join(own, 'circle'));
+    const found = listExecutables(own);
+    assert.deepEqual(await findExecutables(own), found);
+    const { files } = found;
+    const refused = [...found.refused];
     assert.deepEqual(
       files.map((file) => path.relative(own, file)),
       ['10-a', '20-b', '30-link', 'z.sh'],
     );
+    assert.match(refused.shift() ?? '', /circle: ELOOP/);
     assert.deepEqual(refused, [
       `${path.join(own, 'open')}: others may write to it`,
       `${path.join(own, 'shared')}: others may write to it`,
     ]);
   });
 
-  it('are none where there is no folder, and an error where it can not be read', () => {
-    assert.deepEqual(listExecutables(path.join(folder, 'nowhere')), { files: [], refused: [] });
+  it('are none where there is no folder, and an error where it can not be read', async () => {
+    const none = { files: [], refused: [] };
+    const nowhere = path.join(folder, 'nowhere');
+    assert.deepEqual([listExecutables(nowhere), await findExecutables(nowhere)], [none, none]);
     const file = script('file', '');
-    assert.match(listExecutables(file).refused[0] ?? '', /ENOTDIR/);
+    const { files, refused } = listExecutables(file);
+    assert.match(refused[0] ?? '', /ENOTDIR/);
+    assert.deepEqual(files, []);
+    assert.match((await findExecutables(file)).refused[0] ?? '', /ENOTDIR/);
   });
 });
