@@ -122,7 +122,8 @@ void MessageChannel::onReadable(bool error) {
     const bool tooLate = stream_->limitMs() > 0 && uv_hrtime() - receivedNs > stream_->limitMs() * 1000000;
     const Failure failure = tooLate ? Failure{ETIMEDOUT, "write"} : put(into, stream_->answerBytes());
     if (failure) return end(meansGone(failure.code) ? Failure{} : failure);
-    if (!soonReadable(fd_.get())) return;
+    const int fd = fd_.get();
+    if (!stream_->spinUntil([fd] { return isReadable(fd, 0); }) && !isReadable(fd, kSoonMs)) return;
   }
 }
 
