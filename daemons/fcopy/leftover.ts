@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import type { Native } from '../../native/interface.ts';
 import type { Log } from '../runtime/log.ts';
-import { isAlive, ownIdentity, type ProcessIdentity, writeJson } from '../runtime/status-file.ts';
+import { isAlive, ownIdentity, type ProcessIdentity, writeStatusFile } from '../runtime/status-file.ts';
 
 const PREFIX = '.vmic-fcopy-';
 const NAME = /^\.vmic-fcopy-[0-9a-z]+$/;
@@ -32,7 +32,7 @@ export class Leftover {
 
   note(folder: string, name: string): void {
     try {
-      writeJson(this.#file, { process: ownIdentity(), folder, name } satisfies Note);
+      writeStatusFile(this.#file, { process: ownIdentity(), folder, name } satisfies Note);
     } catch (error) {
       this.#log.warning('A temporary name can not be noted; were this process killed now, its file would stay', {
         error,

@@ -4,7 +4,7 @@ import { ConfigError } from '../runtime/config.ts';
 import { monotonicMs } from '../runtime/log.ts';
 import { runProgram } from '../runtime/program.ts';
 import type { ServiceContext } from '../runtime/service.ts';
-import { ownIdentity, uptimeSecs, writeJson } from '../runtime/status-file.ts';
+import { ownIdentity, uptimeSecs, writeStatusFile } from '../runtime/status-file.ts';
 import { Leftover } from './leftover.ts';
 import { parseTarget } from './names.ts';
 import { fcopyOptions, type Owner, parseOwner } from './options.ts';
@@ -42,7 +42,12 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof fc
       create: (target, sizeBytes, wishes) => files.create(target, sizeBytes, wishes),
       publish: (status) => {
         try {
-          writeJson(own.status_file, { service: 'fcopy', process: identity, uptimeSecs: uptimeSecs(), ...status });
+          writeStatusFile(own.status_file, {
+            service: 'fcopy',
+            process: identity,
+            uptimeSecs: uptimeSecs(),
+            ...status,
+          });
         } catch (error) {
           if (!told) log.warning("The status file can't be written", { error });
           told = true;
