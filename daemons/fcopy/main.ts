@@ -14,8 +14,8 @@ import { FileMaker } from './system.ts';
 const MIB = 1024 * 1024;
 
 function parseRoot(root: string): { readonly folders: readonly string[] } {
-  const parsed = root.startsWith('/') ? parseTarget(root, 'file') : 'no absolute path';
-  if (typeof parsed === 'string') throw new ConfigError(`fcopy.roots: "${root}" is ${parsed}`);
+  const parsed = parseTarget(root, 'file');
+  if (typeof parsed === 'string') throw new ConfigError(`fcopy.roots: "${root}": expected a folder, got ${parsed}`);
   return { folders: parsed.folders };
 }
 
