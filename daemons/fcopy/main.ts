@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
 import { ConfigError } from '../runtime/config.ts';
-import { monotonicMs } from '../runtime/log.ts';
+import { type Log, monotonicMs } from '../runtime/log.ts';
 import { runProgram } from '../runtime/program.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { ownIdentity, uptimeSecs, writeStatusFile } from '../runtime/status-file.ts';
@@ -70,12 +70,28 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof fc
   );
 }
 
+/** Where hv_utils knows no file copy (from Linux 6.10 on) nobody takes the channel, unless somebody says so. */
+async function bindChannel(log: Log): Promise<string | undefined> {
+  // Seldom needed, so not loaded at each start
+  const { BindingError, bind, SysfsVmbus } = await import('../binding/index.ts');
+  try {
+    const { changed, driver, device } = await bind(new SysfsVmbus(), 'fcopy', { ifUnbound: true });
+    if (!changed) return `it is bound to ${driver}`;
+    log.notice('Bound the channel', { driver, device });
+    return undefined;
+  } catch (error) {
+    if (error instanceof BindingError) return error.message;
+    throw error;
+  }
+}
+
 void runProgram({
   name: 'vmic-fcopy',
   summary: 'Takes the files that a Hyper-V host copies into a Linux guest (Copy-VMFile).',
   protocol: fcopyProtocol,
   section: 'fcopy',
   options: fcopyOptions,
-  defaultTransport: 'chardev:/dev/vmbus/hv_fcopy',
+  defaultTransport: 'auto:/dev/vmbus/hv_fcopy',
+  bind: bindChannel,
   create,
 });

@@ -22,6 +22,7 @@ import {
   OpenError,
   openTransport,
   parseTransport,
+  settleTransport,
   TRANSPORT_FORMS,
   type Transport,
   transportOption,
@@ -33,6 +34,8 @@ export const EXIT = { ok: 0, failure: 1, usage: 2, unbound: 75, configuration: 7
 
 /** A device that is absent or taken is looked for again this often: there is no event for every way it can come back. */
 const RETRY_MS = 2000;
+/** What a channel that was just bound takes to show its device. */
+const BOUND_MS = 100;
 /** Sessions that end this soon after their start are not started again at once, or a broken peer would keep a core busy. */
 const HEALTHY_SESSION_MS = 1000;
 /** A request worked on for longer than this is stuck: the watchdog is no longer fed. */
@@ -246,10 +249,19 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
           log.notice(`Ending, to be started afresh: ${error.message}`);
           return EXIT.unbound;
         }
-        if (error.message !== waitingFor) log.warning(`Waiting: ${error.message}`);
-        waitingFor = error.message;
+        let message = error.message;
+        if (error.unbound && this.#program.bind) {
+          const problem = await this.#program.bind(log).catch((why: Error) => why.message);
+          if (problem === undefined) {
+            await this.#pause(BOUND_MS);
+            continue;
+          }
+          message += `; it can't be bound from here: ${problem}`;
+        }
+        if (message !== waitingFor) log.warning(`Waiting: ${message}`);
+        waitingFor = message;
         // Ready all the same: boot must not wait for a device that may never come
-        notifier.ready(`waiting: ${error.message}`);
+        notifier.ready(`waiting: ${message}`);
         await this.#pause(RETRY_MS);
         continue;
       }
@@ -283,10 +295,11 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     extraVersions: Parameters<typeof startIcSession>[1]['extraVersions'],
   ): Promise<SessionEnd> {
     const { protocol } = this.#program;
-    const opened = openTransport(native, transport);
+    const settled = settleTransport(transport);
+    const opened = openTransport(native, settled);
     const log = this.#log;
     const hostLog = this.#hostLog;
-    const where = formatTransport(transport);
+    const where = formatTransport(settled);
     return new Promise((resolve) => {
       const events = {
         connected: (peer: Peer) => {
