@@ -74,10 +74,10 @@ test('each unit is started by a device that a udev rule makes a unit of', () => 
       const name = alias ?? `dev/${/KERNEL=="([^"]+)"/.exec(line)?.[1]}`;
       return `${name.replaceAll('/', '-')}.device`;
     });
-  const wanted = units.flatMap((unit) => {
+  for (const unit of units) {
     const text = fs.readFileSync(path.join(systemd, unit), 'utf8');
-    return [...text.matchAll(/^WantedBy=(.*\.device)$/gm)].map((match) => match[1]);
-  });
-  assert.equal(wanted.length, units.length);
-  for (const device of wanted) assert.ok(devices.includes(device!), device);
+    const wanted = [...text.matchAll(/^WantedBy=(.*\.device)$/gm)].map((match) => match[1]);
+    assert.ok(wanted.length > 0, unit);
+    for (const device of wanted) assert.ok(devices.includes(device!), device);
+  }
 });
