@@ -1,5 +1,5 @@
-import fs from 'node:fs';
 import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
+import { type FcopyStatus, readStatus } from '../fcopy-status/index.ts';
 import { ConfigError } from '../runtime/config.ts';
 import { type Log, monotonicMs } from '../runtime/log.ts';
 import { runProgram } from '../runtime/program.ts';
@@ -17,6 +17,15 @@ function parseRoot(root: string): { readonly folders: readonly string[] } {
   const parsed = parseTarget(root, 'file');
   if (typeof parsed === 'string') throw new ConfigError(`fcopy.roots: "${root}": expected a folder, got ${parsed}`);
   return { folders: parsed.folders };
+}
+
+/** A process that is started on demand knows what the ones before it did. */
+function earlierResults(file: string): FcopyStatus['last'] {
+  try {
+    return readStatus(file)?.last ?? [];
+  } catch {
+    return [];
+  }
 }
 
 function create({ native, options: own, log, hostLog }: ServiceContext<typeof fcopyOptions>): FcopyService {
@@ -60,13 +69,13 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof fc
         return () => clearTimeout(timer);
       },
       log: hostLog,
-      close: () => fs.rmSync(own.status_file, { force: true }),
     },
     {
       maxSizeBytes: own.max_size_mib === 0 ? undefined : own.max_size_mib * MIB,
       silenceSecs: own.silence_secs,
       overwrite: own.overwrite,
     },
+    earlierResults(own.status_file),
   );
 }
 

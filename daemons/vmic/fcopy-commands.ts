@@ -13,7 +13,7 @@ export function fcopyStatus(around: Output, file: string, json: boolean): number
   const running = status !== undefined && isAlive(status.process);
   const nowSecs = uptimeSecs();
   if (json) around.out(`${JSON.stringify({ running, nowUptimeSecs: nowSecs, ...status })}\n`);
-  else around.out(running ? describe(status, nowSecs) : NOT_RUNNING);
+  else around.out(`${running ? describe(status, nowSecs) : NOT_RUNNING}${status ? results(status, nowSecs) : ''}`);
   return running ? EXIT.ok : EXIT.notFound;
 }
 
@@ -31,7 +31,7 @@ function read(file: string): FcopyStatus | undefined {
 }
 
 function describe(status: FcopyStatus, nowSecs: number): string {
-  const { process, peer, copy, last, counters } = status;
+  const { process, peer, copy, counters } = status;
   const count = (name: string): number => counters[name] ?? 0;
   const rows: [string, string][] = [
     ['Process', `${process.pid}${peer === undefined ? ', no host has called yet' : `, messages ${peer}`}`],
@@ -41,14 +41,21 @@ function describe(status: FcopyStatus, nowSecs: number): string {
       `${count('started')} begun: ${count('copied')} copied (${size(count('bytes'))}), ${count('refused')} refused, ${count('failed')} not finished`,
     ],
   ];
-  for (const [i, { result, reason, endedUptimeSecs, seconds, ...one }] of last.entries()) {
+  return table(rows);
+}
+
+function results({ last }: FcopyStatus, nowSecs: number): string {
+  const rows = last.map(({ result, reason, endedUptimeSecs, seconds, ...one }, i): [string, string] => {
     const ago = `${Math.max(0, Math.round(nowSecs - endedUptimeSecs))} s ago`;
     const words = `${RESULTS[result] ?? result}${reason === undefined ? '' : `: ${reason}`}`;
     const how = result === 'copied' ? `${size(one.sizeBytes)} in ${seconds.toFixed(1)} s` : words;
-    rows.push([i === 0 ? 'Last' : '', `${one.target}: ${how} (${ago})`]);
-  }
-  return rows.map(([name, value]) => `${name.padEnd(8)} ${printable(value)}\n`).join('');
+    return [i === 0 ? 'Last' : '', `${one.target}: ${how} (${ago})`];
+  });
+  return table(rows);
 }
+
+const table = (rows: readonly (readonly [string, string])[]): string =>
+  rows.map(([name, value]) => `${name.padEnd(8)} ${printable(value)}\n`).join('');
 
 function progress({ target, sizeBytes, receivedBytes }: CopyStatus, seconds: number): string {
   const percent = sizeBytes === 0 ? 100 : Math.floor((100 * receivedBytes) / sizeBytes);
