@@ -35,15 +35,20 @@ export interface Moved {
   readonly device: string | undefined;
 }
 
-/** Gives a service's channel to user space. Throws BindingError. */
-export const bind = (ports: BindingPorts, service: ServiceName): Promise<Moved> => move(ports, service, IN_USER_SPACE);
+/** Gives a service's channel to user space; with `ifUnbound` only one that no driver has. Throws BindingError. */
+export const bind = (
+  ports: BindingPorts,
+  service: ServiceName,
+  { ifUnbound = false }: { readonly ifUnbound?: boolean } = {},
+): Promise<Moved> => move(ports, service, IN_USER_SPACE, ifUnbound);
 
 /** Gives a service's channel back to the kernel's own driver. Throws BindingError. */
 export const release = (ports: BindingPorts, service: ServiceName): Promise<Moved> => move(ports, service, IN_KERNEL);
 
-async function move(ports: BindingPorts, service: ServiceName, to: Place): Promise<Moved> {
+async function move(ports: BindingPorts, service: ServiceName, wanted: Place, ifUnbound = false): Promise<Moved> {
   const channel = find(ports, service);
   const from = ports.place(channel) ?? gone(service, channel);
+  const to = ifUnbound && from.driver !== undefined ? from : wanted;
   try {
     await walk(ports, service, channel, to);
   } catch (error) {

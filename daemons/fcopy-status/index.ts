@@ -1,4 +1,4 @@
-import { readStatusFile, type StatusHead } from '../runtime/status-file.ts';
+import { type ProcessIdentity, readStatusFile } from '../runtime/status-file.ts';
 
 export const DEFAULT_STATUS_FILE = '/run/vmic/fcopy.json';
 
@@ -28,8 +28,11 @@ export interface CopyStatus {
 }
 
 /** What the daemon says of itself, at most once a second. */
-export interface FcopyStatus extends StatusHead {
+export interface FcopyStatus {
   readonly service: 'fcopy';
+  readonly process: ProcessIdentity;
+  /** Seconds since boot when this was written. */
+  readonly uptimeSecs: number;
   /** Who sends: "hv_utils 1" (the kernel's relay), or "1.1" (messages agreed on with a host). */
   readonly peer?: string;
   /** The copy under way. */
@@ -46,9 +49,8 @@ export interface FcopyStatus extends StatusHead {
 }
 
 /** Undefined when there is no such file. Throws an Error when it is none of ours, and what the file system does. */
-export const readStatus = (file: string): FcopyStatus | undefined =>
-  readStatusFile<FcopyStatus>(
-    file,
-    'fcopy',
-    (status) => Array.isArray(status.last) && typeof status.counters === 'object',
-  );
+export function readStatus(file: string): FcopyStatus | undefined {
+  const isWhole = ({ last, counters }: Partial<FcopyStatus>): boolean =>
+    Array.isArray(last) && typeof counters === 'object';
+  return readStatusFile(file, 'fcopy', isWhole);
+}

@@ -1,7 +1,7 @@
-import fs from 'node:fs';
 import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
+import { type FcopyStatus, readStatus } from '../fcopy-status/index.ts';
 import { ConfigError } from '../runtime/config.ts';
-import { monotonicMs } from '../runtime/log.ts';
+import { type Log, monotonicMs } from '../runtime/log.ts';
 import { runProgram } from '../runtime/program.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { ownIdentity, uptimeSecs, writeJson } from '../runtime/status-file.ts';
@@ -14,9 +14,18 @@ import { FileMaker } from './system.ts';
 const MIB = 1024 * 1024;
 
 function parseRoot(root: string): { readonly folders: readonly string[] } {
-  const parsed = root.startsWith('/') ? parseTarget(root, 'file') : 'no absolute path';
-  if (typeof parsed === 'string') throw new ConfigError(`fcopy.roots: "${root}" is ${parsed}`);
+  const parsed = parseTarget(root, 'file');
+  if (typeof parsed === 'string') throw new ConfigError(`fcopy.roots: "${root}": expected a folder, got ${parsed}`);
   return { folders: parsed.folders };
+}
+
+/** A process that is started on demand knows what the ones before it did. */
+function earlierResults(file: string): FcopyStatus['last'] {
+  try {
+    return readStatus(file)?.last ?? [];
+  } catch {
+    return [];
+  }
 }
 
 function create({ native, options: own, log, hostLog }: ServiceContext<typeof fcopyOptions>): FcopyService {
@@ -42,7 +51,12 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof fc
       create: (target, sizeBytes, wishes) => files.create(target, sizeBytes, wishes),
       publish: (status) => {
         try {
-          writeJson(own.status_file, { service: 'fcopy', process: identity, uptimeSecs: uptimeSecs(), ...status });
+          writeJson(own.status_file, {
+            service: 'fcopy',
+            process: identity,
+            uptimeSecs: uptimeSecs(),
+            ...status,
+          });
         } catch (error) {
           if (!told) log.warning("The status file can't be written", { error });
           told = true;
@@ -55,14 +69,29 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof fc
         return () => clearTimeout(timer);
       },
       log: hostLog,
-      close: () => fs.rmSync(own.status_file, { force: true }),
     },
     {
       maxSizeBytes: own.max_size_mib === 0 ? undefined : own.max_size_mib * MIB,
       silenceSecs: own.silence_secs,
       overwrite: own.overwrite,
     },
+    earlierResults(own.status_file),
   );
+}
+
+/** Where hv_utils knows no file copy (from Linux 6.10 on) nobody takes the channel, unless somebody says so. */
+async function bindChannel(log: Log): Promise<string | undefined> {
+  // Seldom needed, so not loaded at each start
+  const { BindingError, bind, SysfsVmbus } = await import('../binding/index.ts');
+  try {
+    const { changed, driver, device } = await bind(new SysfsVmbus(), 'fcopy', { ifUnbound: true });
+    if (!changed) return `it is bound to ${driver}`;
+    log.notice('Bound the channel', { driver, device });
+    return undefined;
+  } catch (error) {
+    if (error instanceof BindingError) return error.message;
+    throw error;
+  }
 }
 
 void runProgram({
@@ -71,6 +100,7 @@ void runProgram({
   protocol: fcopyProtocol,
   section: 'fcopy',
   options: fcopyOptions,
-  defaultTransport: 'chardev:/dev/vmbus/hv_fcopy',
+  defaultTransport: 'auto:/dev/vmbus/hv_fcopy',
+  bind: bindChannel,
   create,
 });

@@ -10,11 +10,12 @@ const MAX_NAME_BYTES = 255;
 export const formatTarget = ({ folders, fileName }: Target): string => `/${[...folders, fileName].join('/')}`;
 
 /**
- * What a host's path and file name mean here, or why they mean nothing. In a path both "/" and "\" separate, since hosts are Windows; one that does
- * not begin at the root is taken from there, as the C daemon does in its working folder, which is the root. "." and empty names in it mean nothing.
+ * What a host's path and file name mean here, or why they mean nothing. In a path both "/" and "\" separate, since hosts are Windows; "." and empty
+ * names in it mean nothing. It has to begin at the root: where this process works is no business of a host's.
  */
 export function parseTarget(path: string, fileName: string): Target | string {
   if (/^[A-Za-z]:/.test(path)) return 'a drive letter, which Linux does not have';
+  if (!/^[/\\]/.test(path)) return 'a path that does not begin at the root';
   const folders = path.split(/[/\\]/).filter((name) => name !== '' && name !== '.');
   if (folders.includes('..')) return '".." in the path';
   if (fileName === '') return 'an empty file name';

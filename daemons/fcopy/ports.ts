@@ -43,7 +43,6 @@ export interface FcopyPorts {
   after(ms: number, run: () => void): () => void;
   /** A limited log: hosts can cause every line. */
   readonly log: Log;
-  close(): void;
 }
 
 export interface FcopyLimits {

@@ -47,7 +47,7 @@ interface Copy {
 export class FcopyService implements Service<FcopyRequest, FcopyReply> {
   readonly #ports: FcopyPorts;
   readonly #limits: FcopyLimits;
-  readonly #last: FcopyStatus['last'][number][] = [];
+  readonly #last: FcopyStatus['last'][number][];
   readonly #counters = { started: 0, copied: 0, bytes: 0, refused: 0, failed: 0 };
   #peer: string | undefined;
   #copy: Copy | undefined;
@@ -55,9 +55,11 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
   #publishedMs = Number.NEGATIVE_INFINITY;
   #stopPublishing: (() => void) | undefined;
 
-  constructor(ports: FcopyPorts, limits: FcopyLimits) {
+  /** `last` are results of earlier processes. */
+  constructor(ports: FcopyPorts, limits: FcopyLimits, last: FcopyStatus['last'] = []) {
     this.#ports = ports;
     this.#limits = limits;
+    this.#last = last.slice(0, MAX_LAST);
     this.#publish();
   }
 
@@ -98,7 +100,7 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
   close(): void {
     this.#end('stopped');
     this.#stopPublishing?.();
-    this.#ports.close();
+    this.#publishNow();
   }
 
   #start({ fileName, path, flags, sizeBytes }: Start): FcopyReply {
@@ -300,7 +302,11 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
       });
       return;
     }
-    this.#publishedMs = now();
+    this.#publishNow();
+  }
+
+  #publishNow(): void {
+    this.#publishedMs = this.#ports.now();
     const copy = this.#copy;
     this.#ports.publish({
       ...(this.#peer === undefined ? {} : { peer: this.#peer }),

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Native } from '../../native/interface.ts';
-import { findUio, type OpenChannel, OpenError, type Transport } from './transport.ts';
+import { findUio, type OpenChannel, OpenError, type Settled, type Transport } from './transport.ts';
 
 /** The first descriptor that is handed over (sd_listen_fds(3), SD_LISTEN_FDS_START). */
 const FIRST_FD = 3;
@@ -11,7 +11,7 @@ export interface Inherited {
   readonly fd: number;
   /** Of the rings behind a simulated host's socket; for everything else `fd`. */
   readonly memoryFd: number;
-  readonly transport: Transport;
+  readonly transport: Settled;
 }
 
 /**
@@ -48,7 +48,7 @@ export function identify(fds: readonly number[], configured: Transport, classId:
     return wrong(`can't be used (${(error as Error).message})`);
   }
   if (stat.isSocket()) {
-    if (configured.kind !== 'unix' && !isRing) wrong('is a socket');
+    if (configured.kind !== 'unix' && configured.kind !== 'unix-ring') return wrong('is a socket');
     return { fd, memoryFd: memoryFd ?? fd, transport: configured };
   }
   if (!stat.isCharacterDevice()) return wrong('is no device');
@@ -58,12 +58,13 @@ export function identify(fds: readonly number[], configured: Transport, classId:
   const name = /^DEVNAME=(.*)$/m.exec(read(path.join(device, 'uevent')))?.[1] ?? `${major}:${minor}`;
   if (/^uio\d+$/.test(name)) {
     const found = read(path.join(device, 'device/class_id')).trim().toLowerCase();
-    const wanted = configured.kind === 'uio' ? configured.classId : classId;
+    const wanted = 'classId' in configured ? configured.classId : classId;
     if (found !== `{${wanted}}`) wrong(`is /dev/${name}, of the class ${found || 'unknown'} instead of {${wanted}}`);
     return { fd, memoryFd: fd, transport: { kind: 'uio', classId: wanted } };
   }
-  if (configured.kind !== 'chardev' || configured.path !== `/dev/${name}`) wrong(`is /dev/${name}`);
-  return { fd, memoryFd: fd, transport: configured };
+  const file = configured.kind === 'chardev' || configured.kind === 'auto' ? configured.path : undefined;
+  if (file === undefined || file !== `/dev/${name}`) return wrong(`is /dev/${name}`);
+  return { fd, memoryFd: fd, transport: { kind: 'chardev', path: file } };
 }
 
 /** The channel of an inherited descriptor, as `openTransport` gives that of one we open. Throws what the system does, and OpenError. */

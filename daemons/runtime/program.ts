@@ -28,6 +28,7 @@ import {
   OpenError,
   openTransport,
   parseTransport,
+  settleTransport,
   TRANSPORT_FORMS,
   type Transport,
 } from './transport.ts';
@@ -38,6 +39,8 @@ export const EXIT = { ok: 0, failure: 1, usage: 2, unbound: 75, configuration: 7
 
 /** A device that is absent or taken is looked for again this often: there is no event for every way it can come back. */
 const RETRY_MS = 2000;
+/** What a channel that was just bound takes to show its device. */
+const BOUND_MS = 100;
 /** Sessions that end this soon after their start are not started again at once, or a broken peer would keep a core busy. */
 const HEALTHY_SESSION_MS = 1000;
 /** A request worked on for longer than this is stuck, unless a program knows better: the watchdog is no longer fed. */
@@ -360,19 +363,29 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       const startedMs = monotonicMs();
       let end: SessionEnd;
       try {
-        const opened = openTransport(native, transport);
+        const settled = settleTransport(transport);
+        const opened = openTransport(native, settled);
         this.#waitingFor = undefined;
-        end = await this.#serveOnce(opened, formatTransport(transport), notifier, extraVersions);
+        end = await this.#serveOnce(opened, formatTransport(settled), notifier, extraVersions);
       } catch (error) {
         if (!(error instanceof OpenError) || !error.waitable) throw error;
         if (error.unbound && this.#command.endUnbound) {
           log.notice(`Ending, to be started afresh: ${error.message}`);
           return EXIT.unbound;
         }
-        if (error.message !== this.#waitingFor) log.warning(`Waiting: ${error.message}`);
-        this.#isWaiting(error.message);
+        let message = error.message;
+        if (error.unbound && this.#program.bind) {
+          const problem = await this.#program.bind(log).catch((why: Error) => why.message);
+          if (problem === undefined) {
+            await this.#pause(BOUND_MS);
+            continue;
+          }
+          message += `; it can't be bound from here: ${problem}`;
+        }
+        if (message !== this.#waitingFor) log.warning(`Waiting: ${message}`);
+        this.#isWaiting(message);
         // Ready all the same: boot must not wait for a device that may never come
-        notifier.ready(`waiting: ${error.message}`);
+        notifier.ready(`waiting: ${message}`);
         await this.#pause(RETRY_MS);
         continue;
       }

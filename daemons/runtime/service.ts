@@ -61,5 +61,7 @@ export interface Program<Request, Reply extends { readonly status: number }, Opt
   readonly longestRequestSecs?: number;
   /** Further protocol versions to offer, best first, when the configuration asks for them. */
   extraVersions?(options: OptionValues<Options>): readonly Version[];
+  /** Takes a channel that nobody has; resolves for why that was not done. Absent: that is left to others (`vmic bind`). */
+  bind?(log: Log): Promise<string | undefined>;
   create(context: ServiceContext<Options>): Service<Request, Reply>;
 }

@@ -5,6 +5,8 @@ import type { MessageChannel, Native, NativeError, RingChannel } from '../../nat
 /** Where a service's channel is: see `parseTransport` for the text form. */
 export type Transport =
   | { readonly kind: 'chardev' | 'unix' | 'unix-ring'; readonly path: string }
+  /** The char device where there is one, otherwise UIO. */
+  | { readonly kind: 'auto'; readonly path: string; readonly classId: string }
   | { readonly kind: 'uio'; readonly classId: string };
 
 /** An open channel: messages of hv_utils, or packets of the VMBus itself. */
@@ -12,7 +14,8 @@ export type OpenChannel =
   | { readonly via: 'hv_utils'; readonly channel: MessageChannel }
   | { readonly via: 'vmbus'; readonly channel: RingChannel };
 
-export const TRANSPORT_FORMS = 'chardev:/dev/vmbus/NAME, uio: (or uio:CLASS-GUID), unix:PATH or unix-ring:PATH';
+export const TRANSPORT_FORMS =
+  'chardev:/dev/vmbus/NAME, uio: (or uio:CLASS-GUID), auto:/dev/vmbus/NAME (that, or uio:), unix:PATH or unix-ring:PATH';
 
 /** The key `transport`, which every service's section of the configuration has. */
 export const transportOption = (defaultTransport: string) =>
@@ -51,6 +54,8 @@ export function parseTransport(spec: string, ownClassId: string): Transport | st
     case 'unix':
     case 'unix-ring':
       return rest.startsWith('/') ? { kind, path: rest } : `an absolute path after "${kind}:"`;
+    case 'auto':
+      return rest.startsWith('/') ? { kind, path: rest, classId: ownClassId } : 'an absolute path after "auto:"';
     case 'uio': {
       const classId = rest.toLowerCase().replace(/^\{|\}$/g, '') || ownClassId;
       return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(classId)
@@ -64,6 +69,17 @@ export function parseTransport(spec: string, ownClassId: string): Transport | st
 
 export const formatTransport = (transport: Transport): string =>
   `${transport.kind}:${transport.kind === 'uio' ? transport.classId : transport.path}`;
+
+/** Where a channel is for good. */
+export type Settled = Exclude<Transport, { readonly kind: 'auto' }>;
+
+/** What an `auto` comes to at the moment. */
+export const settleTransport = (transport: Transport): Settled => {
+  if (transport.kind !== 'auto') return transport;
+  return fs.existsSync(transport.path)
+    ? { kind: 'chardev', path: transport.path }
+    : { kind: 'uio', classId: transport.classId };
+};
 
 /** A channel that can't be opened. `waitable`: it may appear, or become free, by itself. */
 export class OpenError extends Error {
@@ -79,7 +95,8 @@ export class OpenError extends Error {
 }
 
 /** Opens a channel, or throws an OpenError that says what to do. */
-export function openTransport(native: Native, transport: Transport, sysfs = '/sys'): OpenChannel {
+export function openTransport(native: Native, wanted: Transport, sysfs = '/sys'): OpenChannel {
+  const transport = settleTransport(wanted);
   try {
     switch (transport.kind) {
       case 'chardev':

@@ -1,12 +1,15 @@
-import { readStatusFile, type StatusHead } from '../runtime/status-file.ts';
+import { type ProcessIdentity, readStatusFile, writeJson } from '../runtime/status-file.ts';
 
-export { isAlive, ownIdentity, uptimeSecs, writeJson as writeStatus } from '../runtime/status-file.ts';
+export { isAlive, ownIdentity, type ProcessIdentity, uptimeSecs } from '../runtime/status-file.ts';
 
 export const DEFAULT_STATUS_FILE = '/run/vmic/timesync.json';
 
-/** What the daemon says of itself. Times are nanoseconds as decimal text. */
-export interface TimesyncStatus extends StatusHead {
+/** What the daemon says of itself: one JSON object in a file, replaced as a whole. Times are nanoseconds as decimal text. */
+export interface TimesyncStatus {
   readonly service: 'timesync';
+  readonly process: ProcessIdentity;
+  /** Seconds since boot when this was written. */
+  readonly uptimeSecs: number;
   /** "system" is the machine's clock; "simulated" is one that nobody else sees. */
   readonly clock: 'system' | 'simulated';
   /** "discipline", "chrony" or "observe", why, and whether it was configured or chosen. */
@@ -33,6 +36,9 @@ export interface TimesyncStatus extends StatusHead {
   readonly counters: Readonly<Record<string, number>>;
 }
 
+/** Throws what the file system does. */
+export const writeStatus = (file: string, status: TimesyncStatus): void => writeJson(file, status);
+
 /** Undefined when there is no such file. Throws an Error when it is none of ours, and what the file system does. */
 export const readStatus = (file: string): TimesyncStatus | undefined =>
-  readStatusFile<TimesyncStatus>(file, 'timesync', (status) => typeof status.counters === 'object');
+  readStatusFile<TimesyncStatus>(file, 'timesync', ({ counters }) => typeof counters === 'object');

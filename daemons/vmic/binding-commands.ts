@@ -10,19 +10,18 @@ const EXIT_OF: Readonly<Record<BindingErrorCode, ExitName>> = {
   failed: 'system',
 };
 
-const MOVES = { bind, release } as const;
-
 /** `vmic bind SERVICE` and `vmic release SERVICE`. */
 export async function moveChannel(
   around: { out(text: string): void },
   ports: BindingPorts,
-  move: keyof typeof MOVES,
+  move: 'bind' | 'release',
   service: ServiceName,
-  json: boolean,
+  { json, ifUnbound }: { readonly json: boolean; readonly ifUnbound?: boolean | undefined },
 ): Promise<number> {
   let moved: Moved;
   try {
-    moved = await MOVES[move](ports, service);
+    moved =
+      move === 'bind' ? await bind(ports, service, { ifUnbound: ifUnbound ?? false }) : await release(ports, service);
   } catch (error) {
     if (!(error instanceof BindingError)) throw error;
     throw new CommandError(EXIT_OF[error.code], error.message);

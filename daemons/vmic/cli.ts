@@ -2,6 +2,7 @@ import path from 'node:path';
 import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes.ts';
 import { SysfsVmbus } from '../binding/index.ts';
+import { DEFAULT_STATUS_FILE as FCOPY_STATUS_FILE } from '../fcopy-status/index.ts';
 import { DEFAULT_POOL_DIRECTORY, kvpOptions } from '../kvp-pools/index.ts';
 import { ConfigError, loadConfig } from '../runtime/config.ts';
 import { DEFAULT_RUNTIME_DIRECTORY, readServiceStatus, statusFile } from '../runtime/status.ts';
@@ -12,6 +13,7 @@ import { DEFAULT_STATUS_FILE } from '../timesync-status/index.ts';
 import { moveChannel } from './binding-commands.ts';
 import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts';
 import { CommandError, EXIT, EXIT_HELP, toCommandError } from './exit.ts';
+import { fcopyStatus } from './fcopy-commands.ts';
 import { generalize } from './generalize.ts';
 import { get, type KvpOptions, list, listKeys, remove, type Surroundings, set } from './kvp-commands.ts';
 import { POOL_CHOICES, POOLS_HELP, parsePool } from './kvp-pool-names.ts';
@@ -82,13 +84,17 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
     status = await work({ ...around, native: await around.loadNative() });
   };
   // Without the addon: a channel can be given back even when nothing else works
-  const move = async (how: 'bind' | 'release', service: ServiceName, json: boolean): Promise<void> => {
+  const move = async (
+    how: 'bind' | 'release',
+    service: ServiceName,
+    options: { readonly json: boolean; readonly ifUnbound?: boolean },
+  ): Promise<void> => {
     status = await moveChannel(
       around,
       new SysfsVmbus(around.sysfs === undefined ? {} : { sysfs: around.sysfs }),
       how,
       service,
-      json,
+      options,
     );
   };
   const complete: FallbackCompletionFunction = (_current, argv, byDefault, done) =>
@@ -125,11 +131,17 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
       'bind <service>',
       "Give a service's VMBus channel to user space",
       (y) =>
-        bindingArguments(y).epilog(
-          'The channel moves from hv_utils to uio_hv_generic, so that vmic-SERVICE can answer over UIO.\n' +
-            'Undone completely when it fails. Takes root, and a kernel from about 6.12 on.',
-        ),
-      ({ service, json }) => move('bind', service as ServiceName, json),
+        bindingArguments(y)
+          .option('if-unbound', {
+            type: 'boolean',
+            default: false,
+            describe: 'only a channel that no driver has, such as that of fcopy from Linux 6.10 on',
+          })
+          .epilog(
+            'The channel moves from hv_utils to uio_hv_generic, so that vmic-SERVICE can answer over UIO.\n' +
+              'Undone completely when it fails. Takes root, and a kernel from about 6.12 on.',
+          ),
+      ({ service, json, 'if-unbound': ifUnbound }) => move('bind', service as ServiceName, { json, ifUnbound }),
     )
     .command(
       'release <service>',
@@ -138,7 +150,7 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
         bindingArguments(y).epilog(
           'From then on hv_utils answers by itself. Nothing happens when it does already. Takes root.',
         ),
-      ({ service, json }) => move('release', service as ServiceName, json),
+      ({ service, json }) => move('release', service as ServiceName, { json }),
     )
     .command('timesync', 'Time synchronization with the host', (y) =>
       timesyncCommands(y, (file, json) => {
@@ -212,6 +224,11 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
         const options = { directory, dryRun, yes, json, daemonRuns: kvpRuns(around) };
         status = await generalize({ ...around, native, ask: around.ask }, options);
       },
+    )
+    .command('fcopy', 'Files that the host copies into this guest', (y) =>
+      fcopyCommands(y, (file, json) => {
+        status = fcopyStatus(around, file, json);
+      }),
     )
     .command(
       'completion <shell>',
@@ -379,6 +396,26 @@ function vssCommands(y: Argv, around: CliSurroundings, done: (status: number) =>
       },
     )
     .demandCommand(1, 1, 'Say what to do: status, plan, freeze or thaw');
+}
+
+function fcopyCommands(y: Argv, show: (file: string, json: boolean) => void): Argv {
+  return y
+    .command(
+      'status',
+      'Print what is being copied, how far it is, and what became of the last ones',
+      (c) =>
+        c
+          .option('json', { type: 'boolean', default: false, describe: 'print one JSON object' })
+          .option('status-file', {
+            type: 'string',
+            requiresArg: true,
+            default: FCOPY_STATUS_FILE,
+            describe: 'what vmic-fcopy writes, at most once a second',
+          })
+          .epilog('Exit status 1 when vmic-fcopy does not run.'),
+      ({ 'status-file': file, json }) => show(file, json),
+    )
+    .demandCommand(1, 1, 'Say what to do: status');
 }
 
 type Run = (work: (loaded: Surroundings) => Promise<number>) => () => Promise<void>;

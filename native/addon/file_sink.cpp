@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -21,7 +22,6 @@ constexpr napi_type_tag kTag = {0x31d0c7a94e5f4b62, 0x8a6e02f7d41b95c3};
 /// No message of anything is longer.
 constexpr int64_t kMaxMessageBytes = 1 << 20;
 constexpr int64_t kMaxLimitMs = 1 << 30;
-constexpr int kSoonMs = 1;
 
 }  // namespace
 
@@ -115,6 +115,7 @@ bool Stream::make(const Napi::Value& sink, const Napi::Value& value, std::unique
     throwType(env, "the form of the messages contradicts itself");
     return false;
   }
+  stream->mayOverlap_ = ::sysconf(_SC_NPROCESSORS_ONLN) > 1;
   made = std::move(stream);
   return true;
 }
@@ -128,9 +129,9 @@ bool Stream::take(uint8_t* message, size_t bytes) {
   return true;
 }
 
-bool soonReadable(int fd) {
+bool isReadable(int fd, int waitMs) {
   struct pollfd waiting = {fd, POLLIN, 0};
-  return ::poll(&waiting, 1, kSoonMs) == 1 && waiting.revents == POLLIN;
+  return ::poll(&waiting, 1, waitMs) == 1 && waiting.revents == POLLIN;
 }
 
 }  // namespace vmic

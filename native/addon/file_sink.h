@@ -1,6 +1,7 @@
 #pragma once
 
 #include <napi.h>
+#include <uv.h>
 
 #include <memory>
 #include <vector>
@@ -40,19 +41,45 @@ class Stream {
   bool take(uint8_t* message, size_t bytes);
   /// Of the answer, which lies where the message was.
   size_t answerBytes() const { return answerBytes_; }
+  /**
+   * Looks for the next message for a few microseconds, which is sooner than sleeping and being woken takes, and as cheap. Pointless with one
+   * processor, where the peer can't run meanwhile; and left alone for a while where it did not help.
+   */
+  template <typename Ready>
+  bool spinUntil(Ready ready) {
+    if (!mayOverlap_ || (misses_ >= kMaxMisses && ++rests_ % kRests != 0)) return false;
+    const uint64_t untilNs = uv_hrtime() + kSpinNs;
+    do {
+      if (ready()) {
+        misses_ = 0;
+        return true;
+      }
+    } while (uv_hrtime() < untilNs);
+    ++misses_;
+    return false;
+  }
   /// An answer later than this after its message must not go out; 0: no matter how late.
   uint64_t limitMs() const { return limitMs_; }
 
  private:
+  static constexpr uint64_t kSpinNs = 25000;
+  static constexpr uint32_t kMaxMisses = 4;
+  static constexpr uint32_t kRests = 1024;
+
   std::shared_ptr<FileSink> sink_;
   PartForm form_;
   std::vector<uint8_t> answer_;
   size_t answerBytes_ = 0;
   uint64_t limitMs_ = 0;
+  bool mayOverlap_ = false;
+  uint32_t misses_ = 0;
+  uint32_t rests_ = 0;
 };
 
-/// Waits a moment for the descriptor to become readable: whoever was just answered most often goes on at once, sooner than the event loop would be
-/// back here. False: it was not, or has ended; the event loop will tell.
-bool soonReadable(int fd);
+/// True when the descriptor is readable, or becomes so within `waitMs`. False also when it has ended, which the event loop will tell.
+bool isReadable(int fd, int waitMs);
+/// What a peer that was just answered takes to go on. Sleeping here costs less than going through the event loop for each message; signals end
+/// it, and timers are in no such hurry.
+constexpr int kSoonMs = 20;
 
 }  // namespace vmic

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <cerrno>
 
@@ -15,6 +16,13 @@ namespace {
 
 /// Parts of a file taken before other work of the event loop gets a turn.
 constexpr int kBatchParts = 64;
+
+/// Milliseconds that are right to a few, and cost nearly nothing.
+uint64_t coarseMs() {
+  struct timespec now = {};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
+}
 
 struct Made {
   Fd fd;
@@ -115,14 +123,15 @@ void MessageChannel::onReadable(bool error) {
     }
     if (count == 0) return end({});
     if (static_cast<size_t>(count) > capacity) return end({EMSGSIZE, "recv"});
-    const uint64_t receivedNs = stream_ ? uv_hrtime() : 0;
+    const uint64_t receivedMs = stream_ ? coarseMs() : 0;
     if (!stream_ || !stream_->take(into, static_cast<size_t>(count))) {
       return onEvent_.call(env_, Value(), {Napi::Number::New(env_, static_cast<double>(count))});
     }
-    const bool tooLate = stream_->limitMs() > 0 && uv_hrtime() - receivedNs > stream_->limitMs() * 1000000;
+    const bool tooLate = stream_->limitMs() > 0 && coarseMs() - receivedMs > stream_->limitMs();
     const Failure failure = tooLate ? Failure{ETIMEDOUT, "write"} : put(into, stream_->answerBytes());
     if (failure) return end(meansGone(failure.code) ? Failure{} : failure);
-    if (!soonReadable(fd_.get())) return;
+    const int fd = fd_.get();
+    if (!stream_->spinUntil([fd] { return isReadable(fd, 0); }) && !isReadable(fd, kSoonMs)) return;
   }
 }
 

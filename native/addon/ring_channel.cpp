@@ -302,9 +302,10 @@ void RingChannel::drain() {
       case ReadResult::corrupt:
         return end({kRingFault, reader_.fault()});
       case ReadResult::empty:
+        if (streamed && stream_->spinUntil([this] { return reader_.look(); })) break;
         masked_ = false;
         if (reader_.unmaskAndLook()) break;
-        if (!streamed || !soonReadable(fd_.get())) return;
+        if (!streamed || !isReadable(fd_.get(), kSoonMs)) return;
         // One is enough: what else waits there wakes us again
         if (!takeWakes(1)) return;
         break;

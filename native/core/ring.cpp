@@ -54,11 +54,13 @@ void RingReader::mask() {
   storeRelaxed(interruptMask(), 1);
 }
 
+bool RingReader::look() const { return loadAcquire(writeIndex()) != read_; }
+
 bool RingReader::unmaskAndLook() {
   storeRelaxed(interruptMask(), 0);
   // Against the writer's pair: store write index, full barrier, load mask.
   fullBarrier();
-  return loadAcquire(writeIndex()) != read_;
+  return look();
 }
 
 ReadResult RingReader::corrupt(const char* check) {

@@ -72,6 +72,8 @@ class RingReader : public Ring {
 
   /// Asks the writer not to signal.
   void mask();
+  /// True when there is something (or something wrong) to read.
+  bool look() const;
   /// Asks it to signal again, then looks: true when there is something (or something wrong) to read.
   bool unmaskAndLook();
   /// Copies one packet's payload to `into` and gives its space back.
