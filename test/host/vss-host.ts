@@ -1,7 +1,11 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import type { Native } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { vssProtocol } from '../../protocol/services/vss.ts';
 import type { VssReply, VssRequest } from '../../protocol/services/vss-types.ts';
+import type { Ground } from './daemon.ts';
 import { formatStatus } from './kvp-host.ts';
 import { RingHost, type VersionsOffered } from './ring-host.ts';
 import { ServiceStage, type ServiceStageOptions } from './service-stage.ts';
@@ -34,7 +38,6 @@ export const vssView: ServiceView<VssRequest, VssReply> = {
       request.operation === 'unknown'
         ? `op. ${request.operationCode}`
         : (SHORT[request.operation] ?? request.operation),
-    ...('disks' in request && request.disks && !reply ? { subject: `${request.disks.lunCount} disks` } : {}),
     ...(reply?.flags === undefined ? {} : { subject: `flags ${reply.flags}` }),
   }),
   // Not supported by any guest
@@ -48,6 +51,23 @@ const SHORT: Partial<Record<VssRequest['operation'], string>> = {
   autoRecover: 'recover',
   queryClusterInfo: 'cluster',
 };
+
+/**
+ * Where a daemon pretends: its configuration names a file system that is none, so nothing of this machine is ever frozen. All else is real; the
+ * guard wants its record on a tmpfs.
+ */
+export const PRETENCE: NonNullable<ServiceStageOptions<VssRequest, VssReply>['place']> = {
+  enter: (command) => command,
+  shared: fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir(),
+};
+
+/** Everything of the stage's own; what is `pretended` has no file system either. */
+export const vssSettings = ({ folder }: Ground, pretended: boolean): Readonly<Record<string, string>> => ({
+  hooks_directories: path.join(folder, 'vss.d'),
+  status_file: path.join(folder, 'status.json'),
+  record_file: path.join(folder, 'record'),
+  ...(pretended ? { include: path.join(folder, 'pretended') } : {}),
+});
 
 export interface VssStageOptions extends Omit<ServiceStageOptions<VssRequest, VssReply>, 'protocol' | 'view'> {
   readonly native: Native;

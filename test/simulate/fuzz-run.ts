@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { native } from '../../native/index.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { mustServe } from '../host/behaviours/behaviour.ts';
 import { Stage } from '../host/stage.ts';
-import { Ask, VssStage } from '../host/vss-host.ts';
+import { Ask, PRETENCE, VssStage, vssSettings } from '../host/vss-host.ts';
 import { WIRES } from '../host/wire.ts';
 import { type FuzzSubject, fuzz, growthBytes, kvpSubject, MAX_GROWTH_BYTES, vssSubject } from './fuzz.ts';
 
@@ -33,7 +32,7 @@ export function testFuzz(totalMessages: number): void {
   });
 }
 
-/** The same with VSS. Nothing is frozen: the configuration names a file system that is none. */
+/** The same with VSS, pretended: nothing is frozen. */
 export function testVssFuzz(totalMessages: number): void {
   const messages = Math.ceil(totalMessages / WIRES.length);
   describe(`${totalMessages} random and mutated messages to the VSS service`, () => {
@@ -41,12 +40,8 @@ export function testVssFuzz(totalMessages: number): void {
       it(`${messages} over ${wire} (VMIC_FUZZ_SEED=${seed})`, async (t) => {
         const stage = await VssStage.open(wire, {
           native,
-          settings: ({ folder }) => ({
-            include: path.join(folder, 'none'),
-            hooks_directories: path.join(folder, 'vss.d'),
-            status_file: path.join(folder, 'status.json'),
-            record_file: path.join(folder, 'record'),
-          }),
+          place: PRETENCE,
+          settings: (ground) => vssSettings(ground, true),
         });
         try {
           await endure(t, vssSubject(stage), messages);

@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { native } from '../../native/index.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { script } from '../host/scenes/scene.ts';
-import { Ask, VssStage } from '../host/vss-host.ts';
+import { Ask, VssStage, vssSettings } from '../host/vss-host.ts';
 import { WIRES, type Wire } from '../host/wire.ts';
 import { missingScratch, Scratch, type ScratchKind } from '../vss-freeze/scratch.ts';
 
@@ -33,12 +33,7 @@ async function play(
     const stage = await VssStage.open(wire, {
       native,
       place: scratch,
-      settings: ({ folder }) => ({
-        hooks_directories: path.join(folder, 'vss.d'),
-        status_file: path.join(folder, 'status.json'),
-        record_file: path.join(folder, 'record'),
-        ...settings(scratch),
-      }),
+      settings: (ground) => ({ ...vssSettings(ground, false), ...settings(scratch) }),
     });
     try {
       await run({ stage, scratch, frozen, ask: async (request) => (await stage.ask(request)).status });

@@ -81,7 +81,8 @@ async function lastResort(scratch: Scratch, subject: VssSubject): Promise<void> 
   assert.equal(status, 0, errors);
 }
 
-async function killOnce(scratch: Scratch, subject: VssSubject, victim: Victim, tally: Tally): Promise<void> {
+/** False: there was nobody to kill at that moment. */
+async function killOnce(scratch: Scratch, subject: VssSubject, victim: Victim, tally: Tally): Promise<boolean> {
   await subject.start();
   const freeze = subject.ask(Operation.freeze);
   freeze.catch(() => {});
@@ -94,6 +95,10 @@ async function killOnce(scratch: Scratch, subject: VssSubject, victim: Victim, t
   }
   const record = readRecord(subject.recordPath);
   const guard = record?.pid;
+  if (victim === 'guard' && guard === undefined) {
+    await subject.end();
+    return false;
+  }
   const understudy = guard === undefined ? undefined : understudyOf(guard);
   if (victim !== 'guard') kill(subject.pid);
   if (victim !== 'daemon' && guard !== undefined) kill(guard);
@@ -112,6 +117,7 @@ async function killOnce(scratch: Scratch, subject: VssSubject, victim: Victim, t
   }
   await subject.end('SIGKILL');
   assert.ok(!fs.existsSync(subject.recordPath), 'the record is left behind');
+  return true;
 }
 
 const skip = missingScratch() ?? false;
@@ -124,7 +130,7 @@ for (const victim of ['daemon', 'guard', 'both'] as const) {
       const scratch = await Scratch.create({ kinds: Array(FILE_SYSTEMS).fill('ext4') });
       const subject = new VssSubject('vmic', scratch);
       try {
-        for (let i = 0; i < KILLS / LANES; i++) await killOnce(scratch, subject, victim, tally);
+        for (let i = 0; i < KILLS / LANES; ) if (await killOnce(scratch, subject, victim, tally)) i++;
       } finally {
         await subject.dispose();
         await scratch.dispose();

@@ -238,6 +238,11 @@ export class Scratch {
       .slice(0, -1);
   }
 
+  /** What can be done in an instant, when this process ends; the holder does the rest. */
+  abandon(): void {
+    Scratch.#remove(this.folder, this.shared);
+  }
+
   /** Thaws, unmounts and removes all. What runs inside has to have ended. */
   async dispose(): Promise<void> {
     const ended = once(this.#holder, 'close');

@@ -7,10 +7,9 @@ import { IcStatus } from '../../../protocol/ic/status.ts';
 import { version } from '../../../protocol/ic/version.ts';
 import { NO_AUTO_RECOVERY, type VssRequest } from '../../../protocol/services/vss-types.ts';
 import { missingScratch, Scratch } from '../../vss-freeze/scratch.ts';
-import type { Ground } from '../daemon.ts';
 import { formatStatus } from '../kvp-host.ts';
 import { openStages } from '../service-stage.ts';
-import { Ask, succeeded, VssStage, type VssStageOptions } from '../vss-host.ts';
+import { Ask, PRETENCE, succeeded, VssStage, type VssStageOptions, vssSettings } from '../vss-host.ts';
 import type { Wire } from '../wire.ts';
 import { mistreat, played, type ServiceScene, type Stagehand, script } from './scene.ts';
 
@@ -38,16 +37,6 @@ class Props {
     const props = new Props(Scratch.create({ kinds: ['ext4'] }));
     props.scratch = await props.#creating;
     return props;
-  }
-
-  /** Of the stage's own, and nothing of this machine is ever frozen: the scratch namespace has no other, and a pretended one is no real one. */
-  settings({ folder }: Ground): Readonly<Record<string, string | number>> {
-    return {
-      hooks_directories: path.join(folder, 'vss.d'),
-      status_file: path.join(folder, 'status.json'),
-      record_file: path.join(folder, 'record'),
-      ...(this.scratch ? {} : { include: path.join(folder, 'pretended') }),
-    };
   }
 
   file(name: string): string {
@@ -130,8 +119,8 @@ async function onStage(
       native: hand.native,
       tap: hand.tap,
       onLog: hand.onLog,
-      ...(props.scratch ? { place: props.scratch } : {}),
-      settings: (ground) => ({ ...props.settings(ground), ...settings }),
+      place: props.scratch ?? PRETENCE,
+      settings: (ground) => ({ ...vssSettings(ground, props.scratch === undefined), ...settings }),
       ...more,
     });
     await played(opening, (stage) => play({ stage, props, hand }));

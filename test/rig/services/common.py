@@ -31,7 +31,7 @@ def override(service):
 def vmic(*args):
     """(exit status, output as JSON or None, errors)"""
     done = subprocess.run([BIN + "vmic", *args, "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    print("  $ vmic %s -> %d %s%s" % (" ".join(args), done.returncode, done.stdout.strip(), done.stderr.strip()), flush=True)
+    print("  $ vmic %s -> %d %s%s" % (" ".join(args), done.returncode, done.stdout.strip()[:300], done.stderr.strip()), flush=True)
     return done.returncode, json.loads(done.stdout) if done.stdout else None, done.stderr
 
 class Daemon:
