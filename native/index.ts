@@ -10,14 +10,16 @@ function candidates(): string[] {
   const chosen = process.env['VMIC_ADDON'];
   if (chosen) return [chosen];
   const folder: string = import.meta.dirname ?? dirname(realpathSync(process.argv[1] ?? process.execPath));
-  return [join(folder, '..', 'build', 'Release', 'vmic.node'), join(folder, 'vmic.node')];
+  const built = join(folder, '..', 'build', 'Release', 'vmic.node');
+  // In a package of the system beside the programs; in the npm package one for each architecture
+  return [built, join(folder, 'vmic.node'), join(folder, '..', 'prebuilt', process.arch, 'vmic.node')];
 }
 
 function load(): Native {
   const paths = candidates();
   const path = paths.find((candidate) => existsSync(candidate));
   if (path === undefined) {
-    throw new Error(`The addon vmic.node is missing (looked for ${paths.join(' and ')}): run \`npm run build\`.`);
+    throw new Error(`The addon vmic.node is missing (looked for ${paths.join(', ')}): run \`npm run build\`.`);
   }
   const module = { exports: {} as Native };
   try {

@@ -1,7 +1,7 @@
 /**
  * What the scripts of package.json run: set-up, build, then the program that was asked for.
  *
- * usage: node packaging/run.mjs setup|build|start|test|bench|deb|rpm|tree [ARG...]
+ * usage: node packaging/run.mjs setup|build|start|test|bench|deb|rpm|tree|npm [ARG...]
  *
  * Where Node.js is too old, as Debian 12's own, a newer one from the npm registry does the work; nothing is installed outside
  * this folder. This file and support.mjs therefore have to run with Node.js 18.
@@ -30,6 +30,7 @@ const TASKS = {
   deb: [...QUIETLY, ['packaging/deb.mjs']],
   rpm: [...QUIETLY, ['packaging/rpm.mjs']],
   tree: [...QUIETLY, ['packaging/tree.mjs']],
+  npm: [...QUIETLY, ['packaging/npm.mjs']],
 };
 
 const isNewEnough = ([major, minor]) => major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1]);

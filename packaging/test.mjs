@@ -1,9 +1,10 @@
 /**
  * Runs the checks and tests.
  *
- * usage: node packaging/test.mjs [--suite fast|slow|rig] [FILE...]
- *   fast (default)  types, formatting, lint, then test/**\/*.test.ts without the two below
+ * usage: node packaging/test.mjs [--suite fast|slow|package|rig] [FILE...]
+ *   fast (default)  types, formatting, lint, then test/**\/*.test.ts without those below
  *   slow            test/**\/*.slow.test.ts: kills by the hundred, a million fuzzed messages
+ *   package         test/**\/*.package.test.ts: builds packages, and uses what is in them
  *   rig             test/rig/**\/*.test.ts, test/**\/*.rig.test.ts: real kernels in QEMU (root on Debian; installs what it needs)
  *   FILE...         just these test files, without the checks
  */
@@ -16,8 +17,10 @@ import { capture, Failure, isDebian, isOnPath, isRoot, listFiles, root, run, run
 
 const isRig = (path) => path.startsWith('test/rig/') || path.endsWith('.rig.test.ts');
 const isSlow = (path) => path.endsWith('.slow.test.ts');
+const isPackage = (path) => path.endsWith('.package.test.ts');
 const SUITES = {
-  fast: (path) => !isRig(path) && !isSlow(path),
+  fast: (path) => !isRig(path) && !isSlow(path) && !isPackage(path),
+  package: isPackage,
   slow: (path) => !isRig(path) && isSlow(path),
   rig: isRig,
 };

@@ -60,7 +60,7 @@ it('says what to do when the addon is missing, or can not be loaded', (t) => {
   assert.equal(missing.status, 1);
   assert.match(
     missing.stderr,
-    /The addon vmic\.node is missing \(looked for .*build\/Release\/vmic\.node and .*\): run `npm run build`/,
+    /The addon vmic\.node is missing \(looked for .*build\/Release\/vmic\.node, .*\): run `npm run build`/,
   );
 
   writeFileSync(join(folder, 'vmic.node'), 'this is no shared object');

@@ -57,7 +57,9 @@ wait_for asleep
 
 say 'switched off at the host while nobody runs, and on again, at once and after a while: nothing failed remains'
 for pause in 0 5; do
-	hostctl.py rescind kvp then sleep $pause then offer kvp
+	hostctl.py rescind kvp then sleep $pause
+	# At once means: as soon as the guest has let go of the channel
+	wait_for hostctl.py offer kvp
 	wait_for systemctl is-active vmic-kvp.socket
 	wait_for hostctl.py kvp get 0 FromHost
 	wait_for asleep
@@ -66,22 +68,24 @@ done
 say 'and while it runs'
 for pause in 0 5; do
 	hostctl.py kvp get 0 FromHost
-	hostctl.py rescind kvp then sleep $pause then offer kvp
+	hostctl.py rescind kvp then sleep $pause
+	# At once means: as soon as the guest has let go of the channel
+	wait_for hostctl.py offer kvp
 	wait_for systemctl is-active vmic-kvp.socket
 	wait_for hostctl.py kvp get 0 FromHost
 	wait_for asleep
 done
 hostctl.py rescind kvp
 wait_for test ! -e /dev/vmbus/hv_kvp
-sleep 3
-systemctl --no-pager --failed --no-legend | tee /dev/stderr | wc -l | grep -x 0
-hostctl.py offer kvp
+none_failed() { [[ -z $(systemctl --failed --no-legend --plain "vmic-*") ]]; }
+wait_for none_failed
+wait_for hostctl.py offer kvp
 wait_for systemctl is-active vmic-kvp.socket
 wait_for asleep
 
 say 'stopped, nobody holds the device'
 systemctl stop vmic-kvp.socket vmic-kvp.service
-refuse fuser -s /dev/vmbus/hv_kvp
+refuse grep -q /dev/vmbus/hv_kvp <(ls -l /proc/[0-9]*/fd 2>/dev/null)
 
 if modinfo -F version uio_hv_generic >/dev/null && [[ $(uname -r) != 6.1.* ]]; then
 	say 'over UIO: what is in the ring and what was agreed on outlives the process'
