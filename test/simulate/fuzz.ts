@@ -249,8 +249,7 @@ export async function fuzz(subject: FuzzSubject, count: number, seed: number): P
     const template = templates[random(templates.length)]!;
     if (mustBeGood || random(3) === 0) return { bytes: template.bytes, template };
     scratch.set(template.bytes);
-    // An empty datagram is how a socket tells its end
-    const length = Math.max(1, mutate(scratch, template.bytes.length, maxLength, random));
+    const length = mutate(scratch, template.bytes.length, maxLength, random);
     return { bytes: scratch.subarray(0, length), template: undefined };
   }
 }
