@@ -33,7 +33,7 @@ const SYSTEMD_VERB = { 'power-off': 'poweroff', restart: 'reboot', hibernate: 'h
 const INIT_PROGRAM = { 'power-off': 'poweroff', restart: 'reboot' } as const;
 const SYSRQ = { 'power-off': 'o', restart: 'b' } as const;
 
-/** The running guest. No text of a host is ever in an argument list: it goes through pipes and environments. */
+/** The running guest. No text of a host is ever in an argument list: it goes through standard input and environments. */
 export class LinuxShutdown implements ShutdownPorts {
   readonly now = monotonicMs;
   readonly #options: LinuxShutdownOptions;

@@ -75,7 +75,10 @@ Program::Program(const Napi::CallbackInfo& info) : ObjectWrap(info), Polled(Envi
   process_ = std::move(made->process);
   fd_ = std::move(made->events);
   path_ = made->file;
-  if (!begin(info.This().As<Napi::Object>(), info.Env().Undefined())) return;
+  if (!begin(info.This().As<Napi::Object>(), info.Env().Undefined())) {
+    shut();
+    return;
+  }
   onEvent_.set(info[1].As<Napi::Function>());
   onProgramEnd_.set(info[2].As<Napi::Function>());
 }

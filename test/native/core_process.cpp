@@ -7,7 +7,6 @@
 //   races   processes killed and let go of at any moment
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>

@@ -238,10 +238,13 @@ async function runInWorker(step: string): Promise<void> {
     });
     if (code !== 0) throw new Error(`the worker ended with ${code}`);
     // The threads that look after programs let go of theirs when the program that was killed is dead
-    while (threads().includes('vmic-program')) await sleep(1);
+    do await sleep(20);
+    while (threads().includes('vmic-program'));
     if (round === 1) settled = descriptors();
   }
-  if (descriptors() !== settled) throw new Error(`${descriptors()} descriptors, ${settled} before`);
+  // One that had no turn yet has no name yet
+  for (let patience = 100; patience > 0 && descriptors() > settled; patience -= 1) await sleep(20);
+  if (descriptors() > settled) throw new Error(`${descriptors()} descriptors, ${settled} before`);
 }
 
 const [name = '', place] = process.argv.slice(2);
