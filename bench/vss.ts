@@ -3,7 +3,7 @@
  * the same scratch file systems, ext4 on loop devices in a private mount namespace. Prints medians and ratios; asserts no times. Exit status 1: a
  * daemon reported success and not all was frozen, or failed.
  *
- * Since when the first file system has been frozen is seen from outside, by a writer on each that waits (driver/witness.c, to half a millisecond).
+ * Since when the first file system has been frozen is seen from outside, by a writer on each that waits (driver/witness.c, to a millisecond).
  * A kernel that was just made to freeze does the next freeze faster (rcu_sync), so every freeze has a pause before it.
  *
  * usage: node --import tsx bench/vss.ts [--json] [--quick]

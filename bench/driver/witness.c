@@ -3,7 +3,7 @@
  *
  *   witness [-c CPU] FOLDER...
  *
- * For each folder a process asks every half millisecond to remove a file that isn't there, which waits while the file system is frozen and writes
+ * For each folder a process asks every millisecond to remove a file that isn't there, which waits while the file system is frozen and writes
  * nothing while it isn't. Each line of standard input is answered by one of JSON: {"nowNs": .., "lastNs": [..]}, CLOCK_MONOTONIC, with the end
  * of the last such call in each folder. Ends with its standard input.
  */
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAUSE_US = 500 };
+enum { PAUSE_US = 1000 };
 
 static void fail(const char *what) {
   fprintf(stderr, "witness: %s: %s\n", what, strerror(errno));

@@ -372,8 +372,9 @@ function vssCommands(y: Argv, around: CliSurroundings, done: (status: number) =>
           .option('yes', { type: 'boolean', default: false, describe: 'do not ask' })
           .example('$0 vss freeze --for 10s', 'with hooks, as for a backup')
           .epilog(
-            'Whatever writes to a frozen file system waits. It is thawed after that time, by Ctrl-C, and when this\n' +
-              'command ends in any way. Takes root. Exit status 1: thawed before, or not at all.',
+            'Whatever writes to a frozen file system waits. It is thawed after that time,\n' +
+              'by Ctrl-C, and when this command ends in any way. Takes root. Exit status 1:\n' +
+              'thawed before its time.',
           ),
       async (argv) =>
         done(await freezeFor(around, await options(argv), { forMs: argv.for, yes: argv.yes, json: argv.json })),

@@ -185,7 +185,10 @@ export async function thawNow(
   { force, lastResort, json }: { readonly force: boolean; readonly lastResort: boolean; readonly json: boolean },
 ): Promise<number> {
   const current = read(options.status_file)?.current;
-  if (!lastResort && current !== undefined && isAlive(current.process)) {
+  const underWay = current !== undefined && isAlive(current.process);
+  // Somebody sees to it
+  if (lastResort && underWay) return EXIT.ok;
+  if (underWay) {
     if (current.by === 'host' && !force) {
       throw new CommandError(
         'busy',
@@ -210,7 +213,7 @@ export async function thawNow(
   }
   const ports = new LinuxFreezer(options, await around.loadGuards(), around.places ?? PLACES);
   const freezer = new Freezer({ ports, policy: policyOf(options), ...heldLog(around), by: 'command' });
-  const recovery = await freezer.recover(current !== undefined && !isAlive(current.process) ? current : undefined);
+  const recovery = await freezer.recover(current);
   if (json) around.out(`${JSON.stringify(recovery)}\n`);
   else if (recovery.thawed.length > 0 || !lastResort) around.out(thawedLine(recovery.thawed));
   if (!recovery.complete) throw new CommandError('system', recovery.problem ?? 'something is still frozen');

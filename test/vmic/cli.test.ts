@@ -94,6 +94,8 @@ test('completion proposes commands, pools, and the keys there are', { skip: need
     return stdout.split('\n').slice(0, -1);
   };
   assert.deepEqual(propose('kvp', ''), ['get', 'set', 'list', 'delete', 'watch']);
+  assert.deepEqual(propose('vss', ''), ['status', 'plan', 'freeze', 'thaw']);
+  assert.ok(propose('vss', 'freeze', '--f').includes('--for'));
   assert.ok(propose('kvp', 'get', '--pool', '').includes('auto-external'));
   const proposed = propose('kvp', 'get', '--pool-directory', folder, '');
   assert.ok(proposed.includes('Ready'));

@@ -280,6 +280,13 @@ describe('vmic vss thaw', () => {
     assert.deepEqual(scene.events, []);
   });
 
+  it('is no resort while somebody sees to it', async () => {
+    const scene = new Scene();
+    scene.status({ current: current({ by: 'command' }) });
+    assert.equal(await scene.run('thaw', '--last-resort').status, 0);
+    assert.deepEqual(scene.events, []);
+  });
+
   it('signals no process that only has the number of a guard', async () => {
     const scene = new Scene();
     scene.status({ current: current({ by: 'command', guard: { pid: process.pid, startTicks: 'another' } }) });

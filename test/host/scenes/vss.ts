@@ -135,6 +135,11 @@ async function refused(stage: VssStage, what: string, request: VssRequest): Prom
   assert.notEqual(status, IcStatus.ok, what);
 }
 
+const offer = (...majors: number[]) => ({
+  framework: [version(1, 0), version(3, 0)],
+  message: majors.map((major) => version(major, 0)),
+});
+
 export const vssScenes: readonly ServiceScene[] = [
   {
     name: 'vss-backup',
@@ -273,10 +278,6 @@ export const vssScenes: readonly ServiceScene[] = [
     description: 'a host that negotiates again while all is frozen, and one of every age',
     run: (hand, wire) =>
       onStage(hand, wire, {}, async ({ stage, props }) => {
-        const offer = (...majors: number[]) => ({
-          framework: [version(1, 0), version(3, 0)],
-          message: majors.map((major) => version(major, 0)),
-        });
         succeeded('freeze', await stage.ask(Ask.freeze));
         assert.deepEqual((await stage.alive(stage.ring.negotiate(offer(3, 4, 5, 6, 7))))?.message, version(5, 0));
         props.mustBe('frozen');
@@ -290,6 +291,28 @@ export const vssScenes: readonly ServiceScene[] = [
         await stage.alive(stage.ring.negotiate());
         succeeded('auto recovery', await stage.ask(Ask.autoRecover));
         await refused(stage, 'a question of 6.0', { operation: 'queryClusterInfo', flags: 0 });
+      }),
+  },
+  {
+    name: 'vss-versions',
+    service: 'vss',
+    wires: RING,
+    description: 'a backup by later versions, which the configuration asks for; what they add is refused',
+    run: (hand, wire) =>
+      onStage(hand, wire, { offer_versions: '6.0,7.0' }, async ({ stage, props }) => {
+        assert.equal(stage.ring.versions?.message.major, 5, 'a host that offers 5.0 gets it');
+        for (const [majors, chosen] of [
+          [[4, 5, 6], 6],
+          [[3, 4, 5, 6, 7], 7],
+        ] as const) {
+          assert.deepEqual((await stage.alive(stage.ring.negotiate(offer(...majors))))?.message, version(chosen, 0));
+          succeeded('freeze', await stage.ask(Ask.freeze));
+          props.mustBe('frozen');
+          const { status } = await stage.ask({ operation: 'queryClusterInfo', flags: 0 });
+          assert.equal(status, IcStatus.notSupported);
+          succeeded('thaw', await stage.ask(Ask.thaw));
+          props.mustBe('thawed');
+        }
       }),
   },
   {

@@ -151,17 +151,22 @@ def backup(h, writers, body=b""):
         w.moves()
 
 def quiet_for(h, d, writers, seconds):
-    note("%d s with the root file system frozen, under load: nothing is written by anybody, and none of ours waits for a disk" % seconds)
+    note("%d s with the root file system frozen, under load, with much to log: nothing is written, and none of ours waits for a disk" % seconds)
     check("freeze", h.freeze(), OK)
     time.sleep(.5)
-    before, family, waiting, end = written(), d.family(), set(), time.monotonic() + seconds
+    before, family, waiting, end, told = written(), d.family(), set(), time.monotonic() + seconds, 0
     note("processes: %s; sectors written so far: %s" % ([(p, open("/proc/%d/comm" % p).read().strip()) for p in family], before))
     while time.monotonic() < end:
-        waiting.update(s for pid in family for s in state(pid) if s[0] == "D")
-        time.sleep(.05)
+        if not REFERENCE:	# the C daemon would end
+            d.process.send_signal(signal.SIGUSR1); told += 1	# has it log its state
+        check("it answers", h.check(), OK)
+        for _ in range(20):
+            waiting.update(s for pid in family for s in state(pid) if s[0] == "D")
+            time.sleep(.05)
     check("sectors written meanwhile", {k: v - before[k] for k, v in written().items() if v != before[k]}, {})
     check("threads of ours seen waiting for a disk", waiting, set())
     check("all stand still", stands_still(writers), names(writers))
     check("thaw", h.thaw(), OK)
     for w in writers:
         w.moves()
+    until("what it had to say meanwhile is in its log", lambda: open(d.log).read().count('"message":"State"') == told)
