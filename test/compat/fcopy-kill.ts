@@ -15,6 +15,8 @@ const NAME = 'file.bin';
 export interface KillTally {
   /** By what was there afterwards. */
   readonly outcomes: Readonly<Record<'nothing' | 'the old file' | 'the new file', number>>;
+  /** Kills that left a temporary name, which the next daemon removed. */
+  readonly temporary: number;
   /** What was wrong, one line each. */
   readonly faults: readonly string[];
 }
@@ -28,6 +30,7 @@ const content = (serial: number, bytes: number): Buffer =>
 export async function killDuringCopies(kind: Kind, link: Link, kills: number): Promise<KillTally> {
   const outcomes = { nothing: 0, 'the old file': 0, 'the new file': 0 };
   const faults: string[] = [];
+  let temporary = 0;
   const subject = new FcopySubject(kind, link);
   const file = path.join(subject.target, NAME);
   try {
@@ -65,6 +68,12 @@ export async function killDuringCopies(kind: Kind, link: Link, kills: number): P
       }
       await subject.end('SIGKILL');
 
+      // A file that takes the place of another one has a name of its own for a moment; killed then, its end is noted, and left to the next daemon
+      if (kind === 'vmic' && fs.readdirSync(subject.target).some((name) => name.startsWith('.vmic-fcopy-'))) {
+        temporary++;
+        await subject.start();
+        await subject.end();
+      }
       const found = fs.readdirSync(subject.target);
       const now = found.includes(NAME) ? fs.readFileSync(file) : undefined;
       const others = found.filter((name) => name !== NAME);
@@ -81,10 +90,12 @@ export async function killDuringCopies(kind: Kind, link: Link, kills: number): P
   } finally {
     await subject.dispose();
   }
-  return { outcomes, faults };
+  return { outcomes, temporary, faults };
 }
 
-export const tellKills = (who: string, link: Link, kills: number, { outcomes, faults }: KillTally): string =>
-  `${who} over the ${link}, ${kills} kills: ${faults.length} faults; ${Object.entries(outcomes)
+export const tellKills = (who: string, link: Link, kills: number, { outcomes, temporary, faults }: KillTally): string =>
+  `${who} over the ${link}, ${kills} kills: ${faults.length} faults, ${temporary} temporary names; ${Object.entries(
+    outcomes,
+  )
     .map(([what, count]) => `${what} ${count}`)
     .join(', ')}`;
