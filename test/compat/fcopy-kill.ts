@@ -48,13 +48,16 @@ export async function killDuringCopies(kind: Kind, link: Link, kills: number): P
       messages.push(complete);
 
       await subject.start();
-      const last = Math.floor(Math.random() * messages.length);
-      const answered = Math.random() < 0.5;
+      // The last one more often than its share, and at any moment of the longer time that it takes
+      const end = messages.length - 1;
+      const last = Math.random() < 0.3 ? end : Math.floor(Math.random() * messages.length);
+      const answered = Math.random() < 0.4;
+      const spins = last === end ? 2_000_000 : 20_000;
       let completed = false;
       for (const [i, message] of messages.entries()) {
         const answer = subject.host.ask(message);
         // Some moment of the microseconds in which it deals with the message
-        if (i === last && !answered) for (let n = Math.random() * 20_000; n > 0; n--);
+        if (i === last && !answered) for (let n = Math.random() * spins; n > 0; n--);
         if (i === last && !answered) process.kill(subject.pid, 'SIGKILL');
         try {
           const status = await answer;
