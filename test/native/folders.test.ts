@@ -102,7 +102,7 @@ describe('openFolder', () => {
     const swap = `cd "$0" && ln -s ../outside link && echo && while :; do
       mv -T swapped kept && mv -T link swapped && mv -T swapped link && mv -T kept swapped || exit 1; done`;
     const swapper = spawn('sh', ['-c', swap, inside], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
-    const ended = new Promise((resolve) => swapper.once('exit', resolve));
+    const ended = new Promise((resolve) => swapper.once('close', resolve));
     await new Promise((resolve) => swapper.stdout.once('data', resolve));
     const outcomes = new Map<string, number>();
     const count = (what: string): void => void outcomes.set(what, (outcomes.get(what) ?? 0) + 1);
@@ -273,7 +273,7 @@ describe('copyOwnership', () => {
   it('gives the access list, and takes away an inherited one', (t) => {
     const { fd, path } = folder(t);
     const python = (...words: string[]): string => {
-      const ran = spawnSync('python3', ['-c', 'import os, sys; a = sys.argv[1:]; ' + words[0]!, ...words.slice(1)], {
+      const ran = spawnSync('python3', ['-c', `import os, sys; a = sys.argv[1:]; ${words[0]}`, ...words.slice(1)], {
         encoding: 'utf8',
       });
       return ran.error ? 'python3 is not installed' : (ran.stderr.trim().split('\n').at(-1) ?? '') || ran.stdout.trim();
