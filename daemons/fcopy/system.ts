@@ -116,7 +116,7 @@ class Place {
 
   constructor(native: Files, fds: Descriptors, root: readonly string[], target: Target, createPath: boolean) {
     this.#native = native;
-    this.#rootFd = fds.keep(fs.openSync(`/${root.join('/')}`, O_RDONLY | O_DIRECTORY));
+    this.#rootFd = fds.keep(absentWhereMissing(() => fs.openSync(`/${root.join('/')}`, O_RDONLY | O_DIRECTORY)));
     // The machine's own root can't be left, so links may begin with "/" there
     this.#links = root.length === 0 ? 'rooted' : 'beneath';
     this.fileName = target.fileName;
@@ -124,20 +124,25 @@ class Place {
     for (let depth = inside.length; ; depth--) {
       const there = inside.slice(0, depth).join('/');
       try {
-        this.folderFd = fds.keep(native.openFolder(this.#rootFd, there, this.#links));
+        this.folderFd = fds.keep(this.#open(there));
         this.#there = there;
         this.folder = `/${[...root, ...inside.slice(0, depth)].join('/')}`;
         this.missing = inside.slice(depth);
         return;
       } catch (error) {
-        if ((error as NativeError).code !== 'ENOENT' || !createPath || depth === 0) throw error;
+        if (!isAbsent(error) || !createPath || depth === 0) throw error;
       }
     }
   }
 
   /** Throws a FileProblem when the path now leads to another folder: it was moved, perhaps out of its root. */
   check(): void {
-    const now = this.#native.openFolder(this.#rootFd, this.#there, this.#links);
+    let now: number;
+    try {
+      now = this.#open(this.#there);
+    } catch (error) {
+      throw isAbsent(error) ? new FileProblem('failed', 'its folder was moved or removed meanwhile', error) : error;
+    }
     try {
       const [before, after] = [new BigInt64Array(STAT_SLOTS), new BigInt64Array(STAT_SLOTS)];
       this.#native.stat(this.folderFd, before);
@@ -148,7 +153,23 @@ class Place {
       fs.closeSync(now);
     }
   }
+
+  #open(there: string): number {
+    return absentWhereMissing(() => this.#native.openFolder(this.#rootFd, there, this.#links));
+  }
 }
+
+/** Only of a folder that is looked for: the same error has other meanings elsewhere. */
+function absentWhereMissing(open: () => number): number {
+  try {
+    return open();
+  } catch (error) {
+    if ((error as NativeError).code !== 'ENOENT') throw error;
+    throw new FileProblem('absent', 'there is no such folder, and none is to be made', error);
+  }
+}
+
+const isAbsent = (error: unknown): boolean => error instanceof FileProblem && error.result === 'absent';
 
 class IncomingFile implements Incoming {
   readonly sink: FileSink;
@@ -333,8 +354,6 @@ function problemOf(error: unknown): unknown {
     case 'ENOSPC':
     case 'EDQUOT':
       return new FileProblem('diskFull', message, error);
-    case 'ENOENT':
-      return new FileProblem('absent', 'there is no such folder, and the host does not ask for one to be made', error);
     case 'EXDEV':
       return new FileProblem('refused', 'a symbolic link leads out of the folder it may be in', error);
     case 'ELOOP':

@@ -51,6 +51,25 @@ describe('bind', () => {
       assert.equal(tree.read('drivers/hv_utils/unbind'), CHANNEL, 'the name alone is written');
     }));
 
+  it('leaves a channel that somebody has, when only a free one is wanted', () =>
+    withTree(undefined, async (vmbus) => {
+      assert.deepEqual(await bind(vmbus, 'heartbeat', { ifUnbound: true }), {
+        ...moved,
+        driver: 'hv_utils',
+        previousDriver: 'hv_utils',
+        changed: false,
+        device: undefined,
+      });
+      assert.deepEqual(vmbus.taken, []);
+    }));
+
+  it('takes a free one', () =>
+    withTree({}, async (vmbus) => {
+      const { driver, previousDriver, changed } = await bind(vmbus, 'heartbeat', { ifUnbound: true });
+      assert.deepEqual([driver, previousDriver, changed], ['uio_hv_generic', undefined, true]);
+      assert.deepEqual(vmbus.taken, ['load uio_hv_generic', 'override uio_hv_generic', 'bind uio_hv_generic']);
+    }));
+
   it('does nothing the second time', () =>
     withTree(undefined, async (vmbus) => {
       await bind(vmbus, 'heartbeat');

@@ -77,9 +77,9 @@ both('ring', 'a full ring ends the daemon', (kind) =>
     assert.equal(await host.ask(start(`${target}/`, 'file', 8 * 6144)), OK);
     host.ring.pause();
     const answers: Promise<number>[] = [];
-    // Three answers do not fit; and with as many questions unread no more can be asked
+    // Three answers do not fit. Those three are asked one by one, since a packet that finds another one before it is not signalled
     for (let i = 0; i < 5 && subject.ended === undefined; i++) {
-      while (inbound.freeBytes < 6400 && subject.ended === undefined && i < 3) await setTimeout(5);
+      while (i < 3 && inbound.readIndex !== inbound.writeIndex && subject.ended === undefined) await setTimeout(5);
       if (inbound.freeBytes < 6400) break;
       answers.push(host.ask(data(i * 6144, 'x'.repeat(6144))));
     }

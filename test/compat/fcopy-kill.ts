@@ -15,6 +15,8 @@ const NAME = 'file.bin';
 export interface KillTally {
   /** By what was there afterwards. */
   readonly outcomes: Readonly<Record<'nothing' | 'the old file' | 'the new file', number>>;
+  /** Kills that left a temporary name, which the next daemon removed. */
+  readonly temporary: number;
   /** What was wrong, one line each. */
   readonly faults: readonly string[];
 }
@@ -28,6 +30,7 @@ const content = (serial: number, bytes: number): Buffer =>
 export async function killDuringCopies(kind: Kind, link: Link, kills: number): Promise<KillTally> {
   const outcomes = { nothing: 0, 'the old file': 0, 'the new file': 0 };
   const faults: string[] = [];
+  let temporary = 0;
   const subject = new FcopySubject(kind, link);
   const file = path.join(subject.target, NAME);
   try {
@@ -45,13 +48,16 @@ export async function killDuringCopies(kind: Kind, link: Link, kills: number): P
       messages.push(complete);
 
       await subject.start();
-      const last = Math.floor(Math.random() * messages.length);
-      const answered = Math.random() < 0.5;
+      // The last one more often than its share, and at any moment of the longer time that it takes
+      const end = messages.length - 1;
+      const last = Math.random() < 0.3 ? end : Math.floor(Math.random() * messages.length);
+      const answered = Math.random() < 0.4;
+      const spins = last === end ? 2_000_000 : 20_000;
       let completed = false;
       for (const [i, message] of messages.entries()) {
         const answer = subject.host.ask(message);
         // Some moment of the microseconds in which it deals with the message
-        if (i === last && !answered) for (let n = Math.random() * 20_000; n > 0; n--);
+        if (i === last && !answered) for (let n = Math.random() * spins; n > 0; n--);
         if (i === last && !answered) process.kill(subject.pid, 'SIGKILL');
         try {
           const status = await answer;
@@ -65,6 +71,12 @@ export async function killDuringCopies(kind: Kind, link: Link, kills: number): P
       }
       await subject.end('SIGKILL');
 
+      // A file that takes the place of another one has a name of its own for a moment; killed then, its end is noted, and left to the next daemon
+      if (kind === 'vmic' && fs.readdirSync(subject.target).some((name) => name.startsWith('.vmic-fcopy-'))) {
+        temporary++;
+        await subject.start();
+        await subject.end();
+      }
       const found = fs.readdirSync(subject.target);
       const now = found.includes(NAME) ? fs.readFileSync(file) : undefined;
       const others = found.filter((name) => name !== NAME);
@@ -81,10 +93,12 @@ export async function killDuringCopies(kind: Kind, link: Link, kills: number): P
   } finally {
     await subject.dispose();
   }
-  return { outcomes, faults };
+  return { outcomes, temporary, faults };
 }
 
-export const tellKills = (who: string, link: Link, kills: number, { outcomes, faults }: KillTally): string =>
-  `${who} over the ${link}, ${kills} kills: ${faults.length} faults; ${Object.entries(outcomes)
+export const tellKills = (who: string, link: Link, kills: number, { outcomes, temporary, faults }: KillTally): string =>
+  `${who} over the ${link}, ${kills} kills: ${faults.length} faults, ${temporary} temporary names; ${Object.entries(
+    outcomes,
+  )
     .map(([what, count]) => `${what} ${count}`)
     .join(', ')}`;

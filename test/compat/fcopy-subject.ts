@@ -31,7 +31,8 @@ export class FcopySubject {
   constructor(kind: Kind, link: Link) {
     this.kind = kind;
     for (const folder of [this.target, this.cwd]) fs.mkdirSync(folder, { mode: 0o755 });
-    fs.writeFileSync(path.join(this.folder, 'config.toml'), '');
+    const own = `[fcopy]\nroots = ["${this.folder}"]\nstatus_file = "${path.join(this.folder, 'status.json')}"\n`;
+    fs.writeFileSync(path.join(this.folder, 'config.toml'), own);
     this.host = new FcopyRawHost(native, link, this.#socket);
   }
 
@@ -99,13 +100,13 @@ export class FcopySubject {
     }
   }
 
-  /** The regular files that it has open for writing. */
+  /** The files that it has open in the folders it may write to. */
   openFiles(): string[] {
     const folder = `/proc/${this.pid}/fd`;
     return fs.readdirSync(folder).flatMap((fd) => {
       try {
         const name = fs.readlinkSync(path.join(folder, fd));
-        const inside = name.startsWith(this.target) || name.startsWith(this.cwd);
+        const inside = [this.target, this.cwd].some((own) => name.startsWith(`${own}/`));
         return inside ? [path.relative(this.folder, name)] : [];
       } catch {
         return []; // closed meanwhile

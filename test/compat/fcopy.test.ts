@@ -31,10 +31,93 @@ interface Difference {
   readonly why: string;
 }
 
+const notProgram = 'a file from the host is no program until somebody says so; the mode is configurable';
+const allFolders = 'the last folder is one, too, whether or not a slash follows';
+const windows = 'hosts write paths as they know them';
+const fromRoot = 'a path that does not begin at the root means nothing in a daemon';
+const separator = 'a separator in the file name';
+const noName = 'no name of a file, as opposed to one that exists';
+const noWayOut = 'nothing that a name or path says leads to another folder than it names';
+const noLinks =
+  'a symbolic link is not followed, nor replaced: who made it decides where it leads, the host does not know it';
+const onlyWhole = 'nothing is seen of a file that is not whole, and nothing of it stays open';
+const inOrder =
+  'hosts send each fragment once, in order: anything else is a mistake, and the file would not be what it should be';
+const announced = 'the file is as long as the host said, or not there';
+const itsPacket = "what follows the packet is memory of the daemon, and nobody's business";
+const unknown = 'says why';
+const utf8 = 'UTF-16 is turned into UTF-8, exactly or not at all';
+const cancels = 'a cancel is obeyed, and leaves nothing; there may be nothing to cancel';
+
 const DIFFERENCES: Readonly<Record<Link | 'both', Readonly<Record<string, Difference>>>> = {
-  both: {},
+  both: {
+    'a file: mode': { c: '744', vmic: '644', why: notProgram },
+    'create the path, without its slash: status': { c: '0x80004005', vmic: '0x0 0x0 0x0', why: allFolders },
+    'create the path, without its slash: files': { c: 'a/', vmic: 'a/, a/b/, a/b/f "x"', why: allFolders },
+    'a path of Windows: status': { c: '0x80004005', vmic: '0x0 0x0 0x0', why: windows },
+    'a path of Windows: files': { c: '', vmic: 'f "x"', why: windows },
+    'a relative path: status': { c: '0x0 0x0 0x0', vmic: '0x80070057', why: fromRoot },
+    'a relative path: elsewhere': { c: 'sub/, sub/f "x"', vmic: '', why: fromRoot },
+    'an empty path: status': { c: '0x80004005', vmic: '0x80070057', why: separator },
+    'an empty name: status': { c: '0x80070050', vmic: '0x80070057', why: noName },
+    'the name .: status': { c: '0x80070050', vmic: '0x80070057', why: noName },
+    'the name ..: status': { c: '0x80070050', vmic: '0x80070057', why: noName },
+    '../ in the name: status': { c: '0x0 0x0 0x0', vmic: '0x80070057', why: noWayOut },
+    '../ in the name: files': { c: 'a/, escaped "x"', vmic: '', why: noWayOut },
+    '../ in the path: status': { c: '0x0 0x0 0x0', vmic: '0x80070057', why: noWayOut },
+    '../ in the path: files': { c: 'a/, f "x"', vmic: '', why: noWayOut },
+    'a symbolic link to overwrite: status': { c: '0x0 0x0 0x0', vmic: '0x80004005', why: noLinks },
+    'a symbolic link to overwrite: files': {
+      c: 'elsewhere "x", link -> elsewhere',
+      vmic: 'elsewhere "precious", link -> elsewhere',
+      why: noLinks,
+    },
+    'a symbolic link to nothing: status': { c: '0x0 0x0 0x0', vmic: '0x80070050', why: noLinks },
+    'a symbolic link to nothing: files': { c: 'link -> nothing, nothing "x"', vmic: 'link -> nothing', why: noLinks },
+    'start twice: files': { c: 'first "fir", second "whole"', vmic: 'second "whole"', why: onlyWhole },
+    'start twice: open': { c: 'first', vmic: '', why: onlyWhole },
+    'a start in the middle: files': { c: 'first "fir"', vmic: '', why: onlyWhole },
+    'a start in the middle: open': { c: 'first', vmic: 'a file without a name', why: onlyWhole },
+    'fragments in another order: status': { c: '0x0 0x0 0x0 0x0 0x0', vmic: '0x0 0x80070057', why: inOrder },
+    'fragments in another order: files': { c: 'long.bin all of it', vmic: '', why: inOrder },
+    'a fragment twice: status': { c: '0x0 0x0 0x0 0x0 0x0 0x0', vmic: '0x0 0x0 0x80070057', why: inOrder },
+    'a fragment twice: files': { c: 'long.bin all of it', vmic: '', why: inOrder },
+    'a fragment left out: status': { c: '0x0 0x0 0x0 0x0', vmic: '0x0 0x0 0x80070057', why: inOrder },
+    'a fragment left out: files': { c: 'long.bin 12388 bytes', vmic: '', why: inOrder },
+    'fragments that overlap: status': { c: '0x0 0x0 0x0 0x0', vmic: '0x0 0x0 0x80070057', why: inOrder },
+    'fragments that overlap: files': { c: 'f "abcdef"', vmic: '', why: inOrder },
+    'more than announced: status': { c: '0x0 0x0 0x0', vmic: '0x0 0x80070057', why: announced },
+    'more than announced: files': { c: 'f "abcd"', vmic: '', why: announced },
+    'less than announced: status': { c: '0x0 0x0 0x0 0x0 0x0', vmic: '0x0 0x0 0x0 0x0 0x80004005', why: announced },
+    'less than announced: files': { c: 'long.bin all of it', vmic: '', why: announced },
+    'an announced size of 2^64-1: status': { c: '0x0 0x0 0x0', vmic: '0x80070070', why: announced },
+    'an announced size of 2^64-1: files': { c: 'f "x"', vmic: '', why: announced },
+    'a fragment that says it is longer than its packet: status': {
+      c: '0x0 0x0 0x0',
+      vmic: '0x0 0x80070057',
+      why: itsPacket,
+    },
+    'a fragment that says it is longer than its packet: files': { c: 'f 7000 bytes', vmic: '', why: itsPacket },
+    'a fragment at offset 2^63: status': { c: '0x0 0x80004005', vmic: '0x0 0x80070057', why: inOrder },
+    'operation 4: status': { c: '0x80004005', vmic: '0x80070032', why: unknown },
+    'operation 2^32-1: status': { c: '0x80004005', vmic: '0x80070032', why: unknown },
+  },
   device: {},
-  ring: {},
+  ring: {
+    'the name é.txt: files': { c: '<58e92e747874> "x"', vmic: 'é.txt "x"', why: utf8 },
+    'the name į.txt: status': { c: '0x80004005', vmic: '0x0 0x0 0x0', why: utf8 },
+    'the name į.txt: files': { c: '', vmic: 'į.txt "x"', why: utf8 },
+    'the name 日本語.txt: files': { c: '<585858e52c9e2e747874> "x"', vmic: '日本語.txt "x"', why: utf8 },
+    'the name 🚀.txt: files': { c: '<58583d802e747874> "x"', vmic: '🚀.txt "x"', why: utf8 },
+    'half a surrogate in the name: status': { c: '0x0 0x0 0x0', vmic: '0x80070057', why: utf8 },
+    'half a surrogate in the name: files': { c: 'a=b "x"', vmic: '', why: utf8 },
+    'cancel: status': { c: '0x0 0x0 0x80004005', vmic: '0x0 0x0 0x0', why: cancels },
+    'cancel: files': { c: 'long.bin its first 6144 bytes', vmic: '', why: cancels },
+    'cancel: open': { c: 'long.bin', vmic: '', why: cancels },
+    'cancel before a start: status': { c: '0x80004005', vmic: '0x0', why: cancels },
+    'a fragment at offset 2^63: files': { c: 'f ""', vmic: '', why: inOrder },
+    'a fragment at offset 2^63: open': { c: 'f', vmic: '', why: inOrder },
+  },
 };
 
 interface Step {
@@ -67,7 +150,7 @@ const long = (folder: string, order: readonly number[], sizeBytes = LONG.length)
   ...order.map((i) => data(i * FRAGMENT, LONG.slice(i * FRAGMENT, (i + 1) * FRAGMENT))),
   complete,
 ];
-const NAMES = ['é.txt', 'į.txt', '日本語.txt', '🚀.txt', 'a name with spaces.txt', 'ä'.repeat(100)];
+const NAMES = ['é.txt', 'į.txt', '日本語.txt', '🚀.txt', 'a name with spaces.txt'];
 
 const SCRIPT: readonly Step[] = [
   { name: 'a file', messages: (folder) => whole(folder, 'file.txt', 'hello') },
@@ -152,10 +235,6 @@ const SCRIPT: readonly Step[] = [
     name: 'a fragment that says it is longer than its packet',
     messages: (folder) => [start(folder, 'f', 7000), data(0, 'x'.repeat(FRAGMENT), 7000), complete],
   },
-  {
-    name: 'a fragment of 4 GiB',
-    messages: (folder) => [start(folder, 'f', 0xffff_ffff), data(0, 'x'.repeat(FRAGMENT), 0xffff_ffff), cancel],
-  },
   { name: 'a fragment at offset 2^63', messages: (folder) => [start(folder, 'f', 5), data(1n << 63n, 'x'), cancel] },
   { name: 'an empty fragment', messages: (folder) => [start(folder, 'f', 1), data(0, ''), data(0, 'x'), complete] },
   { name: 'operation 4', messages: () => [operation(4)] },
@@ -207,24 +286,30 @@ const OWN_MODE = '644';
 const modeOf = (stat: fs.Stats): string => (stat.mode & 0o7777).toString(8);
 
 /** What one daemon made of one step, in words that can be compared. */
-async function fieldsOf(subject: FcopySubject, step: Step): Promise<Map<string, string>> {
-  const folder = path.join(subject.target, step.name.replaceAll('/', ' '));
+async function fieldsOf(subject: FcopySubject, step: Step, index: number): Promise<Map<string, string>> {
+  const folder = path.join(subject.target, String(index));
   fs.mkdirSync(folder);
   step.prepare?.(folder);
   const statuses: string[] = [];
   for (const message of step.messages(`${folder}/`)) {
     statuses.push(await ask(subject, message));
-    // A host that is told of a failure sends no more of this file
-    if (statuses.at(-1) !== '0x0') break;
+    // A host that is told of a failure gives this file up
+    if (statuses.at(-1) !== '0x0') {
+      if (statuses.length > 1) await ask(subject, cancel);
+      break;
+    }
   }
-  const open = subject.openFiles().filter((file) => file.startsWith(path.relative(subject.folder, folder)));
+  const open = subject.openFiles().filter((file) => file.startsWith(`${path.relative(subject.folder, folder)}/`));
   const elsewhere = listing(Buffer.from(subject.cwd)).join(', ');
   for (const entry of fs.readdirSync(subject.cwd)) fs.rmSync(path.join(subject.cwd, entry), { recursive: true });
   const fields = new Map([
     ['status', statuses.join(' ')],
     ['files', listing(Buffer.from(folder)).join(', ')],
     ['elsewhere', elsewhere],
-    ['open', open.map((file) => path.basename(file)).join(', ')],
+    [
+      'open',
+      open.map((file) => (file.endsWith(' (deleted)') ? 'a file without a name' : path.basename(file))).join(', '),
+    ],
   ]);
   if (step.name === 'a file') fields.set('mode', modeOf(fs.statSync(path.join(folder, 'file.txt'))));
   return fields;
@@ -239,9 +324,10 @@ for (const link of ['device', 'ring'] as const) {
     const found: Record<string, { c: string; vmic: string }> = {};
     try {
       await Promise.all([subjects.vmic.start(), subjects.c.start()]);
-      for (const step of SCRIPT.filter(({ only }) => only === undefined || only.link === link)) {
-        const vmic = await fieldsOf(subjects.vmic, step);
-        const c = await fieldsOf(subjects.c, step);
+      for (const [i, step] of SCRIPT.entries()) {
+        if (step.only && step.only.link !== link) continue;
+        const vmic = await fieldsOf(subjects.vmic, step, i);
+        const c = await fieldsOf(subjects.c, step, i);
         for (const field of new Set([...vmic.keys(), ...c.keys()])) {
           const [own, other] = [vmic.get(field) ?? '', c.get(field) ?? ''];
           if (own !== other) found[`${step.name}: ${field}`] = { c: other, vmic: own };

@@ -184,6 +184,7 @@ const STATUS_WORDS: Readonly<Record<number, string>> = {
   [IcStatus.notSupported]: 'not supported',
   [IcStatus.invalidArgument]: 'invalid argument',
   [IcStatus.guidNotFound]: 'GUID not found',
+  [IcStatus.alreadyExists]: 'exists already',
   [IcStatus.diskFull]: 'disk full',
 };
 

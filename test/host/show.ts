@@ -32,6 +32,8 @@ export interface Show {
   /** A command run in the guest, and what it printed. */
   guest(command: string, output: string): void;
   view(view: AdminView): void;
+  /** How far a file has come. */
+  progress(file: string, doneBytes: number, sizeBytes: number): void;
   result(what: string, error?: Error): void;
   /** The last word. */
   end(ok: boolean, text: string): void;
@@ -51,6 +53,7 @@ export function jsonShow(write: Write, nowMs: () => number): Show {
     log: (wire, line) => event('log', { wire, line }),
     guest: (command, output) => event('guest', { command, output }),
     view: (view) => event('view', view),
+    progress: (file, doneBytes, sizeBytes) => event('progress', { file, doneBytes, sizeBytes }),
     result: (what, error) =>
       event('result', { what, ok: error === undefined, ...(error ? { error: error.message } : {}) }),
     end: (ok, text) => event('end', { ok, text }),
@@ -78,6 +81,7 @@ export function textShow(
   let shown = 0;
   let hidden = 0;
   let lastView = '';
+  let lastQuarter = 0;
 
   const flushHidden = (): void => {
     if (hidden > 0) line(paint('dim', `         … ${hidden} more messages`));
@@ -105,7 +109,7 @@ export function textShow(
     log: (_, { level, message, ...fields }) => {
       // Information is for the journal; what a person should know shows here
       if (level === 'info' || level === 'debug') return;
-      const detail = fields['error'] ?? fields['why'];
+      const detail = fields['error'] ?? fields['why'] ?? fields['reason'];
       const text = `daemon: ${message}${detail === undefined ? '' : ` (${detail})`}`;
       line(paint('yellow', cut(`         ${printable(text)}`, columns)));
     },
@@ -121,6 +125,14 @@ export function textShow(
       const text = rows.join('\n');
       if (text !== lastView) write(`${text}\n`);
       lastView = text;
+    },
+    progress: (file, doneBytes, sizeBytes) => {
+      const row = progressRow(file, doneBytes, sizeBytes, columns);
+      if (panel) return panel.showProgress(doneBytes === sizeBytes ? undefined : row);
+      // A file, or a pipe, keeps every line: a few say as much
+      const quarter = Math.floor((4 * doneBytes) / sizeBytes);
+      if (quarter !== lastQuarter) line(row);
+      lastQuarter = doneBytes === sizeBytes ? 0 : quarter;
     },
     result: (what, error) => {
       flushHidden();
@@ -161,6 +173,17 @@ export function wireLine(
   return `${paint('dim', head.slice(0, 16))}${paint(message.from === 'host' ? 'blue' : 'green', head.slice(16))}${what}${bad ? paint('red', tail) : tail}`;
 }
 
+const BAR_COLUMNS = 24;
+
+/** "  [##########··············]  42 %    2.1 of   5.0 MiB  name" */
+function progressRow(file: string, doneBytes: number, sizeBytes: number, columns: number): string {
+  const part = doneBytes / sizeBytes;
+  const bar = '#'.repeat(Math.round(part * BAR_COLUMNS)).padEnd(BAR_COLUMNS, '·');
+  const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1).padStart(5);
+  const percent = String(Math.floor(part * 100)).padStart(3);
+  return cut(`  [${bar}] ${percent} %  ${mib(doneBytes)} of ${mib(sizeBytes)} MiB  ${printable(file)}`, columns);
+}
+
 const SHOWN_ITEMS = 4;
 
 function viewRows(view: AdminView, columns: number, paint: (style: 'dim' | 'bold', text: string) => string): string[] {
@@ -188,6 +211,7 @@ class Panel {
   readonly #write: Write;
   readonly #maxRows: number;
   #rows: readonly string[] = [];
+  #progress: string | undefined;
   #lines: string[] = [];
   #drawnRows = 0;
   #scheduled: NodeJS.Immediate | undefined;
@@ -209,6 +233,12 @@ class Panel {
     this.#schedule();
   }
 
+  /** A row above all others, until it is undefined. */
+  showProgress(row: string | undefined): void {
+    this.#progress = row;
+    this.#schedule();
+  }
+
   close(): void {
     this.#draw();
     this.#write('\x1b[?7h\x1b[?25h');
@@ -222,9 +252,10 @@ class Panel {
     clearImmediate(this.#scheduled);
     this.#scheduled = undefined;
     const up = this.#drawnRows > 0 ? `\x1b[${this.#drawnRows}A\r\x1b[J` : '';
-    this.#write(up + [...this.#lines, ...this.#rows].map((row) => `${row}\n`).join(''));
+    const kept = this.#progress === undefined ? this.#rows : [this.#progress, ...this.#rows];
+    this.#write(up + [...this.#lines, ...kept].map((row) => `${row}\n`).join(''));
     this.#lines = [];
-    this.#drawnRows = this.#rows.length;
+    this.#drawnRows = kept.length;
   }
 }
 

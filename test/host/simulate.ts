@@ -286,6 +286,7 @@ class Simulation {
       tap: (message) => this.#show.wire(message),
       onLog: (line) => this.#show.log(wire, line),
       say: (text) => this.#show.say(text),
+      progress: (file, doneBytes, sizeBytes) => this.#show.progress(file, doneBytes, sizeBytes),
       pause: (ms) => this.#pause(Math.min(ms, longestPauseMs)),
     };
   }

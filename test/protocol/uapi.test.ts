@@ -4,10 +4,18 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import { fcopyHvUtils } from '../../protocol/hvutils/fcopy.ts';
 import { kvpHvUtils } from '../../protocol/hvutils/kvp.ts';
 import { vssHvUtils } from '../../protocol/hvutils/vss.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { version } from '../../protocol/ic/version.ts';
+import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
+import {
+  FcopyFlag,
+  FcopyOperation,
+  type FcopyRequest,
+  MAX_FRAGMENT_BYTES,
+} from '../../protocol/services/fcopy-messages.ts';
 import { kvpProtocol } from '../../protocol/services/kvp.ts';
 import {
   KVP_POOL_COUNT,
@@ -205,7 +213,57 @@ const claims: Claim[] = [
   },
 ];
 
+const start: FcopyRequest = {
+  operation: 'start',
+  fileName: 'N',
+  path: 'P',
+  flags: { overwrite: false, createPath: true, unknown: 0 },
+  sizeBytes: 9n,
+};
+const part: FcopyRequest = { operation: 'data', offset: 8n, data: Uint8Array.of(0x44) };
+const inStart = (member: string): string => `offsetof(struct hv_start_fcopy, ${member})`;
+const inData = (member: string): string => `offsetof(struct hv_do_fcopy, ${member})`;
+
+for (const [wire, encode] of [
+  ['over VMBus', (request: FcopyRequest) => fcopyProtocol.ic.encodeRequest(request, version(1, 1))],
+  ['on the char device', fcopyHvUtils.encodeRequest],
+] as const) {
+  claims.push(
+    {
+      name: `start of a file copy ${wire}`,
+      bytes: () => encode(start),
+      places: [
+        [inStart('file_name'), 0x4e],
+        [inStart('path_name'), 0x50],
+        [inStart('copy_flags'), FcopyFlag.createPath],
+        [inStart('file_size'), 9],
+      ],
+    },
+    {
+      name: `data of a file copy ${wire}`,
+      bytes: () => encode(part),
+      places: [
+        [inData('hdr.operation'), 1],
+        [inData('offset'), 8],
+        [inData('size'), 1],
+        [inData('data'), 0x44],
+      ],
+    },
+  );
+}
+
 const constants: [string, number][] = [
+  ['sizeof(struct hv_start_fcopy)', fcopyHvUtils.encodeRequest(start).length],
+  ['sizeof(struct hv_do_fcopy)', fcopyHvUtils.messageBytes],
+  ['sizeof(struct hv_fcopy_hdr)', fcopyProtocol.ic.encodeRequest({ operation: 'cancel' }, version(1, 1)).length],
+  ['FCOPY_CURRENT_VERSION', fcopyHvUtils.encodeRegistration()[0]!],
+  ['DATA_FRAGMENT', MAX_FRAGMENT_BYTES],
+  ['START_FILE_COPY', FcopyOperation.start],
+  ['WRITE_TO_FILE', FcopyOperation.data],
+  ['COMPLETE_FCOPY', FcopyOperation.complete],
+  ['CANCEL_FCOPY', FcopyOperation.cancel],
+  ['OVER_WRITE', FcopyFlag.overwrite],
+  ['CREATE_PATH', FcopyFlag.createPath],
   [`sizeof(${MSG})`, kvpHvUtils.messageBytes],
   ['sizeof(struct hv_kvp_ipaddr_value)', 7426],
   ['KVP_OP_REGISTER1', kvpHvUtils.encodeRegistration()[0]!],

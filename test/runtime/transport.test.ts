@@ -3,14 +3,27 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { findUio, formatTransport, OpenError, openTransport, parseTransport } from '../../daemons/runtime/transport.ts';
+import {
+  findUio,
+  formatTransport,
+  OpenError,
+  openTransport,
+  parseTransport,
+  settleTransport,
+} from '../../daemons/runtime/transport.ts';
 import type { Native } from '../../native/interface.ts';
 
 const KVP = 'a9a0f4e7-5a45-4d96-b827-8a841e8c03e6';
 
 describe('transport text', () => {
   it('is parsed and printed', () => {
-    for (const spec of ['chardev:/dev/vmbus/hv_kvp', 'unix:/run/x', 'unix-ring:/run/x:y', `uio:${KVP}`]) {
+    for (const spec of [
+      'chardev:/dev/vmbus/hv_kvp',
+      'unix:/run/x',
+      'unix-ring:/run/x:y',
+      `uio:${KVP}`,
+      'auto:/dev/vmbus/hv_kvp',
+    ]) {
       const transport = parseTransport(spec, KVP);
       assert.notEqual(typeof transport, 'string');
       assert.equal(formatTransport(transport as Exclude<typeof transport, string>), spec);
@@ -25,11 +38,27 @@ describe('transport text', () => {
       ['/dev/vmbus/hv_kvp', /chardev:/],
       ['chardev:hv_kvp', /an absolute path after "chardev:"/],
       ['unix:', /an absolute path/],
+      ['auto:', /an absolute path after "auto:"/],
       ['uio:5', /a class GUID/],
       ['tcp:/x', /chardev:/],
     ] as const) {
       assert.match(parseTransport(spec, KVP) as string, expected, spec);
     }
+  });
+});
+
+describe('a transport found by itself', () => {
+  it('is the char device as long as there is one, and UIO otherwise', () => {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-auto-'));
+    const device = path.join(folder, 'hv_kvp');
+    const auto = { kind: 'auto', path: device, classId: KVP } as const;
+    assert.deepEqual(settleTransport(auto), { kind: 'uio', classId: KVP });
+    fs.writeFileSync(device, '');
+    assert.deepEqual(settleTransport(auto), { kind: 'chardev', path: device });
+    fs.rmSync(folder, { recursive: true });
+    assert.deepEqual(settleTransport({ kind: 'unix', path: '/x' }), { kind: 'unix', path: '/x' });
+    const none = (): unknown => openTransport({} as Native, auto, folder);
+    assert.throws(none, (error: OpenError) => error.waitable && /no VMBus channels/.test(error.message));
   });
 });
 

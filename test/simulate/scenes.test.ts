@@ -8,6 +8,7 @@ const hand = {
   tap: () => {},
   onLog: () => {},
   say: () => {},
+  progress: () => {},
   pause: () => new Promise<void>((resolve) => setTimeout(resolve, 50)),
 };
 

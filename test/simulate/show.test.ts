@@ -98,6 +98,26 @@ describe('what the demonstration shows', () => {
     assert.ok(text().endsWith(`${ESC}[?7h${ESC}[?25h`));
   });
 
+  it('shows how far a file has come: four times in a file, in place on a terminal', async () => {
+    const plainly = collected();
+    for (let done = 1; done <= 100; done++) plainly.show.progress('name.bin', done * 2 ** 20, 100 * 2 ** 20);
+    const lines = plainly.text().split('\n').slice(0, -1);
+    assert.equal(lines.length, 4);
+    assert.equal(lines[1], '  [############············]  50 %   50.0 of 100.0 MiB  name.bin');
+
+    const drawn = () => new Promise((resolve) => setImmediate(resolve));
+    const { show, text } = collected({ columns: 80, rows: 24, colour: false });
+    show.progress('name.bin', 1, 4);
+    await drawn();
+    show.progress('name.bin', 2, 4);
+    await drawn();
+    show.progress('name.bin', 4, 4);
+    show.say('over');
+    await drawn();
+    const shown = text().split(ESC).join('ESC');
+    assert.match(shown, /\[#{6}·+\].*\nESC\[1A\rESC\[J {2}\[#{12}·+\].*\nESC\[1A\rESC\[J {2}over\n$/);
+  });
+
   it('gives programs one object a line', () => {
     const lines: string[] = [];
     const show = jsonShow(
@@ -106,6 +126,7 @@ describe('what the demonstration shows', () => {
     );
     show.scene('One');
     show.wire({ wire: 'unix', from: 'host', operation: 'get', pool: 1, subject: 'a\nb', bytes: 7432 });
+    show.progress('name.bin', 6144, 12288);
     show.result('two', new Error('why'));
     assert.deepEqual(
       lines.map((line) => JSON.parse(line)),
@@ -121,6 +142,7 @@ describe('what the demonstration shows', () => {
           subject: 'a\nb',
           bytes: 7432,
         },
+        { event: 'progress', atMs: 1.235, file: 'name.bin', doneBytes: 6144, sizeBytes: 12288 },
         { event: 'result', atMs: 1.235, what: 'two', ok: false, error: 'why' },
       ],
     );

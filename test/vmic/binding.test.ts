@@ -32,6 +32,12 @@ describe('vmic bind and vmic release', () => {
       assert.equal(out, `heartbeat: channel ${CHANNEL} is bound to uio_hv_generic as /dev/uio7, as it was\n`);
     }));
 
+  it('leave a channel of the kernel alone where only a free one is wanted', () =>
+    withTree({ driver: 'hv_utils' }, async (tree) => {
+      const { status, out } = await run(['bind', '--if-unbound', 'heartbeat'], tree);
+      assert.deepEqual([status, out], [0, `heartbeat: channel ${CHANNEL} is bound to hv_utils, as it was\n`]);
+    }));
+
   it('print JSON', () =>
     withTree({ driver: 'hv_utils' }, async (tree) => {
       const { status, out } = await run(['release', 'heartbeat', '--json'], tree);

@@ -13,6 +13,8 @@ export interface Stagehand {
   readonly onLog: (line: LogLine) => void;
   /** Tells the audience what comes next. */
   say(text: string): void;
+  /** How far a file has come. */
+  progress(file: string, doneBytes: number, sizeBytes: number): void;
   /** Waits; less long, or not at all, where nobody watches. Rejects when the show is over. */
   pause(ms: number): Promise<void>;
 }

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, describe, it } from 'node:test';
+import type { FcopyStatus } from '../../daemons/fcopy-status/index.ts';
+import { ownIdentity, uptimeSecs, writeStatusFile } from '../../daemons/runtime/status-file.ts';
+import { fcopyStatus } from '../../daemons/vmic/fcopy-commands.ts';
+import { vmic } from './run.ts';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-status-'));
+after(() => fs.rmSync(folder, { recursive: true, force: true }));
+const file = path.join(folder, 'fcopy.json');
+
+function show(status: Partial<FcopyStatus>, json = false): { text: string; exit: number } {
+  writeStatusFile(file, {
+    service: 'fcopy',
+    process: ownIdentity(),
+    uptimeSecs: uptimeSecs(),
+    last: [],
+    counters: { started: 5, copied: 2, bytes: 1536, refused: 1, failed: 2 },
+    ...status,
+  });
+  return run(file, json);
+}
+
+function run(from: string, json: boolean): { text: string; exit: number } {
+  const out: string[] = [];
+  const exit = fcopyStatus({ out: (text) => void out.push(text) }, from, json);
+  return { text: out.join(''), exit };
+}
+
+const ago = (secs: number) => ({ endedUptimeSecs: uptimeSecs() - secs, seconds: 2 });
+
+describe('vmic fcopy status', () => {
+  it('says it all for people, and lets no host move the cursor', () => {
+    const { text, exit } = show({
+      peer: '1.1',
+      copy: {
+        target: '/tmp/\u001b[2Jfile',
+        sizeBytes: 64 << 20,
+        receivedBytes: (16 << 20) + 1,
+        startedUptimeSecs: uptimeSecs() - 300,
+      },
+      last: [
+        { target: '/a', sizeBytes: 3 * 2 ** 30, receivedBytes: 3 * 2 ** 30, result: 'copied', ...ago(60) },
+        {
+          target: '/b',
+          sizeBytes: 9,
+          receivedBytes: 0,
+          result: 'diskFull',
+          reason: 'there are 5 bytes free',
+          ...ago(70),
+        },
+        { target: '/c', sizeBytes: 9, receivedBytes: 0, result: 'cancelled', ...ago(80) },
+      ],
+    });
+    assert.equal(exit, 0);
+    assert.equal(
+      text.replace(/\(25 %\) in 30\d\.\d s/, '(25 %) in about 300 s'),
+      [
+        `Process  ${process.pid}, messages 1.1`,
+        'Now      /tmp/\\x1b[2Jfile: 16.0 MiB of 64.0 MiB (25 %) in about 300 s',
+        'So far   5 begun: 2 copied (1.5 KiB), 1 refused, 2 not finished',
+        'Last     /a: 3.0 GiB in 2.0 s (60 s ago)',
+        '         /b: no space left: there are 5 bytes free (70 s ago)',
+        '         /c: cancelled by the host (80 s ago)',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('says when nothing happens, or has', () => {
+    const { text } = show({ counters: {} });
+    assert.match(text, /^Process {2}\d+, no host has called yet$/m);
+    assert.match(text, /^Now {6}nothing is being copied$/m);
+    assert.match(text, /^So far {3}0 begun: 0 copied \(0 bytes\), 0 refused, 0 not finished$/m);
+  });
+
+  it('gives it all as JSON', () => {
+    const { text, exit } = show({ peer: 'hv_utils 1' }, true);
+    const parsed = JSON.parse(text);
+    assert.deepEqual([exit, parsed.running, parsed.peer, parsed.counters.copied], [0, true, 'hv_utils 1', 2]);
+    assert.equal(text.indexOf('\n'), text.length - 1, 'one line');
+  });
+
+  it('knows when no daemon runs, and still tells what the last one did', () => {
+    const none = run(path.join(folder, 'none'), false);
+    assert.deepEqual(none, { exit: 1, text: 'vmic-fcopy does not run: hosts can copy no files into this guest.\n' });
+    assert.equal(JSON.parse(run(path.join(folder, 'none'), true).text).running, false);
+    const ended = show({
+      process: { pid: process.pid, startTicks: '1' },
+      last: [{ target: '/a', sizeBytes: 1, receivedBytes: 1, result: 'copied', ...ago(5) }],
+    });
+    assert.equal(ended.exit, 1);
+    assert.match(ended.text, /^vmic-fcopy does not run.*\nLast {5}\/a: 1 bytes in 2\.0 s \(5 s ago\)\n$/);
+  });
+
+  it('refuses a file that is no status', () => {
+    for (const text of ['{}', 'null', '', '{"service":"timesync"}']) {
+      fs.writeFileSync(file, text);
+      assert.throws(() => fcopyStatus({ out: () => {} }, file, false), {
+        name: 'CommandError',
+        exit: 'system',
+        message: `${file} is no status of vmic-fcopy`,
+      });
+    }
+  });
+
+  it('is a command', async () => {
+    show({ peer: '1.1' });
+    const ran = vmic(['fcopy', 'status', '--json', '--status-file', file], {});
+    assert.equal(await ran.status, 0);
+    assert.equal(JSON.parse(ran.out).peer, '1.1');
+    const missing = vmic(['fcopy'], {});
+    assert.equal(await missing.status, 2);
+    assert.match(missing.err, /Say what to do: status/);
+  });
+});
