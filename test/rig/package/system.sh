@@ -231,6 +231,7 @@ use)
 		measure bundled
 		dpkg --purge vmic
 		vmic kvp get --pool external FromHost
+		[[ -x /etc/cloud/clean.d/80-vmic ]]
 		dpkg -i $packages/vmic-next.deb
 		dpkg --purge vmic-bundled-node
 		wait_for kvp_is_answered 'back'
@@ -264,7 +265,7 @@ use)
 	dpkg -i $packages/vmic-next.deb
 	refuse systemctl is-enabled -q vmic-kvp
 	dpkg --purge vmic
-	[[ ! -e /var/lib/hyperv && ! -e /etc/vmic && ! -e /var/lib/vmic && ! -e /usr/lib/vmic ]]
+	[[ ! -e /var/lib/hyperv && ! -e /etc/vmic && ! -e /var/lib/vmic && ! -e /usr/lib/vmic && ! -e /etc/cloud ]]
 	[[ -z $(find /etc/systemd /var/lib/systemd -name '*vmic*') ]]
 
 	say 'and installed once more, for what follows'
