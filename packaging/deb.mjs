@@ -11,6 +11,7 @@ import {
   ABOUT,
   C_PACKAGES,
   C_UNITS,
+  CONFIGURATION,
   DESCRIPTION,
   INSTALLED_UNITS,
   MAINTAINER,
@@ -99,10 +100,19 @@ await runMain(() => {
     const installedKib = listTree(tree).reduce((sum, { name: path, entry }) => {
       return sum + (entry.isFile() ? Math.ceil(statSync(join(tree, path)).size / 1024) : 1);
     }, 0);
-    const sums = listTree(tree).filter(({ entry }) => entry.isFile());
+    const sums = listTree(tree).filter(
+      ({ name: path, entry }) => entry.isFile() && !Object.hasOwn(CONFIGURATION, path),
+    );
     mkdirSync(join(tree, 'DEBIAN'));
     const meta = (file, content, mode) => writeFileSync(join(tree, 'DEBIAN', file), content, { mode });
     meta('control', control({ name, arch, installedKib, ...requiredLibraries(join(native, 'vmic.node')) }), 0o644);
+    meta(
+      'conffiles',
+      Object.keys(CONFIGURATION)
+        .map((path) => `/${path}\n`)
+        .join(''),
+      0o644,
+    );
     meta('md5sums', sums.map(({ name: path }) => `${md5(join(tree, path))}  ${path}\n`).join(''), 0o644);
     for (const maintainerScript of ['preinst', 'postinst', 'prerm', 'postrm'])
       meta(maintainerScript, script(maintainerScript), 0o755);

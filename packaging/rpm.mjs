@@ -11,6 +11,7 @@ import {
   ARCHITECTURES,
   C_PACKAGES,
   C_UNITS,
+  CONFIGURATION,
   DESCRIPTION,
   INSTALLED_UNITS,
   MAINTAINER,
@@ -31,6 +32,7 @@ function fileList(tree) {
   return listTree(tree).flatMap(({ name, entry }) => {
     const path = `/${name}`;
     if (entry.isDirectory()) return OWN_FOLDERS.test(name) ? [`%dir ${path}`] : [];
+    if (Object.hasOwn(CONFIGURATION, name)) return [`%config(noreplace) ${path}`];
     return [`${/^usr\/share\/(doc|man)\//.test(name) ? '%doc ' : ''}${path}`];
   });
 }

@@ -18,6 +18,7 @@ import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import {
   ARCHITECTURES,
+  CONFIGURATION,
   EXECUTABLES,
   FLAVOURS,
   FOLDERS,
@@ -86,6 +87,7 @@ export function stage(folder, { format, flavour, native, node, init = 'systemd' 
     copy('systemd/80-vmic.preset', 'usr/lib/systemd/system-preset/80-vmic.preset');
     copy('systemd/70-vmic.rules', 'usr/lib/udev/rules.d/70-vmic.rules');
   }
+  for (const [path, source] of Object.entries(CONFIGURATION)) copy(source, path, 0o755);
   for (const path of FOLDERS) mkdirSync(join(folder, path), { recursive: true });
 
   for (const [page, source] of manPages()) put(`${page}.gz`, gzip(source));

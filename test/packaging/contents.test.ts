@@ -138,18 +138,26 @@ describe('man pages', () => {
 
 describe('shell scripts', () => {
   const scripts = ['openrc/vmic', ...['preinst', 'postinst', 'prerm', 'postrm'].map((name) => `debian/${name}`)];
-  /** With the lists that packaging fills in. */
-  const filledIn = (script: string): string => read('packaging', script).replace(/@[A-Z_]+@/g, 'a.service b.service');
+  const spec = read('packaging/rpm/vmic.spec').split(/^%/m);
+  const scriptlets = ['pre', 'post', 'preun', 'postun'].map((name) => {
+    const section = spec.find((text) => text.startsWith(`${name}\n`));
+    assert.ok(section !== undefined, name);
+    return [`rpm %${name}`, section.slice(name.length + 1)] as const;
+  });
+  /** Name -> text, with the lists that packaging fills in. */
+  const texts = [...scripts.map((script) => [script, read('packaging', script)] as const), ...scriptlets].map(
+    ([name, text]) => [name, text.replace(/@[A-Z_]+@/g, 'a.service b.service')] as const,
+  );
   const shells = [
     ['dash', '-n'],
     ['busybox', 'sh', '-n'],
     ['shellcheck', '-s', 'sh'],
   ] as const;
-  for (const script of scripts) {
+  for (const [script, text] of texts) {
     for (const [shell, ...args] of shells) {
       test(`${shell} reads ${script}`, { skip: missing(shell, '--help') }, () => {
         const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-script-')), 'script');
-        fs.writeFileSync(file, filledIn(script));
+        fs.writeFileSync(file, text);
         const { status, stdout, stderr } = run(shell, ...args, file);
         fs.rmSync(path.dirname(file), { recursive: true });
         assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' });

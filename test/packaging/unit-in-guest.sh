@@ -18,7 +18,9 @@ mkdir -p /usr/lib/vmic/bin /usr/lib/vmic/build/Release /usr/lib/systemd/system /
 cp "$folder"/bin/* /usr/lib/vmic/bin
 cp "$folder"/build/Release/vmic.node /usr/lib/vmic/build/Release
 ln -s ../lib/vmic/bin/vmic ../lib/vmic/bin/vmic-kvp /usr/bin
+ln -s ../lib/vmic/bin/vmic-kvp /usr/sbin/hv_kvp_daemon
 cp "$folder"/systemd/*.service /usr/lib/systemd/system
+for name in hv-kvp-daemon hv_kvp_daemon hypervkvpd; do ln -s vmic-kvp.service /usr/lib/systemd/system/$name.service; done
 cp "$folder"/systemd/70-vmic.rules /usr/lib/udev/rules.d
 systemctl daemon-reload
 systemd-analyze verify vmic-kvp.service

@@ -92,7 +92,7 @@ describe('parts of a file', () => {
     });
     const channel = native.openUio('/dev/uio0', 4 << 20);
     t.after(() => channel.close());
-    const events = { connected: () => {}, ended: () => assert.fail('ended') };
+    const events = { connected: () => {}, traffic: () => {}, ended: () => assert.fail('ended') };
     startIcSession(channel, { protocol: fcopyProtocol, extraVersions: [] }, taking, logs, events, () => 0);
     await settled();
     assert.deepEqual(content(), CONTENT);
@@ -132,7 +132,7 @@ describe('parts of a file', () => {
     });
     const channel = native.openMessageDevice('/dev/vmbus/hv_fcopy');
     t.after(() => channel.close());
-    const events = { connected: () => {}, ended: () => assert.fail('ended') };
+    const events = { connected: () => {}, traffic: () => {}, ended: () => assert.fail('ended') };
     startHvUtilsSession(channel, codec, taking, logs, events, () => 0);
     for (let i = 0; i < 10; i++) await settled();
     assert.deepEqual(content(), CONTENT);
@@ -181,7 +181,7 @@ describe('parts of a file', () => {
     });
     const channel = native.openUio('/dev/uio0', 4 << 20);
     t.after(() => channel.close());
-    const events = { connected: () => {}, ended: () => assert.fail('ended') };
+    const events = { connected: () => {}, traffic: () => {}, ended: () => assert.fail('ended') };
     startIcSession(channel, { protocol: fcopyProtocol, extraVersions: [] }, taking, logs, events, () => 0);
     await settled();
     // The one beyond its message came up, and was refused before the service saw it

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import type { FcopyStatus } from '../../daemons/fcopy-status/index.ts';
-import { ownIdentity, uptimeSecs, writeStatusFile } from '../../daemons/runtime/status-file.ts';
+import { ownIdentity, uptimeSecs, writeJson } from '../../daemons/runtime/status-file.ts';
 import { fcopyStatus } from '../../daemons/vmic/fcopy-commands.ts';
 import { vmic } from './run.ts';
 
@@ -13,7 +13,7 @@ after(() => fs.rmSync(folder, { recursive: true, force: true }));
 const file = path.join(folder, 'fcopy.json');
 
 function show(status: Partial<FcopyStatus>, json = false): { text: string; exit: number } {
-  writeStatusFile(file, {
+  writeJson(file, {
     service: 'fcopy',
     process: ownIdentity(),
     uptimeSecs: uptimeSecs(),

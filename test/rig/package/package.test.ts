@@ -57,7 +57,7 @@ describe('the package in the rig', { skip: impossible }, () => {
       const boot = (phase: string, end: 'reboot' | 'poweroff') =>
         runInRig([
           ...['--kernel', kernel, '--systemd', '--as-hyperv', '--keep', disk, '--timeout', '900'],
-          ...['--expect', end, '--expect-wait', '240', '--copy', `${copy}:/opt/package`],
+          ...['--expect', end, '--expect-wait', '120', '--copy', `${copy}:/opt/package`],
           ...['--', 'bash', '/opt/package/system.sh', phase],
         ]);
       for (const phase of ['c-daemons', 'replace', 'use']) assert.equal(await boot(phase, 'reboot'), 0, phase);

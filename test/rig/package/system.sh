@@ -34,7 +34,7 @@ idle_processes() { pgrep -f '/(hv_[a-z_]+_daemon|vmic-[a-z]+)( |$)' || true; }
 # An error of ours, or of systemd's or udev's about us, would be here
 quiet_journal() {
 	local found
-	found=$(journalctl -b -p warning --no-pager -q -o short-monotonic -u 'vmic-*' -u 'hv*'; journalctl -b -p warning --no-pager -q -o short-monotonic | grep -iE 'vmic|ordering cycle|hv[-_]?(kvp|vss|fcopy)' || true)
+	found=$(journalctl -b -p warning --no-pager -q -o short-monotonic -u 'vmic-*'; journalctl -b -p warning --no-pager -q -o short-monotonic | grep -iE 'vmic|ordering cycle' || true)
 	if [[ -n $found ]]; then echo "$found"; return 1; fi
 }
 kvp_is_answered() { hostctl.py --timeout 60 kvp set 0 FromHost "$1" then kvp get 0 FromHost then kvp enum 2; }
@@ -141,7 +141,7 @@ use)
 	measure vmic
 	refuse grep -r '^\(After\|Wants\|Requires\)=.*vmic' /usr/lib/systemd/system /etc/systemd/system --include='*.target'
 	refuse sh -c 'systemd-analyze critical-chain | grep vmic'
-	systemd-analyze verify vmic-kvp.service vmic-heartbeat.service vmic-shutdown.service vmic-timesync.service
+	systemd-analyze verify --man=no vmic-kvp.service vmic-heartbeat.service vmic-shutdown.service vmic-timesync.service
 	quiet_journal
 
 	say 'what tools look for: one process of that name, its device, five pools that all may read'
@@ -231,6 +231,7 @@ use)
 		measure bundled
 		dpkg --purge vmic
 		vmic kvp get --pool external FromHost
+		[[ -x /etc/cloud/clean.d/80-vmic ]]
 		dpkg -i $packages/vmic-next.deb
 		dpkg --purge vmic-bundled-node
 		wait_for kvp_is_answered 'back'
@@ -264,7 +265,7 @@ use)
 	dpkg -i $packages/vmic-next.deb
 	refuse systemctl is-enabled -q vmic-kvp
 	dpkg --purge vmic
-	[[ ! -e /var/lib/hyperv && ! -e /etc/vmic && ! -e /var/lib/vmic && ! -e /usr/lib/vmic ]]
+	[[ ! -e /var/lib/hyperv && ! -e /etc/vmic && ! -e /var/lib/vmic && ! -e /usr/lib/vmic && ! -e /etc/cloud ]]
 	[[ -z $(find /etc/systemd /var/lib/systemd -name '*vmic*') ]]
 
 	say 'and installed once more, for what follows'
