@@ -27,7 +27,7 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   channel: MessageChannel,
   codec: HvUtilsCodec<Request, Reply>,
   service: Service<Request, Reply>,
-  { log, hostLog }: SessionLogs,
+  { hostLog }: SessionLogs,
   events: SessionEvents,
   now: MonotonicMs,
   keeping?: Keeping,
@@ -125,7 +125,7 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
     const { part, replyBytes } = codec;
     // As it came: the answer is written over it
     const sample = part && message.slice(0, part.dataAt);
-    const answered = answer(service, request, log, (result) => {
+    const answered = answer(service, request, hostLog, (result) => {
       reply(request, receivedMs, result);
       if (!part || !sample || replyBytes === undefined || !result.stream || ended) return;
       channel.stream(result.stream, {

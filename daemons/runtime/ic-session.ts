@@ -44,7 +44,7 @@ export function startIcSession<Request, Reply extends { readonly status: number 
     extraVersions,
   }: { readonly protocol: ServiceProtocol<Request, Reply>; readonly extraVersions: readonly Version[] },
   service: Service<Request, Reply>,
-  { log, hostLog }: SessionLogs,
+  { hostLog }: SessionLogs,
   events: SessionEvents,
   now: MonotonicMs,
   keeping?: Keeping,
@@ -122,7 +122,7 @@ export function startIcSession<Request, Reply extends { readonly status: number 
     const { part } = protocol.ic;
     // As it came: the answer is made of it in place
     const sample = part && payload.slice(0, IC_BODY_OFFSET + part.dataAt);
-    const answered = answer(service, request, log, (result) => {
+    const answered = answer(service, request, hostLog, (result) => {
       busySinceMs = undefined;
       const encode = (ok: Reply): void => protocol.ic.encodeReply(body, version, request, ok);
       reply(payload, transactionId, result.status === IcStatus.ok ? encoded(result, hostLog, encode) : result.status);

@@ -21,6 +21,8 @@ export interface LogHold {
 /** A log that owns its output. */
 export interface RootLog extends Log, LogHold {
   setLevel(level: Severity): void;
+  /** Between `hold` and `release`. */
+  readonly isHeld: boolean;
   /** Writes out what is still in memory, and takes no more lines. False: nobody took it in time, and a thread is stuck in writing. */
   close(): Promise<boolean>;
 }
@@ -127,6 +129,9 @@ export function createLog(name: string, level: Severity, format: LogFormat = det
     ...levels(write),
     setLevel(next) {
       threshold = SEVERITIES[next];
+    },
+    get isHeld() {
+      return held !== undefined;
     },
     async hold() {
       held ??= { entries: [], bytes: 0 };

@@ -233,6 +233,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       log,
       now: monotonicMs,
       tell: () => this.#tell(transport),
+      isHeld: () => log.isHeld,
     });
     const extraVersions = program.extraVersions?.(own) ?? [];
     try {
@@ -458,7 +459,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
           opened.channel,
           protocol.hvUtils,
           service,
-          { log, hostLog },
+          { hostLog },
           events,
           monotonicMs,
           keeping,
@@ -468,7 +469,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
           opened.channel,
           { protocol, extraVersions },
           service,
-          { log, hostLog },
+          { hostLog },
           events,
           monotonicMs,
           keeping,

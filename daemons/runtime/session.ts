@@ -45,9 +45,8 @@ export interface Keeping {
   begin(): void;
 }
 
-/** Logs that a peer's input causes come through a limited log. */
+/** Where a session writes: there is nothing in it that a peer can't cause, so only through a limited log. */
 export interface SessionLogs {
-  readonly log: Log;
   readonly hostLog: Log;
 }
 
@@ -58,11 +57,14 @@ export interface SessionLogs {
 export function answer<Request, Reply extends { readonly status: number }>(
   service: Service<Request, Reply>,
   request: Request,
-  log: Log,
+  hostLog: Log,
   reply: (reply: Answer<Reply>) => void,
 ): 'answered' | Promise<void> {
   const failed = (error: unknown): Answer<Reply> => {
-    log.error('A request failed inside the service; the host was told so', { error, stack: (error as Error).stack });
+    hostLog.error('A request failed inside the service; the host was told so', {
+      error,
+      stack: (error as Error).stack,
+    });
     return { status: IcStatus.fail } as Answer<Reply>;
   };
   let result: Answer<Reply> | Promise<Answer<Reply>>;

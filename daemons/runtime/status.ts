@@ -76,20 +76,35 @@ export class StatusPublisher {
   readonly #log: Pick<Log, 'warning'>;
   readonly #now: MonotonicMs;
   readonly #tell: () => Told;
+  readonly #isHeld: () => boolean;
   readonly #identity = ownIdentity();
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param directory as in $RUNTIME_DIRECTORY; undefined: nobody wants to know. */
+  /**
+   * @param directory as in $RUNTIME_DIRECTORY; undefined: nobody wants to know.
+   * @param isHeld nothing may be written now, as while file systems are frozen; that is made up for afterwards.
+   */
   constructor(
     directory: string | undefined,
     service: string,
-    { log, now, tell }: { readonly log: Pick<Log, 'warning'>; readonly now: MonotonicMs; readonly tell: () => Told },
+    {
+      log,
+      now,
+      tell,
+      isHeld = () => false,
+    }: {
+      readonly log: Pick<Log, 'warning'>;
+      readonly now: MonotonicMs;
+      readonly tell: () => Told;
+      readonly isHeld?: () => boolean;
+    },
   ) {
     this.#file = directory === undefined ? undefined : statusFile(directory, service);
     this.#service = service;
     this.#log = log;
     this.#now = now;
     this.#tell = tell;
+    this.#isHeld = isHeld;
   }
 
   get file(): string | undefined {
@@ -108,6 +123,10 @@ export class StatusPublisher {
 
   write(): void {
     if (this.#file === undefined) return;
+    if (this.#isHeld()) {
+      this.traffic();
+      return;
+    }
     const { lastRequestMs, ...told } = this.#tell();
     const now = uptimeSecs();
     const status: ServiceStatus = {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigError, loadConfig } from '../runtime/config.ts';
 import { type Log, type LogHold, levels } from '../runtime/log.ts';
 import { isAlive } from '../runtime/status-file.ts';
-import { transportOption } from '../runtime/transport.ts';
+import { commonOptions } from '../runtime/transport.ts';
 import { Freezer, isWorthTelling } from '../vss-freeze/freezer.ts';
 import { vssOptions } from '../vss-freeze/options.ts';
 import type { Plan, Skipped } from '../vss-freeze/plan.ts';
@@ -35,7 +35,7 @@ export async function loadVssOptions(
   required: boolean,
   overrides: readonly string[],
 ): Promise<VssOptions> {
-  const sections = { vss: { ...vssOptions, transport: transportOption('') } };
+  const sections = { vss: { ...vssOptions, ...commonOptions('') } };
   try {
     return (await loadConfig({ file, required, overrides }, sections)).vss;
   } catch (error) {

@@ -91,6 +91,9 @@ export class Freezer {
   #freezing: Promise<unknown> | undefined;
   /** What is done after the answer: hooks, log, status. */
   #clearing: Promise<void> = Promise.resolve();
+  #clearings = 0;
+  /** Guards that have not ended: one may still be trying to thaw when everybody else has given up. */
+  #guards = 0;
   /** Why the last freeze ended before somebody asked. */
   #early: string | undefined;
   #last: FreezeRecord | undefined;
@@ -99,9 +102,9 @@ export class Freezer {
     this.#context = context;
   }
 
-  /** From the beginning of a freeze until all is cleared up after the thaw. */
+  /** From the beginning of a freeze until all is cleared up after the thaw, also of one that another process left behind. */
   get busy(): boolean {
-    return this.#freeze !== undefined;
+    return this.#freeze !== undefined || this.#clearings > 0 || this.#guards > 0;
   }
 
   /** Resolves when the last freeze has ended and is cleared up after, however that comes; undefined when there was none. */
@@ -116,7 +119,8 @@ export class Freezer {
    * on record: of one that did not last, as of `current`, whoever asked for it may not have heard.
    */
   recover(current: CurrentFreeze | undefined, last?: FreezeRecord): Promise<Recovery> {
-    const lost = current ?? (last?.result === 'early' || last?.result === 'interrupted' ? last : undefined);
+    const isNews = last?.told !== true && (last?.result === 'early' || last?.result === 'interrupted');
+    const lost = current ?? (isNews ? last : undefined);
     if (lost?.by === this.#context.by) this.#early = ('problem' in lost ? lost.problem : undefined) ?? INTERRUPTED;
     const recovered = this.#recover(current);
     this.#clear(recovered.then(() => {}));
@@ -134,6 +138,7 @@ export class Freezer {
     if (freeze?.report?.ok && !freeze.ending) return this.#thaw(freeze, undefined);
     const early = this.#early;
     this.#early = undefined;
+    if (early !== undefined) this.#clear(this.#clearing.then(() => this.#markTold()));
     return Promise.resolve({ was: 'not-frozen', early });
   }
 
@@ -210,16 +215,30 @@ export class Freezer {
     const ended = thawing.then((report) => {
       const problem = wordsOf(report) ?? early;
       const result = report.reason === 'told' && early === undefined ? 'thawed' : 'early';
-      return { report, problem, cleared: this.#clearUp(freeze, result, problem, report) };
+      return { report, problem, cleared: this.#clearUp(freeze, result, problem, report, early === undefined) };
     });
     this.#clear(ended.then(({ cleared }) => cleared));
     return ended.then(({ report, problem }) => ({ was: 'frozen', report, problem }));
   }
 
   #clear(work: Promise<void>): void {
-    this.#clearing = work.catch((error) => {
-      this.#context.log.critical('Clearing up after a freeze failed', { error, stack: (error as Error).stack });
-    });
+    this.#clearings++;
+    this.#clearing = work
+      .catch((error) => {
+        this.#context.log.critical('Clearing up after a freeze failed', { error, stack: (error as Error).stack });
+      })
+      .finally(() => {
+        this.#clearings--;
+      });
+  }
+
+  /** That the newest freeze ended too early was said to whoever asked for it: a later process must not say it again. */
+  #markTold(): void {
+    const { by } = this.#context;
+    this.#change(({ freezes: [newest, ...others], ...status }) => ({
+      ...status,
+      freezes: newest === undefined ? [] : [newest.by === by ? { ...newest, told: true } : newest, ...others],
+    }));
   }
 
   async #attempt(freeze: Freeze): Promise<{ problem: string; busy: boolean } | undefined> {
@@ -234,6 +253,10 @@ export class Freezer {
       return code === 'EBUSY' ? { problem: 'another freeze is under way', busy: true } : failed(message);
     }
     const { guard } = freeze;
+    this.#guards++;
+    void guard.ended.finally(() => {
+      this.#guards--;
+    });
     if (guard.recovered.length > 0) {
       log.warning('Thawed what an earlier freeze had left behind', { mountPoints: guard.recovered });
     }
@@ -283,6 +306,7 @@ export class Freezer {
     result: FreezeResult,
     problem: string | undefined,
     thaw: ThawReport | undefined,
+    told = false,
   ): Promise<void> {
     const { log, logHold, policy } = this.#context;
     freeze.ending = true;
@@ -290,7 +314,8 @@ export class Freezer {
     // Not before that is nothing frozen any more
     if (thaw === undefined) await freeze.guard?.ended;
     logHold.release();
-    const record = recordOf(this.#context.by, freeze, result, problem, thaw);
+    const made = recordOf(this.#context.by, freeze, result, problem, thaw);
+    const record: FreezeRecord = told && result === 'early' ? { ...made, told } : made;
     report(log, record);
     for (const file of [...freeze.hooks].reverse()) {
       await this.#runHook(freeze.runs, file, 'thaw', policy.hookTimeoutMs);

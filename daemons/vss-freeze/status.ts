@@ -40,6 +40,8 @@ export interface FreezeRecord {
   readonly result: FreezeResult;
   /** What went wrong, in words; for "thawed": nothing, or what makes the host's copy doubtful. */
   readonly problem?: string;
+  /** That it did not last was said to whoever had asked for it. */
+  readonly told?: true;
   /** Writing out dirty data, and the freeze itself. */
   readonly preparedMs?: number;
   readonly freezingMs?: number;

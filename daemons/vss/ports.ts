@@ -2,6 +2,7 @@ import type { FreezeOutcome, ThawOutcome } from '../vss-freeze/freezer.ts';
 
 /** What the service needs: somebody who freezes and thaws. */
 export interface VssPorts {
+  /** From the beginning of a freeze until all is cleared up after the thaw. */
   readonly busy: boolean;
   freeze(): Promise<FreezeOutcome>;
   /** Answers as soon as everything is thawed. */

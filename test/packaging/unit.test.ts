@@ -102,11 +102,17 @@ test('each unit is started by a device that a udev rule makes a unit of', () => 
       const name = alias ?? `dev/${/KERNEL=="([^"]+)"/.exec(line)?.[1]}`;
       return `${name.replaceAll('/', '-')}.device`;
     });
-  const installable = sockets.filter((socket) => !socket.includes('@'));
-  const wanted = [...units, ...installable].flatMap((unit) => {
+  for (const unit of [...units, ...sockets]) {
     const text = fs.readFileSync(path.join(systemd, unit), 'utf8');
-    return [...text.matchAll(/^WantedBy=(.*\.device)$/gm)].map((match) => match[1]);
-  });
-  assert.equal(wanted.length, units.length + installable.length);
-  for (const device of wanted) assert.ok(devices.includes(device!), device);
+    const wanted = [...text.matchAll(/^WantedBy=(.*)$/gm)].map((match) => match[1]!);
+    if (unit.includes('@')) {
+      assert.deepEqual(wanted, [], unit);
+      const wants = `ENV{SYSTEMD_WANTS}+="${unit.replace('@', '@%k')}"`;
+      assert.ok(
+        rules.some((line) => line.includes('TAG+="systemd"') && line.includes(wants)),
+        unit,
+      );
+    } else assert.ok(wanted.length > 0, unit);
+    for (const device of wanted) assert.ok(devices.includes(device), `${unit}: ${device}`);
+  }
 });

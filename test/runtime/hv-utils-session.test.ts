@@ -44,7 +44,7 @@ function start(
     channel,
     codec,
     service,
-    { log, hostLog: log },
+    { hostLog: log },
     { connected: (peer) => peers.push(peer), traffic: () => {}, ended: (end) => ends.push(end) },
     () => now,
     keeping,

@@ -64,7 +64,7 @@ function start(
     channel,
     { protocol, extraVersions },
     { handle, connected: () => {}, close: () => {} },
-    { log, hostLog: log },
+    { hostLog: log },
     {
       connected: (peer) => void peers.push(describePeer(peer)),
       traffic: () => {},

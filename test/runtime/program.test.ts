@@ -156,10 +156,10 @@ describe('life of a daemon', { timeout: 60_000 }, () => {
     });
     running.push({ child, device });
     await device.messages.until((message) => message[0] === 0xff);
-    // An error's stack each: more than a pipe and a stream nobody reads take
+    // A line as long as an error's stack each: more than a pipe and a stream nobody reads take
     for (let asked = 0; asked < 1000; asked++) {
       const before = device.messages.all.length;
-      device.ask(13);
+      device.ask(14);
       await device.messages.until(() => device.messages.all.length > before);
     }
     const exit = once(child, 'exit');
@@ -223,13 +223,20 @@ describe('life of a daemon', { timeout: 60_000 }, () => {
     const device = new Device().plugIn();
     const daemon = start(device);
     await daemon.logged(/^Connected/);
-    device.ask(13);
+    const failures = 50;
+    for (let asked = 0; asked < failures; asked++) {
+      const before = device.messages.all.length;
+      device.ask(13);
+      await device.messages.until(() => device.messages.all.length > before);
+    }
     await daemon.logged(/^A request failed/);
     device.ask(4);
     await device.answer(8);
     daemon.child.kill('SIGUSR1');
     const state = await daemon.logged(/^State/);
-    assert.equal(state['requests'], 2);
+    // A host can have it fail as often as it likes
+    assert.ok(daemon.lines.all.filter(({ message }) => message.startsWith('A request failed')).length < failures / 2);
+    assert.equal(state['requests'], failures + 1);
     assert.equal(state['open'], true);
   });
 

@@ -23,7 +23,7 @@ afterEach(() => {
 });
 const peer = { via: 'hv_utils', versionText: '3.1' } as const;
 
-function publisher(directory: string | undefined) {
+function publisher(directory: string | undefined, isHeld?: () => boolean) {
   const lines: string[] = [];
   const told = { state: 'serving', transport: 'uio:', onDemand: false, peer, counters: { requests: 0 } } as const;
   let requests = 0;
@@ -31,6 +31,7 @@ function publisher(directory: string | undefined) {
   const made = new StatusPublisher(directory, 'toy', {
     log: { warning: (message) => lines.push(message) },
     now: () => 5000,
+    ...(isHeld && { isHeld }),
     tell: () => {
       asked++;
       return { ...told, counters: { requests }, lastRequestMs: requests > 0 ? 4000 : undefined };
@@ -84,6 +85,20 @@ describe('the status of a daemon', () => {
     made.remove();
     mock.timers.tick(TRAFFIC_INTERVAL_MS);
     assert.equal(read(), undefined);
+  });
+
+  it('is written later, where it may not be now', () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    let isHeld = false;
+    const { made, request, read } = publisher(folder, () => isHeld);
+    request();
+    isHeld = true;
+    made.write();
+    mock.timers.tick(10 * TRAFFIC_INTERVAL_MS);
+    assert.equal(read(), undefined);
+    isHeld = false;
+    mock.timers.tick(TRAFFIC_INTERVAL_MS);
+    assert.deepEqual(read()!.counters, { requests: 1 });
   });
 
   it('is told to nobody where nobody wants to know', () => {

@@ -6,7 +6,7 @@ import { type ToyReply, type ToyRequest, toyProtocol } from './toy.ts';
 /** At once: the order of lines is what tests look at. */
 const say = (message: string): void => void fs.writeSync(2, `${JSON.stringify({ level: 'info', message })}\n`);
 
-/** A daemon around the made-up service: doubles numbers; 13 throws, 50 takes `slow_ms`, 66 is an internal error. With `goodbye_ms` it tells of its end. */
+/** A daemon around the made-up service: doubles numbers; 13 throws, 14 is told of at length, 50 takes `slow_ms`, 66 is an internal error. With `goodbye_ms` it tells of its end. */
 await runProgram({
   name: 'vmic-toy',
   summary: 'Doubles numbers.',
@@ -17,9 +17,10 @@ await runProgram({
     goodbye_ms: { type: 'integer', default: 0, min: 0, max: 100_000, help: '' },
   },
   defaultTransport: 'chardev:/nonexistent/toy',
-  create: ({ options }) => ({
+  create: ({ options, log }) => ({
     handle: (request: ToyRequest): ToyReply | Promise<ToyReply> => {
       if (request === 13) throw new Error('unlucky');
+      if (request === 14) log.error('Fourteen', { stack: 'at '.repeat(500) });
       if (request === 66) {
         setImmediate(() => {
           throw new Error('on the loop');

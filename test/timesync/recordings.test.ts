@@ -46,7 +46,7 @@ function session() {
     channel,
     { protocol: timesyncProtocol, extraVersions: [] },
     script.service,
-    { log, hostLog: log },
+    { hostLog: log },
     {
       connected: (peer) => script.service.connected(peer),
       traffic: () => {},
