@@ -611,6 +611,8 @@ describe('guard program', () => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-guard-'));
     const options = { recordPath: path.join(folder, 'record'), program: path.join(folder, 'guard') };
     await assert.rejects(guards.start(options), { code: 'ENOENT' });
+    assert.deepEqual(await guards.thawRecorded(options), { complete: true, thawed: [] });
+    fs.writeFileSync(options.recordPath, '');
     const recovery = await guards.thawRecorded(options);
     assert.deepEqual([recovery.complete, recovery.thawed], [false, []]);
     assert.match(recovery.problem!, /ENOENT/);
