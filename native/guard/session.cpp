@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -52,13 +53,18 @@ void shareHeap() {
 #endif
 }
 
-/// What only makes us more certain to survive, where it is allowed.
+/// Everybody waits for us while anything is frozen.
+constexpr int kNice = -10;
+
+/// What only makes us more certain to survive and to be quick, where it is allowed.
 void harden() {
   // Memory we cause to be allocated in the kernel must not be got by writing to a file system that is frozen.
   ::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGUSR2);
   const Fd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-  if (score && ::write(score.get(), "-1000", 5) < 0) return;
+  const bool isSafe = score && ::write(score.get(), "-1000", 5) == 5;
+  const bool isFast = ::setpriority(PRIO_PROCESS, 0, kNice) == 0;
+  static_cast<void>(isSafe && isFast);
 }
 
 int64_t toUs(int64_t ns) { return ns / 1000; }
