@@ -247,7 +247,8 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
       : `${sizeBytes}-${pick(['é', 'į', '日本', '🚀', 'plain', ' '])}${random(4)}`;
     const [folder, badFolder, missing] = random(3) === 0 ? pick(folders) : folders[0]!;
     const overwrite = random(2) === 0;
-    const createPath = random(2) === 0;
+    // Folders are made with the file that needs them, which may have been any since they were first asked for
+    const createPath = random(2) === 0 || (missing && asked);
     const huge = random(50) === 0;
     const start: FcopyRequest = {
       operation: 'start',
@@ -258,7 +259,8 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
     };
     const name = badName || badFolder === invalidArgument ? invalidArgument : undefined;
     const key = `${path.normalize(folder.replaceAll('\\', '/')).replace(/\/+$/, '')}/${fileName}`;
-    const refusal = name ?? (huge ? diskFull : (badFolder ?? (missing && !createPath && !made ? fail : undefined)));
+    const refusal = name ?? (huge ? diskFull : (badFolder ?? (missing && !createPath ? fail : undefined)));
+    asked ||= missing && createPath;
     if (random(12) !== 0) await send(start, key, refusal);
     for (let parts = 1 + random(3), offset = 0; parts > 0 && offset <= sizeBytes; parts--) {
       const bytes = Math.min(random(8) === 0 ? 1 + random(MAX_FRAGMENT_BYTES) : MAX_FRAGMENT_BYTES, sizeBytes - offset);
@@ -267,16 +269,14 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
       await send({ operation: 'data', offset: BigInt(at), data: CONTENT.subarray(at, at + bytes) });
       offset += bytes;
     }
-    const { copy } = model;
-    if (missing && copy !== undefined && copy !== 'none' && copy.key === key) made ||= copy.position === copy.sizeBytes;
     const end = random(16);
     if (end < 11) await send({ operation: 'complete' });
     else if (end < 13) await send({ operation: 'cancel' });
     else if (end === 13) await send({ operation: 'unknown', operationCode: 4 + random(1000) });
   }
 
-  /** The folders of `made/deep` may be there. */
-  let made = false;
+  /** A start has asked for the folders of `made/deep`. */
+  let asked = false;
 
   /** Files are whole, what they should be, and where they may be; nothing is open. Then all goes. */
   function look(): void {
@@ -293,7 +293,7 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
     for (const entry of fs.readdirSync(guest)) fs.rmSync(path.join(guest, entry), { recursive: true });
     prepare();
     model.forgetFiles();
-    made = false;
+    asked = false;
   }
 
   const rssBytes: number[] = [];

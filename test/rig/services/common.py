@@ -1,4 +1,4 @@
-"""What the tests of heartbeat, shutdown and timesync inside the guest share: checks (of the KVP tests), channels, and our programs."""
+"""What the tests of all services but KVP inside the guest share: checks (of the KVP tests), channels, and our programs."""
 import errno, glob, json, os, signal, struct, subprocess, sys, time
 sys.path.insert(0, "/opt/kvp")
 from guest import BUS, check, note, offer, put, until, verdict
@@ -6,7 +6,8 @@ from hostctl import *
 
 BIN = "/opt/vmic/bin/"
 CLASSES = {"heartbeat": "57164f39-9115-4e78-ab55-382f3bd5422d", "shutdown": "0e0b6031-5213-4934-818b-38d90ced39db",
-           "timesync": "9527e630-d0ae-497b-adce-e80ab0175caf", "vss": "35fa2e29-ea23-4236-96ae-3a6ebacba440"}
+           "timesync": "9527e630-d0ae-497b-adce-e80ab0175caf", "vss": "35fa2e29-ea23-4236-96ae-3a6ebacba440",
+           "fcopy": "34d14be3-dee4-41c8-9ae7-6b174977c192"}
 STATES = ["unknown", "healthy", "critical", "stopped"]
 
 def device(service):
