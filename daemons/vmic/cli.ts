@@ -1,17 +1,15 @@
-import path from 'node:path';
 import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes.ts';
 import { SysfsVmbus } from '../binding/index.ts';
 import { DEFAULT_STATUS_FILE as FCOPY_STATUS_FILE } from '../fcopy-status/index.ts';
 import { DEFAULT_POOL_DIRECTORY, kvpOptions } from '../kvp-pools/index.ts';
 import { ConfigError, loadConfig } from '../runtime/config.ts';
-import { DEFAULT_RUNTIME_DIRECTORY, readServiceStatus, statusFile } from '../runtime/status.ts';
-import { isAlive } from '../runtime/status-file.ts';
 import { commonOptions } from '../runtime/transport.ts';
 import { VERSION } from '../runtime/version.ts';
 import { DEFAULT_STATUS_FILE } from '../timesync-status/index.ts';
 import { moveChannel } from './binding-commands.ts';
 import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts';
+import { type DaemonSurroundings, runs } from './daemon-state.ts';
 import { CommandError, EXIT, EXIT_HELP, toCommandError } from './exit.ts';
 import { fcopyStatus } from './fcopy-commands.ts';
 import { generalize } from './generalize.ts';
@@ -63,13 +61,10 @@ export type CliSurroundings = Omit<Surroundings, 'native'> & {
   readonly sysfs?: string;
   /** The daemons' configuration, which may name another folder for the pools. */
   readonly configFile: string;
-  /** Runs a program to its end and gives its output; undefined when it can't be run or fails. */
-  run?(program: string, args: readonly string[]): Promise<string | undefined>;
   /** Asks a person; undefined: there is none. */
   readonly ask?: (question: string) => Promise<boolean>;
-  /** Where the file system begins for `status` and `doctor`; "/" but in tests. */
-  readonly root?: string;
-} & VssSurroundings;
+} & VssSurroundings &
+  DaemonSurroundings;
 
 interface KvpArguments {
   readonly json: boolean;
@@ -221,13 +216,13 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
       async ({ dryRun, yes, json, poolDirectory }) => {
         const directory = poolDirectory ?? (await configuredDirectory(around.configFile));
         const native = await around.loadNative();
-        const options = { directory, dryRun, yes, json, daemonRuns: kvpRuns(around) };
+        const options = { directory, dryRun, yes, json, daemonRuns: runs(around, 'kvp') };
         status = await generalize({ ...around, native, ask: around.ask }, options);
       },
     )
     .command('fcopy', 'Files that the host copies into this guest', (y) =>
-      fcopyCommands(y, (file, json) => {
-        status = fcopyStatus(around, file, json);
+      fcopyCommands(y, async (file, json) => {
+        status = await fcopyStatus(around, file, json);
       }),
     )
     .command(
@@ -269,16 +264,6 @@ async function snapshot(around: CliSurroundings): Promise<Snapshot> {
   // A configuration that is wrong must not keep anybody from finding out what is
   const poolDirectory = await configuredDirectory(configFile).catch(() => DEFAULT_POOL_DIRECTORY);
   return takeSnapshot({ poolDirectory, run, ...(root === undefined ? {} : { root }) });
-}
-
-function kvpRuns({ root = '/' }: CliSurroundings): boolean {
-  try {
-    const file = statusFile(path.join(root, DEFAULT_RUNTIME_DIRECTORY), 'kvp');
-    const status = readServiceStatus(file, 'kvp');
-    return status !== undefined && isAlive(status.process);
-  } catch {
-    return false;
-  }
 }
 
 const bindingArguments = (y: Argv) =>
@@ -348,8 +333,8 @@ function vssCommands(y: Argv, around: CliSurroundings, done: (status: number) =>
     .command(
       'status',
       'Print what was frozen, for how long, and what was left out',
-      (c) => c.epilog('Exit status 1 when vmic-vss does not run.'),
-      async (argv) => done(showVssStatus(around, await options(argv), argv.json)),
+      (c) => c.epilog('Exit status 1 when vmic-vss neither runs nor is started by requests.'),
+      async (argv) => done(await showVssStatus(around, await options(argv), argv.json)),
     )
     .command(
       'plan',
@@ -399,7 +384,7 @@ function vssCommands(y: Argv, around: CliSurroundings, done: (status: number) =>
     .demandCommand(1, 1, 'Say what to do: status, plan, freeze or thaw');
 }
 
-function fcopyCommands(y: Argv, show: (file: string, json: boolean) => void): Argv {
+function fcopyCommands(y: Argv, show: (file: string, json: boolean) => Promise<void>): Argv {
   return y
     .command(
       'status',
@@ -413,7 +398,7 @@ function fcopyCommands(y: Argv, show: (file: string, json: boolean) => void): Ar
             default: FCOPY_STATUS_FILE,
             describe: 'what vmic-fcopy writes, at most once a second',
           })
-          .epilog('Exit status 1 when vmic-fcopy does not run.'),
+          .epilog('Exit status 1 when vmic-fcopy neither runs nor is started by requests.'),
       ({ 'status-file': file, json }) => show(file, json),
     )
     .demandCommand(1, 1, 'Say what to do: status');

@@ -1,5 +1,7 @@
 import type { ServiceName } from '../../protocol/services/classes.ts';
 import { SERVICE_NAMES } from '../../protocol/services/classes.ts';
+import { RESULTS as COPY_RESULTS } from '../fcopy-status/index.ts';
+import { FREEZE_RESULTS } from '../vss-freeze/status.ts';
 import { isCDaemon, type Snapshot, serviceOfCDaemon } from './snapshot.ts';
 import { answersInKernel, cDaemonOf, noVmbus, type ServiceLine, summarize } from './status.ts';
 
@@ -60,12 +62,20 @@ const hasUtilsDevice = ({ utilsDevices }: Snapshot, service: ServiceName): boole
 
 const hasUnit = ({ units }: Snapshot, unit: string): boolean => units !== undefined && Object.hasOwn(units, unit);
 
-/** The command that has somebody of ours answer. */
-function startCommand(snapshot: Snapshot, service: ServiceName): string {
+/** The commands that have somebody of ours answer. */
+function startCommands(snapshot: Snapshot, service: ServiceName): string[] {
   const onDemand = service === 'vss' || service === 'fcopy';
   const socket = `vmic-${service}.socket`;
-  const unit = onDemand && hasUnit(snapshot, socket) ? socket : `vmic-${service}.service`;
-  return `systemctl enable --now ${unit}`;
+  if (!onDemand || !hasUnit(snapshot, socket)) return [`systemctl enable --now vmic-${service}.service`];
+  // From Linux 6.10 on file copies have no char device: an instance of another unit has their UIO device
+  if (service !== 'fcopy' || hasUtilsDevice(snapshot, service)) return [`systemctl enable --now ${socket}`];
+  const device = snapshot.channels.fcopy?.device;
+  return [
+    `systemctl enable ${socket}`,
+    device === undefined
+      ? 'systemctl start vmic-fcopy-channel.service'
+      : `systemctl start vmic-fcopy@${device.replace('/dev/', '')}.socket`,
+  ];
 }
 
 const noUtils: Check = ({ snapshot }) =>
@@ -95,10 +105,7 @@ const unbound: Check = ({ snapshot, lines }) =>
           service,
           title: 'The channel of file copies is bound to no driver.',
           explanation: `hv_utils has no file copy since Linux 6.10 (this is ${snapshot.kernel}), and not every kernel since gives the channel to user space by itself. Copy-VMFile fails with 0x800710DF.`,
-          mend: [
-            'vmic bind fcopy',
-            ...(hasUnit(snapshot, 'vmic-fcopy.service') ? [startCommand(snapshot, service)] : []),
-          ],
+          mend: hasUnit(snapshot, 'vmic-fcopy.socket') ? startCommands(snapshot, service) : ['vmic bind fcopy'],
         },
       ];
     }
@@ -128,7 +135,7 @@ const silent: Check = ({ snapshot, lines }) =>
           explanation: 'The kernel does not answer in its place; a host shows "No Contact" or "Lost Communication".',
           mend: answersInKernel(service)
             ? [`systemctl start vmic-${service}.service`, `# or: vmic release ${service}`]
-            : [startCommand(snapshot, service)],
+            : startCommands(snapshot, service),
         },
       ];
     }
@@ -153,7 +160,7 @@ const silent: Check = ({ snapshot, lines }) =>
         service,
         title: `No daemon answers ${WORDS[service] ?? service}.`,
         explanation: `hv_utils passes these requests to a program that has registered on /dev/vmbus/hv_${service}; none has. A host's requests fail.`,
-        mend: [startCommand(snapshot, service)],
+        mend: startCommands(snapshot, service),
       },
     ];
   });
@@ -232,7 +239,7 @@ const cDaemons: Check = ({ snapshot }) =>
         explanation: blocks
           ? `vmic-${service} waits for the device that it has open: only one can.`
           : 'It works without vmic, with known defects; only one of the two can have the device.',
-        mend: [stop, startCommand(snapshot, service)],
+        mend: [stop, ...startCommands(snapshot, service)],
       },
     ];
   });
@@ -384,6 +391,48 @@ const pools: Check = ({ snapshot, lines }) => {
   });
 };
 
+const backups: Check = ({ snapshot }) => {
+  const { current, last } = snapshot.backups ?? {};
+  if (current && !current.isAlive) {
+    return [
+      {
+        id: 'freeze-interrupted',
+        severity: 'problem',
+        service: 'vss',
+        title: `A freeze that began ${current.at} was interrupted, and nobody has cleared up after it.`,
+        explanation: `It froze ${current.mountPoints.join(', ')}. Its guard thaws by itself; hooks may still wait for their thaw.`,
+        mend: ['vmic vss thaw'],
+      },
+    ];
+  }
+  if (current || !last || last.result === 'thawed') return [];
+  return [
+    {
+      id: 'freeze-failed',
+      severity: 'warning',
+      service: 'vss',
+      title: `The last freeze for a backup (${last.at}): ${FREEZE_RESULTS[last.result]}.`,
+      explanation: `${last.problem ?? 'There is no reason on record'}. The host's copy is not consistent, or there is none.`,
+      mend: ['vmic vss status', 'vmic vss plan'],
+    },
+  ];
+};
+
+const copies: Check = ({ snapshot }) => {
+  const last = snapshot.copies?.last;
+  if (last?.result !== 'diskFull' && last?.result !== 'failed') return [];
+  return [
+    {
+      id: 'copy-failed',
+      severity: 'warning',
+      service: 'fcopy',
+      title: `The last file of a host, ${last.target}, could not be copied: ${COPY_RESULTS[last.result]}.`,
+      explanation: `${last.reason ?? 'There is no reason on record'}. Nothing is left of it.`,
+      mend: ['vmic fcopy status', 'df -h'],
+    },
+  ];
+};
+
 const denials: Check = ({ snapshot }) => {
   if (snapshot.denials === undefined) {
     return [
@@ -517,6 +566,8 @@ const CHECKS: readonly Check[] = [
   cDaemons,
   clocks,
   pools,
+  backups,
+  copies,
   denials,
   oldKernel,
   unreadable,

@@ -1,23 +1,29 @@
 import { type CopyStatus, type FcopyStatus, RESULTS, readStatus } from '../fcopy-status/index.ts';
 import { isAlive, uptimeSecs } from '../runtime/status-file.ts';
+import { type DaemonSurroundings, sleeps } from './daemon-state.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { printable } from './text.ts';
 
-interface Output {
+interface Output extends DaemonSurroundings {
   out(text: string): void;
 }
 
-/** Prints what the daemon of file copy said last; "not found" when it does not run. */
-export function fcopyStatus(around: Output, file: string, json: boolean): number {
+/** Prints what the daemon of file copy said last; "not found" when it neither runs nor will when a host copies something. */
+export async function fcopyStatus(around: Output, file: string, json: boolean): Promise<number> {
   const status = read(file);
   const running = status !== undefined && isAlive(status.process);
+  const asleep = !running && (await sleeps(around, 'fcopy'));
   const nowSecs = uptimeSecs();
-  if (json) around.out(`${JSON.stringify({ running, nowUptimeSecs: nowSecs, ...status })}\n`);
-  else around.out(`${running ? describe(status, nowSecs) : NOT_RUNNING}${status ? results(status, nowSecs) : ''}`);
-  return running ? EXIT.ok : EXIT.notFound;
+  if (json) around.out(`${JSON.stringify({ running, asleep, nowUptimeSecs: nowSecs, ...status })}\n`);
+  else {
+    const now = running ? describe(status, nowSecs) : asleep ? ASLEEP : NOT_RUNNING;
+    around.out(`${now}${status ? results(status, nowSecs) : ''}`);
+  }
+  return running || asleep ? EXIT.ok : EXIT.notFound;
 }
 
 const NOT_RUNNING = 'vmic-fcopy does not run: hosts can copy no files into this guest.\n';
+const ASLEEP = 'Process  none: a host that copies a file starts it\n';
 
 function read(file: string): FcopyStatus | undefined {
   try {

@@ -2,9 +2,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { SERVICE_CLASSES, SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes.ts';
 import { SysfsVmbus } from '../binding/index.ts';
+import { type FcopyStatus, readStatus as readFcopyStatus } from '../fcopy-status/index.ts';
 import { poolFileName } from '../kvp-pools/index.ts';
 import { DEFAULT_RUNTIME_DIRECTORY, readServiceStatus, type ServiceStatus, statusFile } from '../runtime/status.ts';
 import { isAlive } from '../runtime/status-file.ts';
+import { readStatus as readVssStatus, type VssStatus } from '../vss-freeze/status.ts';
 
 export interface Channel {
   readonly name: string;
@@ -21,6 +23,19 @@ export interface Daemon {
   /** Why its status can't be read. */
   readonly problem?: string;
 }
+
+/** What the service of backups tells of itself, for few words. */
+export interface BackupsSeen {
+  /** A freeze under way. */
+  readonly current?: Pick<NonNullable<VssStatus['current']>, 'by' | 'at' | 'mountPoints'> & {
+    /** False: the process that froze has ended, and somebody has to clear up. */
+    readonly isAlive: boolean;
+  };
+  readonly last?: Pick<VssStatus['freezes'][number], 'by' | 'at' | 'result' | 'problem'>;
+}
+
+/** And that of file copies. */
+export type CopiesSeen = Partial<Pick<FcopyStatus, 'copy'>> & { readonly last?: FcopyStatus['last'][number] };
 
 export interface ProcessSeen {
   readonly pid: number;
@@ -63,6 +78,9 @@ export interface Snapshot {
   /** Char devices of hv_utils. */
   readonly utilsDevices: readonly string[];
   readonly daemons: Readonly<Partial<Record<ServiceName, Daemon>>>;
+  /** Absent: they have told nothing since the system was started. */
+  readonly backups?: BackupsSeen;
+  readonly copies?: CopiesSeen;
   readonly processes: readonly ProcessSeen[];
   /** Absent: no systemd. */
   readonly units?: Readonly<Record<string, UnitSeen>>;
@@ -82,6 +100,8 @@ const C_DAEMON = /^(hv_(kvp|vss|fcopy)(_uio)?_daemon|hv_fcopy_uio_da|hypervkvpd|
 const C_UNITS = ['kvp', 'vss', 'fcopy'].flatMap((name) => [`hv-${name}-daemon`, `hv_${name}_daemon`, `hyperv${name}d`]);
 const UNITS = [
   ...SERVICE_NAMES.flatMap((name) => [`vmic-${name}.service`, `vmic-${name}.socket`]),
+  // Instances that are loaded
+  'vmic-fcopy@*.socket',
   ...[...C_UNITS, 'hv-fcopy-uio-daemon'].map((name) => `${name}.service`),
   ...['chrony', 'chronyd', 'systemd-timesyncd', 'ntp', 'ntpd', 'ntpsec'].map((name) => `${name}.service`),
 ];
@@ -104,6 +124,8 @@ export async function takeSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
   const at = (...parts: string[]): string => path.join(root, ...parts);
   const vmbus = new SysfsVmbus({ sysfs: at('sys') });
   const machineId = stat(at('etc/machine-id'));
+  const backups = backupsOf(path.join(runtimeDirectory, 'vss.json'));
+  const copies = copiesOf(path.join(runtimeDirectory, 'fcopy.json'));
   const [units, denials] = await Promise.all([readUnits(ports), readDenials(ports)]);
   return {
     takenMs: Date.now(),
@@ -130,6 +152,8 @@ export async function takeSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
     ),
     utilsDevices: list(at('dev/vmbus')).filter((name) => name.startsWith('hv_')),
     daemons: Object.fromEntries(SERVICE_NAMES.map((service) => [service, daemonOf(runtimeDirectory, service)])),
+    ...(backups ? { backups } : {}),
+    ...(copies ? { copies } : {}),
     processes: processes(at('proc')),
     ...(units ? { units } : {}),
     pools: poolsOf(at(poolDirectory)),
@@ -152,6 +176,51 @@ function daemonOf(runtimeDirectory: string, service: ServiceName): Daemon {
     return status ? { status, isRunning: isAlive(status.process) } : { isRunning: false };
   } catch (error) {
     return { isRunning: false, problem: (error as Error).message };
+  }
+}
+
+function backupsOf(file: string): BackupsSeen | undefined {
+  try {
+    const status = readVssStatus(file);
+    if (!status) return undefined;
+    const { current, freezes } = status;
+    const [last] = freezes;
+    return {
+      ...(current
+        ? {
+            current: {
+              by: current.by,
+              at: current.at,
+              mountPoints: current.mountPoints,
+              isAlive: isAlive(current.process),
+            },
+          }
+        : {}),
+      ...(last
+        ? {
+            last: {
+              by: last.by,
+              at: last.at,
+              result: last.result,
+              ...(last.problem === undefined ? {} : { problem: last.problem }),
+            },
+          }
+        : {}),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+function copiesOf(file: string): CopiesSeen | undefined {
+  try {
+    const status = readFcopyStatus(file);
+    if (!status) return undefined;
+    const { copy, last: all } = status;
+    const [last] = all;
+    return { ...(copy && isAlive(status.process) ? { copy } : {}), ...(last ? { last } : {}) };
+  } catch {
+    return undefined;
   }
 }
 

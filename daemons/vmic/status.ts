@@ -1,6 +1,8 @@
 import { formatVersion, type Version } from '../../protocol/ic/version.ts';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes.ts';
-import { isCDaemon, type Snapshot, serviceOfCDaemon } from './snapshot.ts';
+import { RESULTS as COPY_RESULTS } from '../fcopy-status/index.ts';
+import { FREEZE_RESULTS } from '../vss-freeze/status.ts';
+import { type BackupsSeen, type CopiesSeen, isCDaemon, type Snapshot, serviceOfCDaemon } from './snapshot.ts';
 import { printable } from './text.ts';
 
 /** Who answers: nobody, the kernel itself, our daemon in one of its states, or a C daemon. */
@@ -24,6 +26,8 @@ export interface ServiceLine {
   readonly waitingFor?: string;
   readonly counters?: Readonly<Record<string, number>>;
   readonly details?: Readonly<Record<string, unknown>>;
+  readonly backups?: BackupsSeen;
+  readonly copies?: CopiesSeen;
 }
 
 /** What hv_utils answers without a daemon. */
@@ -56,6 +60,8 @@ function lineOf(snapshot: Snapshot, service: ServiceName): ServiceLine {
     ...(status?.waitingFor === undefined ? {} : { waitingFor: status.waitingFor }),
     ...(status ? { counters: status.counters } : {}),
     ...(status?.details ? { details: status.details } : {}),
+    ...(service === 'vss' && snapshot.backups ? { backups: snapshot.backups } : {}),
+    ...(service === 'fcopy' && snapshot.copies ? { copies: snapshot.copies } : {}),
   };
 }
 
@@ -74,12 +80,17 @@ function answererOf(snapshot: Snapshot, service: ServiceName): Answerer {
     return status.onDemand ? 'on demand' : 'resident';
   }
   // Its socket unit has the descriptor; without systemd the last life's word has to do
-  const socket = snapshot.units?.[`vmic-${service}.socket`];
-  if (status?.onDemand && status.state === 'left' && socket?.active !== 'inactive' && socket?.active !== 'failed')
+  if (status?.onDemand && status.state === 'left' && (!snapshot.units || isHeld(snapshot.units, service)))
     return 'asleep';
   if (cDaemonOf(snapshot, service)) return 'C daemon';
   return channel.driver === 'hv_utils' && answersInKernel(service) ? 'kernel' : 'nobody';
 }
+
+/** Some socket unit has the channel: that of its device, or an instance for its UIO device. */
+export const isHeld = (units: NonNullable<Snapshot['units']>, service: ServiceName): boolean =>
+  Object.entries(units).some(
+    ([unit, { active }]) => active === 'active' && new RegExp(`^vmic-${service}(@.*)?\\.socket$`).test(unit),
+  );
 
 function hostSees(snapshot: Snapshot, service: ServiceName, answerer: Answerer, negotiated: boolean): string {
   if (!snapshot.channels[service]) return 'switched off';
@@ -122,7 +133,30 @@ export function describeStatus(snapshot: Snapshot, lines: readonly ServiceLine[]
   const waiting = lines.flatMap(({ service, waitingFor }) =>
     waitingFor === undefined ? [] : [`${service} waits: ${waitingFor}`],
   );
-  return `${[...table, ...(waiting.length > 0 ? ['', ...waiting] : [])].map(printable).join('\n')}\n`;
+  const more = [...waiting, ...backupLines(snapshot), ...copyLines(snapshot)];
+  return `${[...table, ...(more.length > 0 ? ['', ...more] : [])].map(printable).join('\n')}\n`;
+}
+
+function backupLines({ backups }: Snapshot): string[] {
+  const { current, last } = backups ?? {};
+  if (current) {
+    const what = current.isAlive ? 'frozen since' : 'INTERRUPTED, a freeze of';
+    return [`vss: ${what} ${current.at} for ${who(current.by)}: ${current.mountPoints.join(', ')}`];
+  }
+  if (!last) return [];
+  const problem = last.problem === undefined ? '' : `: ${last.problem}`;
+  return [`vss: last freeze ${last.at} for ${who(last.by)}: ${FREEZE_RESULTS[last.result]}${problem}`];
+}
+
+const who = (by: 'host' | 'command'): string => (by === 'host' ? 'the host' : 'a command');
+
+function copyLines({ copies, uptimeSecs }: Snapshot): string[] {
+  const { copy, last } = copies ?? {};
+  if (copy) return [`fcopy: ${copy.target} is being copied, ${copy.receivedBytes} of ${copy.sizeBytes} bytes are here`];
+  if (!last) return [];
+  const reason = last.reason === undefined ? '' : `: ${last.reason}`;
+  const when = ago(Math.max(0, Math.round(uptimeSecs - last.endedUptimeSecs)));
+  return [`fcopy: last file ${last.target}, ${when}: ${COPY_RESULTS[last.result] ?? last.result}${reason}`];
 }
 
 export const noVmbus = ({ isHyperV }: Snapshot): string =>

@@ -6,13 +6,14 @@ import { commonOptions } from '../runtime/transport.ts';
 import { Freezer, isWorthTelling } from '../vss-freeze/freezer.ts';
 import { vssOptions } from '../vss-freeze/options.ts';
 import type { Plan, Skipped } from '../vss-freeze/plan.ts';
-import { type FreezeRecord, readStatus, type VssStatus } from '../vss-freeze/status.ts';
+import { FREEZE_RESULTS, type FreezeRecord, readStatus, type VssStatus } from '../vss-freeze/status.ts';
 import { type Guards, LinuxFreezer, PLACES, type Places, policyOf, type VssOptions } from '../vss-freeze/system.ts';
+import { type DaemonSurroundings, sleeps } from './daemon-state.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { printable } from './text.ts';
 
 /** What these commands need beside their options. */
-export interface VssSurroundings {
+export interface VssSurroundings extends DaemonSurroundings {
   out(text: string): void;
   err(text: string): void;
   loadGuards(): Promise<Guards>;
@@ -223,15 +224,19 @@ export async function thawNow(
 const thawedLine = (mountPoints: readonly string[]): string =>
   mountPoints.length > 0 ? `Thawed: ${mountPoints.map(printable).join(', ')}\n` : 'Nothing was frozen by vmic.\n';
 
-/** `vmic vss status`; "not found" when the service does not run. */
-export function showStatus(around: VssSurroundings, options: VssOptions, json: boolean): number {
+/** `vmic vss status`; "not found" when the service neither runs nor will with a host's next request. */
+export async function showStatus(around: VssSurroundings, options: VssOptions, json: boolean): Promise<number> {
   const status = read(options.status_file);
   const running = status?.daemon !== undefined && isAlive(status.daemon);
+  const asleep = !running && (await sleeps(around, 'vss'));
   const { current } = status ?? {};
   const underWay = current !== undefined && isAlive(current.process);
-  if (json) around.out(`${JSON.stringify({ running, underWay, ...status })}\n`);
-  else around.out(describeStatus(status, running, underWay));
-  return running ? EXIT.ok : EXIT.notFound;
+  if (json) around.out(`${JSON.stringify({ running, asleep, underWay, ...status })}\n`);
+  else {
+    const life = running ? `runs, process ${status?.daemon?.pid}` : asleep ? ASLEEP : 'does not run';
+    around.out(describeStatus(status, life, underWay));
+  }
+  return running || asleep ? EXIT.ok : EXIT.notFound;
 }
 
 function read(file: string): VssStatus | undefined {
@@ -245,9 +250,11 @@ function read(file: string): VssStatus | undefined {
   }
 }
 
-function describeStatus(status: VssStatus | undefined, running: boolean, underWay: boolean): string {
-  const { daemon, current, freezes = [] } = status ?? {};
-  const lines = [`Service      ${running ? `runs, process ${daemon?.pid}` : 'does not run'}`];
+const ASLEEP = "has no process: a host's request starts it";
+
+function describeStatus(status: VssStatus | undefined, life: string, underWay: boolean): string {
+  const { current, freezes = [] } = status ?? {};
+  const lines = [`Service      ${life}`];
   if (current === undefined) lines.push('Now          nothing is frozen by it');
   else {
     const who = current.by === 'host' ? 'the host' : 'a command';
@@ -258,13 +265,6 @@ function describeStatus(status: VssStatus | undefined, running: boolean, underWa
   for (const record of freezes) lines.push('', describeRecord(record).trimEnd());
   return `${lines.join('\n')}\n`;
 }
-
-const RESULTS: Readonly<Record<FreezeRecord['result'], string>> = {
-  thawed: 'frozen and thawed',
-  early: 'THAWED TOO EARLY',
-  failed: 'FAILED, nothing was frozen',
-  interrupted: 'INTERRUPTED',
-};
 
 function describeRecord({
   by,
@@ -277,7 +277,7 @@ function describeRecord({
   skipped,
   hooks,
 }: FreezeRecord): string {
-  const lines = [`${at}  for ${by === 'host' ? 'the host' : 'a command'}: ${RESULTS[result]}`];
+  const lines = [`${at}  for ${by === 'host' ? 'the host' : 'a command'}: ${FREEZE_RESULTS[result]}`];
   if (problem !== undefined) lines.push(`  problem: ${printable(problem)}`);
   if (preparedMs !== undefined && freezingMs !== undefined) {
     lines.push(`  ${ms(preparedMs)} to write out, ${ms(freezingMs)} to freeze`);

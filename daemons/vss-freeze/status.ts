@@ -32,6 +32,14 @@ export interface FrozenVolume {
  */
 export type FreezeResult = 'thawed' | 'early' | 'failed' | 'interrupted';
 
+/** The results in words. */
+export const FREEZE_RESULTS: Readonly<Record<FreezeResult, string>> = {
+  thawed: 'frozen and thawed',
+  early: 'THAWED TOO EARLY',
+  failed: 'FAILED, nothing was frozen',
+  interrupted: 'INTERRUPTED',
+};
+
 /** One freeze that is over. */
 export interface FreezeRecord {
   readonly by: Asker;

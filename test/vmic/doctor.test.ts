@@ -4,7 +4,7 @@ import { diagnose } from '../../daemons/vmic/doctor-checks.ts';
 import { EXPLANATIONS, findExplanation } from '../../daemons/vmic/doctor-explain.ts';
 import type { Snapshot } from '../../daemons/vmic/snapshot.ts';
 import { doctor, explain } from '../../daemons/vmic/status-commands.ts';
-import { BOOT_MS, healthy, pool, status, withService } from './snapshots.ts';
+import { BOOT_MS, healthy, lastCopy, pool, status, withService } from './snapshots.ts';
 
 const found = (snapshot: Snapshot): string[] =>
   diagnose(snapshot).map(({ severity, id, service }) => `${severity} ${id}${service ? ` ${service}` : ''}`);
@@ -49,7 +49,52 @@ describe('vmic doctor', () => {
       'file copy bound to nobody',
       withService('fcopy', { channel: { name: 'c' } }),
       ['problem channel-unbound fcopy'],
-      ['vmic bind fcopy', 'systemctl enable --now vmic-fcopy.socket'],
+      ['systemctl enable vmic-fcopy.socket', 'systemctl start vmic-fcopy-channel.service'],
+    ],
+    [
+      'file copy over UIO that nobody serves',
+      withService('fcopy', { daemon: nobody }),
+      ['problem user-space-silent fcopy'],
+      ['systemctl enable vmic-fcopy.socket', 'systemctl start vmic-fcopy@uio0.socket'],
+    ],
+    [
+      'file copy over the char device that nobody serves',
+      withService(
+        'fcopy',
+        { channel: { name: 'c', driver: 'hv_utils' }, daemon: nobody },
+        { utilsDevices: ['hv_kvp', 'hv_vss', 'hv_fcopy'] },
+      ),
+      ['warning no-daemon fcopy'],
+      ['systemctl enable --now vmic-fcopy.socket'],
+    ],
+    [
+      'a freeze that nobody has cleared up after',
+      healthy({ backups: { current: { by: 'host', at: '2026-06-01T11:00:00Z', mountPoints: ['/'], isAlive: false } } }),
+      ['problem freeze-interrupted vss'],
+      ['vmic vss thaw'],
+    ],
+    [
+      'a backup that is not consistent',
+      healthy({ backups: { last: { by: 'host', at: '2026-06-01T11:00:00Z', result: 'early', problem: 'the limit' } } }),
+      ['warning freeze-failed vss'],
+      ['vmic vss status', 'vmic vss plan'],
+    ],
+    [
+      'a file that found no room',
+      healthy({ copies: { last: { ...lastCopy, result: 'diskFull' } } }),
+      ['warning copy-failed fcopy'],
+      ['vmic fcopy status', 'df -h'],
+    ],
+    [
+      'copies and backups that are under way, or ended as the host wished',
+      healthy({
+        backups: {
+          current: { by: 'host', at: '2026-06-01T11:00:00Z', mountPoints: ['/'], isAlive: true },
+          last: { by: 'host', at: '2026-06-01T10:00:00Z', result: 'failed' },
+        },
+        copies: { last: { ...lastCopy, result: 'cancelled' } },
+      }),
+      [],
     ],
     [
       'a channel in user space that nobody serves',

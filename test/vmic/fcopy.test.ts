@@ -4,15 +4,17 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import type { FcopyStatus } from '../../daemons/fcopy-status/index.ts';
+import { statusFile } from '../../daemons/runtime/status.ts';
 import { ownIdentity, uptimeSecs, writeJson } from '../../daemons/runtime/status-file.ts';
 import { fcopyStatus } from '../../daemons/vmic/fcopy-commands.ts';
 import { vmic } from './run.ts';
+import { status } from './snapshots.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-status-'));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
 const file = path.join(folder, 'fcopy.json');
 
-function show(status: Partial<FcopyStatus>, json = false): { text: string; exit: number } {
+function show(status: Partial<FcopyStatus>, json = false): Promise<{ text: string; exit: number }> {
   writeJson(file, {
     service: 'fcopy',
     process: ownIdentity(),
@@ -24,17 +26,17 @@ function show(status: Partial<FcopyStatus>, json = false): { text: string; exit:
   return run(file, json);
 }
 
-function run(from: string, json: boolean): { text: string; exit: number } {
+async function run(from: string, json: boolean): Promise<{ text: string; exit: number }> {
   const out: string[] = [];
-  const exit = fcopyStatus({ out: (text) => void out.push(text) }, from, json);
+  const exit = await fcopyStatus({ out: (text) => void out.push(text), root: folder }, from, json);
   return { text: out.join(''), exit };
 }
 
 const ago = (secs: number) => ({ endedUptimeSecs: uptimeSecs() - secs, seconds: 2 });
 
 describe('vmic fcopy status', () => {
-  it('says it all for people, and lets no host move the cursor', () => {
-    const { text, exit } = show({
+  it('says it all for people, and lets no host move the cursor', async () => {
+    const { text, exit } = await show({
       peer: '1.1',
       copy: {
         target: '/tmp/\u001b[2Jfile',
@@ -70,25 +72,25 @@ describe('vmic fcopy status', () => {
     );
   });
 
-  it('says when nothing happens, or has', () => {
-    const { text } = show({ counters: {} });
+  it('says when nothing happens, or has', async () => {
+    const { text } = await show({ counters: {} });
     assert.match(text, /^Process {2}\d+, no host has called yet$/m);
     assert.match(text, /^Now {6}nothing is being copied$/m);
     assert.match(text, /^So far {3}0 begun: 0 copied \(0 bytes\), 0 refused, 0 not finished$/m);
   });
 
-  it('gives it all as JSON', () => {
-    const { text, exit } = show({ peer: 'hv_utils 1' }, true);
+  it('gives it all as JSON', async () => {
+    const { text, exit } = await show({ peer: 'hv_utils 1' }, true);
     const parsed = JSON.parse(text);
     assert.deepEqual([exit, parsed.running, parsed.peer, parsed.counters.copied], [0, true, 'hv_utils 1', 2]);
     assert.equal(text.indexOf('\n'), text.length - 1, 'one line');
   });
 
-  it('knows when no daemon runs, and still tells what the last one did', () => {
-    const none = run(path.join(folder, 'none'), false);
+  it('knows when no daemon runs, and still tells what the last one did', async () => {
+    const none = await run(path.join(folder, 'none'), false);
     assert.deepEqual(none, { exit: 1, text: 'vmic-fcopy does not run: hosts can copy no files into this guest.\n' });
-    assert.equal(JSON.parse(run(path.join(folder, 'none'), true).text).running, false);
-    const ended = show({
+    assert.equal(JSON.parse((await run(path.join(folder, 'none'), true)).text).running, false);
+    const ended = await show({
       process: { pid: process.pid, startTicks: '1' },
       last: [{ target: '/a', sizeBytes: 1, receivedBytes: 1, result: 'copied', ...ago(5) }],
     });
@@ -96,10 +98,30 @@ describe('vmic fcopy status', () => {
     assert.match(ended.text, /^vmic-fcopy does not run.*\nLast {5}\/a: 1 bytes in 2\.0 s \(5 s ago\)\n$/);
   });
 
-  it('refuses a file that is no status', () => {
+  it('knows that a host which copies a file starts it', async () => {
+    const [root, none] = [path.join(folder, 'asleep'), path.join(folder, 'none')];
+    const told = {
+      ...status('fcopy', { state: 'left', onDemand: true }),
+      process: { pid: process.pid, startTicks: '1' },
+    };
+    writeJson(statusFile(path.join(root, 'run/vmic'), 'fcopy'), told);
+    const asked = async (states?: string): Promise<number> =>
+      fcopyStatus({ out: () => {}, root, run: async () => states }, none, false);
+    // By its last word; or else by what systemd says of its sockets, of which an instance may be the one
+    assert.equal(await asked(), 0);
+    assert.equal(await asked('inactive\n\nactive\n'), 0);
+    assert.equal(await asked('inactive\n\nfailed\n'), 1);
+    const ran = vmic(['fcopy', 'status', '--status-file', none], { root });
+    assert.equal(await ran.status, 0);
+    assert.equal(ran.out, 'Process  none: a host that copies a file starts it\n');
+    writeJson(statusFile(path.join(root, 'run/vmic'), 'fcopy'), { ...told, state: 'serving' });
+    assert.equal(await asked('active\n'), 1);
+  });
+
+  it('refuses a file that is no status', async () => {
     for (const text of ['{}', 'null', '', '{"service":"timesync"}']) {
       fs.writeFileSync(file, text);
-      assert.throws(() => fcopyStatus({ out: () => {} }, file, false), {
+      await assert.rejects(fcopyStatus({ out: () => {} }, file, false), {
         name: 'CommandError',
         exit: 'system',
         message: `${file} is no status of vmic-fcopy`,
@@ -108,7 +130,7 @@ describe('vmic fcopy status', () => {
   });
 
   it('is a command', async () => {
-    show({ peer: '1.1' });
+    await show({ peer: '1.1' });
     const ran = vmic(['fcopy', 'status', '--json', '--status-file', file], {});
     assert.equal(await ran.status, 0);
     assert.equal(JSON.parse(ran.out).peer, '1.1');

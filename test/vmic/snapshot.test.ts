@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { statusFile } from '../../daemons/runtime/status.ts';
 import { ownIdentity, writeJson } from '../../daemons/runtime/status-file.ts';
 import { takeSnapshot } from '../../daemons/vmic/snapshot.ts';
-import { status } from './snapshots.ts';
+import { lastCopy, status } from './snapshots.ts';
 
 let root: string;
 beforeEach(() => {
@@ -67,6 +67,33 @@ describe('a snapshot', () => {
     assert.deepEqual(snapshot.utilsDevices, ['hv_vss']);
     assert.deepEqual(snapshot.daemons.kvp, { isRunning: true, status: told });
     assert.match(snapshot.daemons.vss!.problem!, /is no status of vmic-vss/);
+  });
+
+  it('has what backups and file copies tell of themselves', async () => {
+    const at = '2026-06-01T11:00:00.000Z';
+    const ended = { pid: process.pid, startTicks: '1' };
+    const record = { by: 'host', at, volumes: [], skipped: [], hooks: [] };
+    const current = { by: 'host', process: ended, at, mountPoints: ['/'], hooks: ['/h'] };
+    const freezes = [
+      { ...record, result: 'early', problem: 'the limit' },
+      { ...record, result: 'thawed' },
+    ];
+    put('run/vmic/vss.json', JSON.stringify({ service: 'vss', current, freezes }));
+    const copy = { target: '/x', sizeBytes: 2, receivedBytes: 1, startedUptimeSecs: 1 };
+    const fcopy = { service: 'fcopy', process: ended, uptimeSecs: 5, copy, last: [lastCopy], counters: {} };
+    put('run/vmic/fcopy.json', JSON.stringify(fcopy));
+    const { backups, copies } = await take();
+    assert.deepEqual(backups, {
+      current: { by: 'host', at, mountPoints: ['/'], isAlive: false },
+      last: { by: 'host', at, result: 'early', problem: 'the limit' },
+    });
+    assert.deepEqual(copies, { last: lastCopy }, 'with its process a copy ends');
+    put('run/vmic/fcopy.json', JSON.stringify({ ...fcopy, process: ownIdentity() }));
+    assert.deepEqual((await take()).copies, { copy, last: lastCopy });
+    put('run/vmic/vss.json', '{}');
+    put('run/vmic/fcopy.json', '');
+    const spoilt = await take();
+    assert.deepEqual([spoilt.backups, spoilt.copies], [undefined, undefined]);
   });
 
   it('tells C daemons from ours by their command lines', async () => {

@@ -30,6 +30,15 @@ export const pool = (number: number, changes: Partial<Snapshot['pools']['files']
   ...changes,
 });
 
+export const lastCopy = {
+  target: '/srv/a',
+  sizeBytes: 9,
+  receivedBytes: 9,
+  result: 'copied',
+  endedUptimeSecs: UPTIME_SECS - 60,
+  seconds: 1,
+} as const;
+
 const channel = (driver?: string): Channel => ({ name: 'c', ...(driver === undefined ? {} : { driver }) });
 
 /** A guest with Linux 6.12 on which all is well: hv_utils answers what it can, vmic the rest, backups and copies on demand. */
@@ -67,7 +76,9 @@ export function healthy(changes: Partial<Snapshot> = {}): Snapshot {
       'vmic-kvp.service': { active: 'active', enabled: 'enabled', result: 'success' },
       'vmic-vss.socket': { active: 'active', enabled: 'enabled', result: 'success' },
       'vmic-vss.service': { active: 'inactive', enabled: 'disabled', result: 'success' },
-      'vmic-fcopy.socket': { active: 'active', enabled: 'enabled', result: 'success' },
+      // Over UIO an instance has the channel
+      'vmic-fcopy.socket': { active: 'inactive', enabled: 'enabled', result: 'success' },
+      'vmic-fcopy@uio0.socket': { active: 'active', enabled: 'static', result: 'success' },
       'vmic-fcopy.service': { active: 'inactive', enabled: 'disabled', result: 'success' },
       'chrony.service': { active: 'active', enabled: 'enabled', result: 'success' },
     },

@@ -4,7 +4,7 @@ import type { Snapshot } from '../../daemons/vmic/snapshot.ts';
 import { describeStatus, summarize } from '../../daemons/vmic/status.ts';
 import { status as showStatus } from '../../daemons/vmic/status-commands.ts';
 import type { ServiceName } from '../../protocol/services/classes.ts';
-import { healthy, status, withService } from './snapshots.ts';
+import { healthy, lastCopy, status, withService } from './snapshots.ts';
 
 const line = (snapshot: Snapshot, service: ServiceName) => summarize(snapshot).find((one) => one.service === service)!;
 const seen = (snapshot: Snapshot, service: ServiceName) => {
@@ -28,6 +28,36 @@ vss        hv_utils   vmic on demand, asleep  hv_utils 3.1  30 s ago      OK
 fcopy      /dev/uio0  vmic on demand, asleep  3.0/1.1       30 s ago      OK
 `,
     );
+  });
+
+  it('tells of backups and file copies', () => {
+    const more = (changes: Partial<Snapshot>): string[] => {
+      const snapshot = healthy(changes);
+      return describeStatus(snapshot, summarize(snapshot)).split('\n').slice(8, -1);
+    };
+    const at = '2026-06-01T11:59:50.000Z';
+    const current = { by: 'host', at, mountPoints: ['/', '/a\u001b[2J'], isAlive: true } as const;
+    const copy = { target: '/x', sizeBytes: 10, receivedBytes: 4, startedUptimeSecs: 1 };
+    assert.deepEqual(more({ backups: { current }, copies: { copy, last: lastCopy } }), [
+      `vss: frozen since ${at} for the host: /, /a\\x1b[2J`,
+      'fcopy: /x is being copied, 4 of 10 bytes are here',
+    ]);
+    assert.deepEqual(more({ backups: { current: { ...current, isAlive: false } } }), [
+      `vss: INTERRUPTED, a freeze of ${at} for the host: /, /a\\x1b[2J`,
+    ]);
+    assert.deepEqual(
+      more({
+        backups: { last: { by: 'command', at, result: 'failed', problem: 'a hook refused' } },
+        copies: { last: lastCopy },
+      }),
+      [
+        `vss: last freeze ${at} for a command: FAILED, nothing was frozen: a hook refused`,
+        'fcopy: last file /srv/a, 60 s ago: copied',
+      ],
+    );
+    assert.deepEqual(more({ backups: {}, copies: {} }), []);
+    const backups = { current };
+    assert.deepEqual(line(healthy({ backups }), 'vss').backups, backups);
   });
 
   it('is JSON for machines', () => {
@@ -89,6 +119,8 @@ fcopy      /dev/uio0  vmic on demand, asleep  3.0/1.1       30 s ago      OK
       'vmic-vss.socket': { active: 'failed', enabled: 'enabled', result: 'resources' },
     };
     assert.equal(seen(healthy({ units }), 'vss'), 'nobody: No Contact');
+    const { 'vmic-fcopy@uio0.socket': _gone, ...noInstance } = healthy().units!;
+    assert.equal(seen(healthy({ units: noInstance }), 'fcopy'), 'nobody: No Contact');
     // Without systemd the daemon's last word has to do
     const { units: _, ...without } = healthy();
     assert.equal(seen(without, 'vss'), 'asleep: OK');

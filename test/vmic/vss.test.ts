@@ -4,12 +4,14 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { identityOf, ownIdentity } from '../../daemons/runtime/status-file.ts';
+import { statusFile } from '../../daemons/runtime/status.ts';
+import { identityOf, ownIdentity, writeJson } from '../../daemons/runtime/status-file.ts';
 import { parseDuration } from '../../daemons/vmic/vss-commands.ts';
 import type { Guard, Recovery } from '../../daemons/vss-freeze/guard-types.ts';
 import { type CurrentFreeze, changeStatus, readStatus, type VssStatus } from '../../daemons/vss-freeze/status.ts';
 import { FakeGuard } from '../vss-freeze/fake.ts';
 import { vmic } from './run.ts';
+import { status as serviceStatus } from './snapshots.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-vss-command-'));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -23,6 +25,8 @@ const MOUNTINFO = `\
 
 let number = 0;
 class Scene {
+  /** Of the whole system. */
+  readonly root = path.join(folder, `${number + 1}-root`);
   readonly base = path.join(folder, String(++number));
   readonly hooks = path.join(this.base, 'vss.d');
   readonly statusFile = path.join(this.base, 'run/vss.json');
@@ -54,6 +58,7 @@ class Scene {
   run(...args: string[]) {
     const { answer } = this;
     return vmic(['vss', ...args], {
+      root: this.root,
       configFile: this.configFile,
       places: { proc: path.join(this.base, 'proc'), sysfs: '/nonexistent' },
       ...(answer === undefined
@@ -297,6 +302,19 @@ describe('vmic vss thaw', () => {
 });
 
 describe('vmic vss status', () => {
+  it("knows that a host's request starts the service", async () => {
+    const scene = new Scene('idle_exit_ms = 500\n');
+    const told = serviceStatus('vss', { state: 'left', onDemand: true });
+    writeJson(statusFile(path.join(scene.root, 'run/vmic'), 'vss'), told);
+    const run = scene.run('status');
+    assert.equal(await run.status, 0, run.err);
+    assert.match(run.out, /^Service {6}has no process: a host's request starts it$/m);
+    const json = scene.run('status', '--json');
+    await json.status;
+    const { running, asleep } = JSON.parse(json.out);
+    assert.deepEqual({ running, asleep }, { running: false, asleep: true });
+  });
+
   it('says that nothing runs and nothing was', async () => {
     const run = new Scene().run('status');
     assert.equal(await run.status, 1);

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Freezer } from '../../daemons/vss-freeze/freezer.ts';
+import type { GuardEnd } from '../../daemons/vss-freeze/guard-types.ts';
 import { KEPT_RECORDS } from '../../daemons/vss-freeze/status.ts';
 import { FakeGuard, FakeSystem, planOf, target } from './fake.ts';
 
@@ -207,6 +209,25 @@ describe('a freeze', () => {
   });
 });
 
+describe('a guard', () => {
+  it('that goes on trying to thaw keeps the process', async () => {
+    const system = new FakeSystem();
+    let end: (end: GuardEnd) => void = () => {};
+    const { guard } = system;
+    Object.assign(guard, { ended: new Promise<GuardEnd>((resolve) => (end = resolve)) });
+    guard.thawReport = { complete: false, problem: 'no answer from /' };
+    const freezer = system.freezer();
+    await freezer.freeze();
+    await freezer.thaw();
+    await new Promise(setImmediate);
+    assert.equal(system.status.freezes.length, 1);
+    assert.equal(freezer.busy, true);
+    end({});
+    await new Promise(setImmediate);
+    assert.equal(freezer.busy, false);
+  });
+});
+
 describe('a freeze that ends early', () => {
   it('by the limit: hooks run, the status says so, and the thaw that is asked for later tells', async () => {
     const system = new FakeSystem();
@@ -359,6 +380,54 @@ describe('what a process left behind that ended in the middle', () => {
     ]);
     assert.equal(system.status.freezes[0]?.result, 'interrupted');
     assert.ok(system.lines.some((line) => line.includes('left behind') && line.includes('/home')));
+  });
+
+  it('keeps the process until all is cleared up', async () => {
+    const system = new FakeSystem();
+    let release = (): void => {};
+    system.onHook = () => new Promise((resolve) => (release = resolve));
+    const freezer = system.freezer();
+    const current = { by: 'host', process: system.self, at: 'x', mountPoints: ['/'], hooks: ['/h/a'] } as const;
+    void freezer.recover(current);
+    await new Promise(setImmediate);
+    assert.equal(freezer.busy, true);
+    release();
+    await freezer.over();
+    await new Promise(setImmediate);
+    assert.equal(freezer.busy, false);
+  });
+
+  it('is told to the host once, by whatever process', async () => {
+    const system = new FakeSystem();
+    const first = system.freezer();
+    await first.freeze();
+    system.guard.endsBy('limit');
+    assert.equal((await first.over())?.result, 'early');
+    // The process has left, and the thaw starts the next
+    const woken = (): Freezer => {
+      const freezer = system.freezer();
+      void freezer.recover(system.status.current, system.status.freezes[0]);
+      return freezer;
+    };
+    const second = woken();
+    assert.match(((await second.thaw()) as { early?: string }).early!, /the limit had passed/);
+    await second.over();
+    const third = woken();
+    assert.deepEqual(await third.thaw(), { was: 'not-frozen', early: undefined });
+    await third.over();
+  });
+
+  it('is not told again, when the thaw met it', async () => {
+    const system = new FakeSystem();
+    const freezer = system.freezer();
+    await freezer.freeze();
+    system.guard.thawReport = { reason: 'limit' };
+    const outcome = await freezer.thaw();
+    assert.ok(outcome.was === 'frozen' && outcome.problem !== undefined);
+    await freezer.over();
+    const next = system.freezer();
+    void next.recover(undefined, system.status.freezes[0]);
+    assert.deepEqual(await next.thaw(), { was: 'not-frozen', early: undefined });
   });
 
   it('is said aloud when it can not be thawed', async () => {
