@@ -19,6 +19,7 @@ import { gzipSync } from 'node:zlib';
 import {
   ARCHITECTURES,
   CONFIGURATION,
+  EXAMPLES,
   EXECUTABLES,
   FLAVOURS,
   FOLDERS,
@@ -88,6 +89,7 @@ export function stage(folder, { format, flavour, native, node, init = 'systemd' 
     copy('systemd/70-vmic.rules', 'usr/lib/udev/rules.d/70-vmic.rules');
   }
   for (const [path, source] of Object.entries(CONFIGURATION)) copy(source, path, 0o755);
+  for (const path of EXAMPLES) copy(`packaging/examples/${path}`, join('usr/share/doc', flavour, 'examples', path));
   for (const path of FOLDERS) mkdirSync(join(folder, path), { recursive: true });
 
   for (const [page, source] of manPages()) put(`${page}.gz`, gzip(source));

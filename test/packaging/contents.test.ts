@@ -18,9 +18,11 @@ interface Contents {
   readonly PROGRAMS: readonly string[];
   readonly INSTALLED_UNITS: readonly string[];
   readonly C_UNITS: readonly string[];
+  readonly EXAMPLES: readonly string[];
+  readonly FOLDERS: readonly string[];
 }
 // Plain JavaScript, since it runs before anything is installed
-const { SERVICES, PROGRAMS, INSTALLED_UNITS, C_UNITS } = (await import(
+const { SERVICES, PROGRAMS, INSTALLED_UNITS, C_UNITS, EXAMPLES, FOLDERS } = (await import(
   path.join(root, 'packaging/contents.mjs')
 )) as Contents;
 
@@ -44,6 +46,24 @@ test('the C daemons are replaced under every name', () => {
     assert.equal(daemon, `hv_${name}_daemon`);
     assert.ok(units.length >= 3);
   }
+});
+
+test('every example is part of the packages', () => {
+  const there = fs.readdirSync(path.join(root, 'packaging/examples'), { recursive: true, withFileTypes: true });
+  assert.deepEqual(
+    [...EXAMPLES].sort(),
+    there
+      .filter((entry) => entry.isFile())
+      .map(({ parentPath, name }) => path.join(path.relative(path.join(root, 'packaging/examples'), parentPath), name))
+      .sort(),
+  );
+});
+
+test('folders that the configuration names by default are there', () => {
+  const page = read('packaging/man/vmic-config.5');
+  const named = [...page.matchAll(/^\.It Cm \w+ = .*\/etc\/vmic\/(\w+\.d)\b/gm)].map(([, name]) => name);
+  assert.ok(named.length >= 3);
+  for (const name of named) assert.ok(FOLDERS.includes(`etc/vmic/${name}`), name);
 });
 
 test('presets say of each unit whether an installation enables it', () => {
