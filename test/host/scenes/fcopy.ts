@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../../protocol/services/fcopy-messages.ts';
+import { binFolder } from '../daemon.ts';
 import { type Copy, dataOf, FcopyStage, type FcopyStageOptions, messagesOf, startOf } from '../fcopy-host.ts';
 import { formatStatus } from '../kvp-host.ts';
 import type { Wire } from '../wire.ts';
@@ -67,6 +69,14 @@ export function openFiles(stage: FcopyStage): string[] {
     }
   });
 }
+
+/** What `vmic fcopy status` prints. */
+const statusOf = ({ ground }: FcopyStage): string =>
+  execFileSync(
+    process.execPath,
+    [path.join(binFolder(), 'vmic'), 'fcopy', 'status', '--status-file', path.join(ground.folder, 'fcopy.json')],
+    { encoding: 'utf8' },
+  );
 
 /** Other bytes in every file, at every place. */
 export function contentOf(name: string, bytes: number): Uint8Array {
@@ -179,6 +189,13 @@ export const fcopyScenes: readonly ServiceScene[] = [
           fs.readFileSync(path.join(folder, 'sub/folder', fileName)).equals(content),
           'it arrived as it was sent',
         );
+        // Told within a second
+        let told = '';
+        while (!told.includes('1 copied')) {
+          await stage.alive(new Promise((resolve) => setTimeout(resolve, 100)));
+          told = statusOf(stage);
+        }
+        for (const line of told.trimEnd().split('\n')) hand.say(line);
         hand.say(`${content.length} bytes arrived whole: ${createHash('sha256').update(content).digest('hex')}`);
       }),
   },
