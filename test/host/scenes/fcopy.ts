@@ -8,10 +8,11 @@ import { type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../../protocol/service
 import { binFolder } from '../daemon.ts';
 import { type Copy, dataOf, FcopyStage, type FcopyStageOptions, messagesOf, startOf } from '../fcopy-host.ts';
 import { formatStatus } from '../kvp-host.ts';
-import type { Wire } from '../wire.ts';
+import { HostError, type Wire } from '../wire.ts';
 import { mistreat, played, type ServiceScene, type Stagehand } from './scene.ts';
 
 const BOTH: readonly Wire[] = ['unix', 'unix-ring'];
+const DEVICE: readonly Wire[] = ['unix'];
 const RING: readonly Wire[] = ['unix-ring'];
 
 /** The one folder of the guest that a stage's daemon may write to. */
@@ -430,6 +431,25 @@ export const fcopyScenes: readonly ServiceScene[] = [
         await asked(stage, 'gone on with', [dataOf(content, 2 * MAX_FRAGMENT_BYTES)], IcStatus.fail);
         await mustServe(stage, folder);
         hand.say('Nothing is left of the copy; the guest found the device again');
+      }),
+  },
+  {
+    name: 'fcopy-suspend',
+    service: 'fcopy',
+    wires: DEVICE,
+    description: 'a virtual machine that is suspended in the middle of a file, and wakes',
+    run: (hand, wire) =>
+      onStage(hand, wire, async (stage, folder) => {
+        const content = contentOf('suspended', 3 * MAX_FRAGMENT_BYTES);
+        await asked(stage, 'begun', messagesOf(HELLO(folder, { content })).slice(0, 3), IcStatus.ok);
+        const again = stage.host.nextReady();
+        // hv_utils makes up a cancel, and refuses the answer to it (hv_fcopy_pre_suspend in drivers/hv/hv_fcopy.c)
+        stage.utils.refuseNextReply();
+        await assert.rejects(stage.ask(CANCEL), (error) => error instanceof HostError && error.code === 'dropped');
+        await stage.alive(again);
+        assert.deepEqual([filesIn(stage), openFiles(stage)], [[], []]);
+        await mustServe(stage, folder);
+        hand.say('Nothing is left of the copy; the guest registered again');
       }),
   },
   {
