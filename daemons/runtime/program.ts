@@ -338,7 +338,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     }).finally(() => {
       this.#session?.close();
       this.#session = undefined;
-      service.disconnected?.();
+      if (!this.#stopping) service.disconnected?.();
     }) as Promise<SessionEnd>;
   }
 

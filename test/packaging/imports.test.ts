@@ -40,6 +40,7 @@ const allowed: readonly [string, string][] = [
   ['daemons/vmic/c.ts', '../kvp-pools/index.ts'],
   ['daemons/vmic/d.ts', '../binding/index.ts'],
   ['daemons/timesync/a.ts', '../timesync-status/index.ts'],
+  ['daemons/fcopy/a.ts', '../fcopy-status/index.ts'],
   ['test/host/a.ts', '../../daemons/kvp/service.ts'],
 ];
 
