@@ -12,6 +12,7 @@ const compiler = new Compiler();
 after(() => compiler.remove());
 
 const RING = ['test/native/core_ring.cpp', 'native/core/ring.cpp'];
+const SINK = ['test/native/core_sink.cpp', 'native/core/sink.cpp'];
 const FILE = ['test/native/core_file.cpp', 'native/core/file.cpp'];
 const PROCESS = ['test/native/core_process.cpp', 'native/core/process.cpp'];
 const ASAN = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
@@ -34,6 +35,13 @@ describe('ring core under address and undefined-behaviour sanitizers', {
       passes('stress', '1000000', seed, slow);
     });
   }
+});
+
+describe('sinks under address and undefined-behaviour sanitizers', { skip: compiler.missing(ASAN) ?? false }, () => {
+  it(`recognise the next part, and write it, in 1,000,000 random cases (seed ${seed})`, () => {
+    const ran = compiler.run(compiler.build('sink-asan', ASAN, SINK), ['1000000', seed]);
+    assert.equal(ran.status, 0, ran.output);
+  });
 });
 
 describe('ring core without sanitizers, at full speed', { skip: compiler.missing(['-O2']) ?? false }, () => {

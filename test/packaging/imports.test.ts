@@ -41,6 +41,7 @@ const allowed: readonly [string, string][] = [
   ['daemons/vmic/d.ts', '../binding/index.ts'],
   ['daemons/timesync/a.ts', '../timesync-status/index.ts'],
   ['daemons/vss/a.ts', '../vss-freeze/freezer.ts'],
+  ['daemons/fcopy/a.ts', '../fcopy-status/index.ts'],
   ['test/host/a.ts', '../../daemons/kvp/service.ts'],
 ];
 

@@ -10,6 +10,12 @@ inEachKernel(
       if (guest.missing !== undefined) return t.skip(guest.missing);
       assert.equal(await guest.run('fcopy.py', 900), 0);
     });
+    // The unit finds the channel with hv_utils, or with nobody
+    if (guest.kernel === '7.2') return;
+    it('is brought by its channel, and comes back', async (t) => {
+      if (guest.missing !== undefined) return t.skip(guest.missing);
+      assert.equal(await guest.run('fcopy-units.sh', 900, ['/opt/vmic'], ['--systemd']), 0);
+    });
   },
   ['6.12', '7.2', '6.1'],
 );

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { behaviours } from '../host/behaviours/index.ts';
 import { binFolder } from '../host/daemon.ts';
+import { scenes } from '../host/scenes/index.ts';
 
 interface Event {
   readonly event: string;
@@ -78,7 +79,7 @@ describe('the demonstration, once', () => {
     assert.equal(demo.complaint, '');
     const events = demo.events();
     const results = events.filter(({ event }) => event === 'result');
-    for (const { name, wires } of behaviours.values()) {
+    for (const { name, wires } of [...behaviours.values(), ...scenes]) {
       const played = results.filter(({ what }) => String(what).startsWith(`${name} over `));
       assert.equal(played.length, wires.length, `${name} was played on each of its wires`);
     }
@@ -110,6 +111,20 @@ describe('the demonstration, once', () => {
       messages.filter((line) => [...line].length > 80),
       [],
     );
+  });
+
+  it('shows how far a copied file has come, on both wires', async () => {
+    const demo = new Demo('--behaviour', 'fcopy-large', '--json');
+    assert.deepEqual(await demo.ended, { code: 0, signal: null }, demo.output.slice(-3000) + demo.complaint);
+    const done = demo
+      .events()
+      .filter(({ event }) => event === 'progress')
+      .map(({ doneBytes, sizeBytes }) => Number(doneBytes) / Number(sizeBytes));
+    assert.equal(done.filter((part) => part === 1).length, 2);
+    assert.ok(done.length > 20 && done.every((part, i) => i === 0 || part > done[i - 1]! || done[i - 1] === 1));
+    const notes = demo.events().filter(({ event }) => event === 'note');
+    assert.ok(notes.some(({ text }) => /^Last .*large\.bin: 5\.0 MiB/.test(String(text))));
+    assert.deepEqual(leftBehind(), []);
   });
 
   it('fails when the daemon does', async () => {

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../../protocol/services/fcopy-messages.ts';
+import { binFolder } from '../daemon.ts';
 import { type Copy, dataOf, FcopyStage, type FcopyStageOptions, messagesOf, startOf } from '../fcopy-host.ts';
 import { formatStatus } from '../kvp-host.ts';
-import type { Wire } from '../wire.ts';
+import { HostError, type Wire } from '../wire.ts';
 import { mistreat, played, type ServiceScene, type Stagehand } from './scene.ts';
 
 const BOTH: readonly Wire[] = ['unix', 'unix-ring'];
+const DEVICE: readonly Wire[] = ['unix'];
 const RING: readonly Wire[] = ['unix-ring'];
 
 /** The one folder of the guest that a stage's daemon may write to. */
@@ -67,6 +70,14 @@ export function openFiles(stage: FcopyStage): string[] {
     }
   });
 }
+
+/** What `vmic fcopy status` prints. */
+const statusOf = ({ ground }: FcopyStage): string =>
+  execFileSync(
+    process.execPath,
+    [path.join(binFolder(), 'vmic'), 'fcopy', 'status', '--status-file', path.join(ground.folder, 'fcopy.json')],
+    { encoding: 'utf8' },
+  );
 
 /** Other bytes in every file, at every place. */
 export function contentOf(name: string, bytes: number): Uint8Array {
@@ -179,6 +190,13 @@ export const fcopyScenes: readonly ServiceScene[] = [
           fs.readFileSync(path.join(folder, 'sub/folder', fileName)).equals(content),
           'it arrived as it was sent',
         );
+        // Told within a second
+        let told = '';
+        while (!told.includes('1 copied')) {
+          await stage.alive(new Promise((resolve) => setTimeout(resolve, 100)));
+          told = statusOf(stage);
+        }
+        for (const line of told.trimEnd().split('\n')) hand.say(line);
         hand.say(`${content.length} bytes arrived whole: ${createHash('sha256').update(content).digest('hex')}`);
       }),
   },
@@ -413,6 +431,25 @@ export const fcopyScenes: readonly ServiceScene[] = [
         await asked(stage, 'gone on with', [dataOf(content, 2 * MAX_FRAGMENT_BYTES)], IcStatus.fail);
         await mustServe(stage, folder);
         hand.say('Nothing is left of the copy; the guest found the device again');
+      }),
+  },
+  {
+    name: 'fcopy-suspend',
+    service: 'fcopy',
+    wires: DEVICE,
+    description: 'a virtual machine that is suspended in the middle of a file, and wakes',
+    run: (hand, wire) =>
+      onStage(hand, wire, async (stage, folder) => {
+        const content = contentOf('suspended', 3 * MAX_FRAGMENT_BYTES);
+        await asked(stage, 'begun', messagesOf(HELLO(folder, { content })).slice(0, 3), IcStatus.ok);
+        const again = stage.host.nextReady();
+        // hv_utils makes up a cancel, and refuses the answer to it (hv_fcopy_pre_suspend in drivers/hv/hv_fcopy.c)
+        stage.utils.refuseNextReply();
+        await assert.rejects(stage.ask(CANCEL), (error) => error instanceof HostError && error.code === 'dropped');
+        await stage.alive(again);
+        assert.deepEqual([filesIn(stage), openFiles(stage)], [[], []]);
+        await mustServe(stage, folder);
+        hand.say('Nothing is left of the copy; the guest registered again');
       }),
   },
   {

@@ -150,8 +150,10 @@ c = connect()
 check("it serves again", (copy(c, "f", data), read("f") == data), (OK, True))
 
 note("what it says of itself")
-status, told, _ = vmic("fcopy", "status")
-check("vmic fcopy status", (status, told["last"][0]["target"], told["last"][0]["result"]), (0, TARGET + "/f", "copied"))
+def told():
+    status, told, _ = vmic("fcopy", "status")
+    return status == 0 and told.get("last") and (told["last"][0]["target"], told["last"][0]["result"]) == (TARGET + "/f", "copied")
+until("vmic fcopy status tells of the last copy", told)	# at most once a second
 check("SIGTERM ends it cleanly", daemon.stop(), 0)
 c.close()
 verdict()

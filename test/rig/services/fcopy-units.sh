@@ -1,0 +1,85 @@
+#!/bin/bash
+# Runs as root in a guest of the rig that was booted with systemd: installs unit, rules and programs as a package would, and has files copied: the
+# channel brings the service, which is killed in the middle of a file, and goes and comes with its channel.
+# usage: fcopy-units.sh FOLDER    with bin/, build/Release/vmic.node and systemd/
+set -euo pipefail
+trap 'echo "FAILED in line $LINENO"; systemctl --no-pager status vmic-fcopy || true; journalctl -u vmic-fcopy --no-pager' ERR
+folder=$1
+
+say() { printf '\n--- %s\n' "$*"; }
+refuse() { if "$@"; then echo "should have failed: $*"; return 1; fi; }
+# The emulated machine is slow: waits are long, and end as soon as they can.
+wait_for() { for _ in {1..400}; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain for: $*"; return 1; }
+channel=/sys/bus/vmbus/devices/eb765408-105f-49b6-b4aa-c123b64d17d4
+is_serving() { [[ $(systemctl show -p StatusText --value vmic-fcopy) == serving* ]]; }
+main_pid() { systemctl show -p MainPID --value vmic-fcopy; }
+# copy FOLDER NAME [overwrite] [mkdir]
+copy() { hostctl.py fcopy /root/source "$@" && cmp /root/source "$1$2"; }
+is_as() { [[ $(stat -c '%U:%G %a' "$2") == "$1" ]] || { stat "$2"; return 1; }; }
+head -c 40000 /dev/urandom >/root/source
+
+say install
+mkdir -p /usr/lib/vmic/bin /usr/lib/vmic/build/Release /usr/lib/udev/rules.d
+cp "$folder"/bin/* /usr/lib/vmic/bin
+cp "$folder"/build/Release/vmic.node /usr/lib/vmic/build/Release
+ln -s ../lib/vmic/bin/vmic{,-fcopy} /usr/bin
+cp "$folder"/systemd/vmic-fcopy.service /usr/lib/systemd/system
+cp "$folder"/systemd/70-vmic.rules /usr/lib/udev/rules.d
+# The rig looks like plain QEMU
+mkdir -p /etc/systemd/system/vmic-fcopy.service.d
+printf '[Unit]\nConditionVirtualization=\n' >/etc/systemd/system/vmic-fcopy.service.d/rig.conf
+systemctl daemon-reload
+systemd-analyze verify vmic-fcopy.service
+
+say 'enabled, the service is brought by its channel, and takes it'
+systemctl enable vmic-fcopy
+udevadm control --reload
+udevadm trigger --settle --subsystem-match=vmbus --subsystem-match=misc
+wait_for is_serving
+readlink $channel/driver
+
+say 'anywhere, and for anybody'
+copy /var/tmp/made/deep/ file mkdir
+is_as 'root:root 644' /var/tmp/made/deep/file
+useradd -m guest
+for place in /root/ /home/guest/ /tmp/ /run/ /etc/; do copy $place vmic-copied; done
+chown guest:guest /home/guest/vmic-copied
+chmod 750 /home/guest/vmic-copied
+chmod 700 /home/guest
+copy /home/guest/ vmic-copied overwrite
+is_as 'guest:guest 750' /home/guest/vmic-copied
+
+say 'killed in the middle of a file, nothing is left of it; the service comes back'
+before=$(main_pid)
+python3 - "$before" <<'P'
+import sys
+sys.path.insert(0, "/rig/run")
+from hostctl import *
+import os, signal
+c = Channel("fcopy", 30)
+c.negotiate()
+assert c.ic(FCOPY, Fcopy.start("partial", "/root/", 40000))[0] == OK
+assert c.ic(FCOPY, Fcopy.data(0, b"x" * Fcopy.CHUNK))[0] == OK
+os.kill(int(sys.argv[1]), signal.SIGKILL)
+P
+came_back() { [[ $(main_pid) != @(0|"$before") ]] && is_serving; }
+wait_for came_back
+refuse ls -A /root/partial
+refuse sh -c 'ls -A /root | grep vmic-fcopy'
+rm /root/vmic-copied
+copy /root/ vmic-copied
+
+say 'switched off on the host, and on again at once, and after a while: the service comes back'
+for pause in 0 5; do
+	before=$(main_pid)
+	hostctl.py rescind fcopy then sleep $pause then offer fcopy
+	served() { rm -f /root/vmic-copied; copy /root/ vmic-copied; }
+	wait_for served
+done
+
+say 'what it says of itself'
+vmic fcopy status
+vmic fcopy status | grep >/dev/null /root/vmic-copied
+systemctl stop vmic-fcopy
+refuse systemctl is-failed vmic-fcopy
+say 'all was well'
