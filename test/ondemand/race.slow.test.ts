@@ -3,7 +3,8 @@ import { WIRES } from '../host/wire.ts';
 import { buildHolder, missingHolder } from './holder.ts';
 import { race } from './race.ts';
 
-const WAKE_UPS = 1000;
+/** Over each wire. */
+const WAKE_UPS = 500;
 
 describe('requests that race the exit', { skip: missingHolder() ?? false, timeout: 1_800_000 }, () => {
   const holder = missingHolder() === undefined ? buildHolder({ after }) : '';
