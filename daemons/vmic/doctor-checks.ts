@@ -73,7 +73,7 @@ function startCommands(snapshot: Snapshot, service: ServiceName): string[] {
   return [
     `systemctl enable ${socket}`,
     device === undefined
-      ? 'systemctl start vmic-fcopy-channel.service'
+      ? 'systemctl enable --now vmic-fcopy-channel.service'
       : `systemctl start vmic-fcopy@${device.replace('/dev/', '')}.socket`,
   ];
 }

@@ -49,7 +49,7 @@ describe('vmic doctor', () => {
       'file copy bound to nobody',
       withService('fcopy', { channel: { name: 'c' } }),
       ['problem channel-unbound fcopy'],
-      ['systemctl enable vmic-fcopy.socket', 'systemctl start vmic-fcopy-channel.service'],
+      ['systemctl enable vmic-fcopy.socket', 'systemctl enable --now vmic-fcopy-channel.service'],
     ],
     [
       'file copy over UIO that nobody serves',
