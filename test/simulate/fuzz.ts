@@ -131,7 +131,7 @@ function mutate(scratch: Uint8Array, length: number, maxLength: number, random: 
         break;
       }
       case 5:
-        length = 1 + random(random(2) === 0 ? FIELDS_BYTES : maxLength);
+        length = 1 + random(random(2) === 0 ? Math.min(FIELDS_BYTES, maxLength) : maxLength);
         break;
       default:
         view.setUint16(random(FIELDS_BYTES / 2) * 2, EXTREMES[random(EXTREMES.length)]! & 0xffff, true);
