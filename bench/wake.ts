@@ -1,6 +1,6 @@
 /**
  * How soon the request that wakes a service is answered, as the host sees it: between requests there is no process, a stand-in for systemd holds the
- * descriptor and starts vmic-kvp when it is readable. With this Node.js and with the one that the package which brings its own carries. For comparison
+ * descriptor and starts vmic-kvp, vmic-vss or vmic-fcopy when it is readable. With this Node.js and with the one that the package which brings its own carries. For comparison
  * a request to the process while it runs. Asserts no times; exit status 1: a wrong answer.
  *
  * usage: node --import tsx bench/wake.ts [--json] [--quick]
@@ -11,9 +11,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { IcStatus } from '../protocol/ic/status.ts';
+import { Ask } from '../test/host/vss-host.ts';
 import { WIRES, type Wire } from '../test/host/wire.ts';
 import { buildHolder } from '../test/ondemand/holder.ts';
-import { OnDemandStage } from '../test/ondemand/stage.ts';
+import { fcopyScenery, type HeldOptions, HeldStage, OnDemandStage, vssScenery } from '../test/ondemand/stage.ts';
 
 const { values: options } = parseArgs({
   options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
@@ -24,6 +26,7 @@ const IDLE_MS = 200;
 const AIM_MS = 250;
 
 interface Result {
+  readonly service: keyof typeof SUBJECTS;
   readonly node: string;
   readonly wire: Wire;
   readonly wakeUps: number;
@@ -57,28 +60,58 @@ function ownRuntime(): string | undefined {
 const at = (values: number[], share: number): number =>
   values.sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))]!;
 
-async function measure(node: string, wire: Wire): Promise<Result> {
-  const stage = new OnDemandStage({ wire, holder, node, idleExitMs: IDLE_MS });
-  const { host, holder: manager } = stage;
+interface Subject {
+  readonly stage: HeldStage<{ close(): void }>;
+  /** Rejects when it is answered wrongly. */
+  ask(): Promise<void>;
+}
+
+const right = ({ status }: { readonly status: number }): void => {
+  if (status !== IcStatus.ok) throw new Error(`expected success, got status ${status}`);
+};
+
+/** Each with a request that changes nothing. */
+const SUBJECTS = {
+  kvp: async (options: HeldOptions): Promise<Subject> => {
+    const stage = new OnDemandStage(options);
+    await stage.host.set(0, 'key', 'value');
+    const ask = async (): Promise<void> => {
+      const got = await stage.host.get(0, 'key');
+      if (got?.type !== 'string' || got.text !== 'value') throw new Error(`expected value, got ${JSON.stringify(got)}`);
+    };
+    return { stage, ask };
+  },
+  vss: async (options: HeldOptions): Promise<Subject> => {
+    const stage = new HeldStage(options, vssScenery(options.wire));
+    return { stage, ask: async () => right(await stage.host.request(Ask.checkHotBackup)) };
+  },
+  fcopy: async (options: HeldOptions): Promise<Subject> => {
+    const stage = new HeldStage(options, fcopyScenery(options.wire));
+    return { stage, ask: async () => right(await stage.host.request({ operation: 'cancel' })) };
+  },
+};
+
+async function measure(service: keyof typeof SUBJECTS, node: string, wire: Wire): Promise<Result> {
+  const { stage, ask } = await SUBJECTS[service]({ wire, holder, node, idleExitMs: IDLE_MS });
+  const { holder: manager } = stage;
   const wakes: number[] = [];
   const awake: number[] = [];
   let idleProcesses = 0;
   let rss = 0;
-  const timed = async (into: number[], value: string): Promise<void> => {
+  const timed = async (into: number[]): Promise<void> => {
     const sentMs = performance.now();
-    const got = await host.get(0, 'key');
+    await ask();
     into.push(performance.now() - sentMs);
-    if (got?.type !== 'string' || got.text !== value) throw new Error(`expected ${value}, got ${JSON.stringify(got)}`);
   };
   try {
-    await host.set(0, 'key', 'value');
+    await ask();
     for (let wake = 0; wake < WAKE_UPS; wake++) {
       await manager.asleep();
       await sleep(20);
       idleProcesses = Math.max(idleProcesses, manager.starts - manager.ends);
       const { starts } = manager;
-      await timed(wakes, 'value');
-      await timed(awake, 'value');
+      await timed(wakes);
+      await timed(awake);
       await manager.until(() => manager.starts > starts);
       if (wake === 0)
         rss = Number(/^VmRSS:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${manager.pid}/status`, 'utf8'))?.[1]);
@@ -87,6 +120,7 @@ async function measure(node: string, wire: Wire): Promise<Result> {
     await stage.close();
   }
   return {
+    service,
     node: execFileSync(node, ['--version'], { encoding: 'utf8' }).trim(),
     wire,
     wakeUps: wakes.length,
@@ -102,19 +136,22 @@ async function measure(node: string, wire: Wire): Promise<Result> {
 try {
   const results: Result[] = [];
   for (const node of [process.execPath, ownRuntime()]) {
-    if (node !== undefined) for (const wire of WIRES) results.push(await measure(node, wire));
+    if (node === undefined) continue;
+    for (const service of ['kvp', 'vss', 'fcopy'] as const) {
+      for (const wire of WIRES) results.push(await measure(service, node, wire));
+    }
   }
   if (options.json) process.stdout.write(`${JSON.stringify({ aimMs: AIM_MS, results })}\n`);
   else {
     const ms = (value: number): string => value.toFixed(1).padStart(8);
     process.stdout.write(`${os.cpus().length} cores; from a request to its answer, in ms (aim: ${AIM_MS})\n`);
     process.stdout.write(
-      'node         wire       wakes  wake p50      p99      max   awake p50  idle processes  MiB while awake\n',
+      'service  node         wire       wakes  wake p50      p99      max   awake p50  idle processes  MiB while awake\n',
     );
     for (const r of results) {
       const verdict = r.wakeMaxMs <= AIM_MS ? '' : '  MISSED';
       process.stdout.write(
-        `${r.node.padEnd(12)} ${r.wire.padEnd(9)} ${String(r.wakeUps).padStart(6)}  ${ms(r.wakeP50Ms)} ${ms(r.wakeP99Ms)} ${ms(r.wakeMaxMs)}    ${r.awakeP50Ms.toFixed(3).padStart(8)}  ${String(r.idleProcesses).padStart(14)}  ${r.rssMiB.toFixed(1).padStart(15)}${verdict}\n`,
+        `${r.service.padEnd(8)} ${r.node.padEnd(12)} ${r.wire.padEnd(9)} ${String(r.wakeUps).padStart(6)}  ${ms(r.wakeP50Ms)} ${ms(r.wakeP99Ms)} ${ms(r.wakeMaxMs)}    ${r.awakeP50Ms.toFixed(3).padStart(8)}  ${String(r.idleProcesses).padStart(14)}  ${r.rssMiB.toFixed(1).padStart(15)}${verdict}\n`,
       );
     }
   }

@@ -29,7 +29,7 @@ export const fcopyView: ServiceView<FcopyRequest, FcopyReply> = {
 };
 
 /** As kernels give this service: 4 KiB of control page, 16 KiB of data. */
-const RING_BYTES = 20 * 1024;
+export const RING_BYTES = 20 * 1024;
 
 export interface FcopyStageOptions extends Omit<ServiceStageOptions<FcopyRequest, FcopyReply>, 'protocol' | 'view'> {
   readonly native: Native;

@@ -7,12 +7,11 @@ import { after, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readStatus } from '../../daemons/fcopy-status/index.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
 import { type FcopyReply, type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/services/fcopy-messages.ts';
-import { type Copy, dataOf, fcopyView, messagesOf, startOf } from '../host/fcopy-host.ts';
+import { type Copy, dataOf, messagesOf, startOf } from '../host/fcopy-host.ts';
 import { type ServiceHost, WIRES, type Wire } from '../host/wire.ts';
 import { buildHolder, missingHolder } from './holder.ts';
-import { HeldStage, hostOf } from './stage.ts';
+import { fcopyScenery, HeldStage } from './stage.ts';
 
 const skip = missingHolder() ?? false;
 const holder = skip ? '' : buildHolder({ after });
@@ -23,18 +22,7 @@ class Stage extends HeldStage<ServiceHost<FcopyRequest, FcopyReply>> {
   readonly guest: string;
 
   constructor(t: TestContext, wire: Wire, settings: Readonly<Record<string, number>> = {}) {
-    super(
-      { wire, holder, idleExitMs: IDLE_MS },
-      {
-        service: 'fcopy',
-        makeHost: (socketPath) =>
-          hostOf(wire, {
-            ...{ protocol: fcopyProtocol, view: fcopyView, versionText: '1' },
-            ...{ socketPath, ringBytes: 20 * 1024 },
-          }),
-        settings: ({ folder }) => ({ status_file: path.join(folder, 'fcopy.json'), ...settings }),
-      },
-    );
+    super({ wire, holder, idleExitMs: IDLE_MS }, fcopyScenery(wire, settings));
     this.guest = path.join(this.ground.folder, 'guest');
     fs.mkdirSync(this.guest);
     t.after(() => this.close());

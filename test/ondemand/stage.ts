@@ -3,10 +3,16 @@ import { readServiceStatus, type ServiceStatus, statusFile } from '../../daemons
 import { native } from '../../native/index.ts';
 import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
 import type { ServiceName } from '../../protocol/services/classes.ts';
+import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
+import type { FcopyReply, FcopyRequest } from '../../protocol/services/fcopy-messages.ts';
+import { vssProtocol } from '../../protocol/services/vss.ts';
+import type { VssReply, VssRequest } from '../../protocol/services/vss-types.ts';
 import { binFolder, Ground } from '../host/daemon.ts';
+import { fcopyView, RING_BYTES } from '../host/fcopy-host.ts';
 import { KvpHost, type KvpHostOptions } from '../host/kvp-host.ts';
 import { RingHost } from '../host/ring-host.ts';
 import { UtilsHost } from '../host/utils-host.ts';
+import { PRETENCE, vssSettings, vssView } from '../host/vss-host.ts';
 import type { ServiceHost, ServiceView, Wire } from '../host/wire.ts';
 import { Holder } from './holder.ts';
 
@@ -19,7 +25,7 @@ export interface HeldOptions {
   readonly node?: string;
 }
 
-interface Scenery<Host> {
+export interface Scenery<Host> {
   readonly service: ServiceName;
   readonly makeHost: (socketPath: string) => Host;
   /** Keys of the service's section in the configuration. */
@@ -100,16 +106,35 @@ export class OnDemandStage extends HeldStage<KvpHost> {
   }
 }
 
-/** The host's end of a service, over either wire. */
-export function hostOf<Request, Reply extends { readonly status: number }>(
-  wire: Wire,
-  options: {
-    readonly protocol: ServiceProtocol<Request, Reply>;
-    readonly view: ServiceView<Request, Reply>;
-    readonly versionText: string;
-    readonly socketPath: string;
-    readonly ringBytes?: number;
-  },
-): ServiceHost<Request, Reply> {
-  return wire === 'unix' ? new UtilsHost({ ...options, native }) : new RingHost({ ...options, native });
+type Settings = Readonly<Record<string, string | number>>;
+
+/** With bin/vmic-vss, which pretends: nothing of this machine is frozen. */
+export const vssScenery = (wire: Wire, settings: Settings = {}): Scenery<ServiceHost<VssRequest, VssReply>> => ({
+  service: 'vss',
+  makeHost: (socketPath) => hostOf(wire, { protocol: vssProtocol, view: vssView, versionText: '129', socketPath }),
+  settings: (ground) => ({ ...vssSettings(ground, true), ...settings }),
+  parent: PRETENCE.shared,
+});
+
+/** With bin/vmic-fcopy. */
+export const fcopyScenery = (wire: Wire, settings: Settings = {}): Scenery<ServiceHost<FcopyRequest, FcopyReply>> => ({
+  service: 'fcopy',
+  makeHost: (socketPath) =>
+    hostOf(wire, { protocol: fcopyProtocol, view: fcopyView, versionText: '1', socketPath, ringBytes: RING_BYTES }),
+  settings: ({ folder }) => ({ status_file: path.join(folder, 'fcopy.json'), ...settings }),
+});
+
+interface HostOptions<Request, Reply extends { readonly status: number }> {
+  readonly protocol: ServiceProtocol<Request, Reply>;
+  readonly view: ServiceView<Request, Reply>;
+  readonly versionText: string;
+  readonly socketPath: string;
+  readonly ringBytes?: number;
 }
+
+/** The host's end of a service, over either wire. */
+const hostOf = <Request, Reply extends { readonly status: number }>(
+  wire: Wire,
+  options: HostOptions<Request, Reply>,
+): ServiceHost<Request, Reply> =>
+  wire === 'unix' ? new UtilsHost({ ...options, native }) : new RingHost({ ...options, native });

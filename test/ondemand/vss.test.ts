@@ -7,12 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TRAFFIC_INTERVAL_MS } from '../../daemons/runtime/status.ts';
 import { readStatus, type VssStatus } from '../../daemons/vss-freeze/status.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { vssProtocol } from '../../protocol/services/vss.ts';
 import type { VssReply, VssRequest } from '../../protocol/services/vss-types.ts';
-import { Ask, PRETENCE, vssSettings, vssView } from '../host/vss-host.ts';
+import { Ask } from '../host/vss-host.ts';
 import { type ServiceHost, WIRES, type Wire } from '../host/wire.ts';
 import { buildHolder, missingHolder } from './holder.ts';
-import { HeldStage, hostOf } from './stage.ts';
+import { HeldStage, vssScenery } from './stage.ts';
 
 const skip = missingHolder() ?? false;
 const holder = skip ? '' : buildHolder({ after });
@@ -20,16 +19,7 @@ const IDLE_MS = 50;
 
 class Stage extends HeldStage<ServiceHost<VssRequest, VssReply>> {
   constructor(t: TestContext, wire: Wire, settings: Readonly<Record<string, number>> = {}) {
-    super(
-      { wire, holder, idleExitMs: IDLE_MS },
-      {
-        service: 'vss',
-        makeHost: (socketPath) =>
-          hostOf(wire, { protocol: vssProtocol, view: vssView, versionText: '129', socketPath }),
-        settings: (ground) => ({ ...vssSettings(ground, true), ...settings }),
-        parent: PRETENCE.shared,
-      },
-    );
+    super({ wire, holder, idleExitMs: IDLE_MS }, vssScenery(wire, settings));
     t.after(() => this.close());
   }
 
