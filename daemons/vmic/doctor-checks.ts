@@ -211,7 +211,7 @@ const failedUnits: Check = ({ snapshot }) =>
           {
             id: 'unit-failed',
             severity: 'problem',
-            service: SERVICE_NAMES.find((name) => unit.startsWith(`vmic-${name}.`))!,
+            service: SERVICE_NAMES.find((name) => new RegExp(`^vmic-${name}[-@.]`).test(unit))!,
             title: `${unit} has failed (${result}).`,
             explanation: 'systemd gave it up after several tries. Its log says why.',
             mend: [

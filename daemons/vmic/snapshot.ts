@@ -100,6 +100,7 @@ const C_DAEMON = /^(hv_(kvp|vss|fcopy)(_uio)?_daemon|hv_fcopy_uio_da|hypervkvpd|
 const C_UNITS = ['kvp', 'vss', 'fcopy'].flatMap((name) => [`hv-${name}-daemon`, `hv_${name}_daemon`, `hyperv${name}d`]);
 const UNITS = [
   ...SERVICE_NAMES.flatMap((name) => [`vmic-${name}.service`, `vmic-${name}.socket`]),
+  'vmic-fcopy-channel.service',
   // Instances that are loaded
   'vmic-fcopy@*.socket',
   ...[...C_UNITS, 'hv-fcopy-uio-daemon'].map((name) => `${name}.service`),

@@ -68,6 +68,12 @@ describe('vmic doctor', () => {
       ['systemctl enable --now vmic-fcopy.socket'],
     ],
     [
+      'an instance that has failed',
+      healthy({ units: units({ 'vmic-fcopy@uio0.socket': unit('failed', 'static', 'resources') }) }),
+      ['problem user-space-silent fcopy', 'problem unit-failed fcopy'],
+      ['systemctl enable vmic-fcopy.socket', 'systemctl start vmic-fcopy@uio0.socket'],
+    ],
+    [
       'a freeze that nobody has cleared up after',
       healthy({ backups: { current: { by: 'host', at: '2026-06-01T11:00:00Z', mountPoints: ['/'], isAlive: false } } }),
       ['problem freeze-interrupted vss'],
