@@ -355,11 +355,12 @@ function problemOf(error: unknown): unknown {
     case 'EDQUOT':
       return new FileProblem('diskFull', message, error);
     case 'EXDEV':
+      // Of a name it would mean that another file system was mounted there meanwhile
+      if (syscall !== 'openat2' && syscall !== 'openat') break;
       return new FileProblem('refused', 'a symbolic link leads out of the folder it may be in', error);
     case 'ELOOP':
     case 'ENOTDIR':
       return new FileProblem('refused', `something on the way is no folder: ${message}`, error);
-    default:
-      return new FileProblem('failed', message, error);
   }
+  return new FileProblem('failed', message, error);
 }

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { native } from '../../native/index.ts';
 
 const root = path.dirname(path.dirname(import.meta.dirname));
 const cache = path.join(root, '.cache');
@@ -26,30 +27,36 @@ export function findCDaemon(
   const unpacked = path.join(tree, 'usr/sbin', name);
   const there = [unpacked, path.join('/usr/sbin', name)].find((file) => fs.existsSync(file));
   if (there !== undefined || fs.existsSync(tree)) return there;
-  fetchPackage('hyperv-daemons', (deb, work) => {
+  fetchPackage('hyperv-daemons', tree, (deb, work) => {
     const fresh = path.join(work, 'tree');
-    if (spawnSync('dpkg-deb', ['-x', deb, fresh], { stdio: 'ignore' }).status !== 0) return;
-    // Another process may have been faster
-    if (!fs.existsSync(tree)) fs.renameSync(fresh, tree);
+    if (spawnSync('dpkg-deb', ['-x', deb, fresh], { stdio: 'ignore' }).status === 0) fs.renameSync(fresh, tree);
   });
   return fs.existsSync(unpacked) ? unpacked : undefined;
 }
 
-/** Downloads a Debian package, without installing it, and has it used. Nothing happens where it can't be had. */
-function fetchPackage(name: string, use: (deb: string, work: string) => void): void {
+/**
+ * Downloads a Debian package, without installing it, and has it used; nothing happens where it can't be had. Test files run side by side:
+ * one of them fetches, the others wait for `result`.
+ */
+function fetchPackage(name: string, result: string, use: (deb: string, work: string) => void): void {
   if (!fs.existsSync('/etc/debian_version')) return;
   fs.mkdirSync(cache, { recursive: true });
+  const lock = fs.openSync(path.join(cache, 'fetch.lock'), 'w');
+  while (!native.tryLock(lock, 'exclusive')) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
   const work = fs.mkdtempSync(path.join(cache, 'fetch-'));
   try {
+    if (fs.existsSync(result)) return;
     spawnSync('apt-get', ['-q', 'download', name], { cwd: work, stdio: 'ignore' });
     const deb = fs.readdirSync(work).find((name) => name.endsWith('.deb'));
     if (deb !== undefined) use(path.join(work, deb), work);
   } finally {
     fs.rmSync(work, { recursive: true, force: true });
+    fs.closeSync(lock);
   }
 }
 
 const UIO_SOURCES = ['tools/hv/hv_fcopy_uio_daemon.c', 'tools/hv/vmbus_bufring.c', 'tools/hv/vmbus_bufring.h'];
+const UIO_HEADER = 'include/uapi/linux/hyperv.h';
 
 /**
  * The file copy daemon of kernels from 6.10 on, which Debian 12 and 13 have only as source (tools/hv of linux-source-6.12): built in
@@ -61,17 +68,18 @@ export function findUioDaemon(): string | undefined {
   // Its Makefile leaves it out elsewhere: it has x86 instructions
   if (os.arch() !== 'x64') return undefined;
   if (fs.existsSync(program)) return program;
-  fetchPackage('linux-source-6.12', (deb, work) => {
-    const sh = `dpkg-deb --fsys-tarfile '${deb}' | tar -xO --wildcards '*.tar.xz' | tar -xJ --strip-components=1 --wildcards`;
-    const patterns = [...UIO_SOURCES, 'include/uapi/linux/hyperv.h'].map((file) => `'*/${file}'`).join(' ');
-    spawnSync('sh', ['-c', `${sh} ${patterns}`], { cwd: work, stdio: 'ignore' });
+  fetchPackage('linux-source-6.12', program, (deb, work) => {
+    const unpack =
+      'deb=$1; shift; dpkg-deb --fsys-tarfile "$deb" | tar -xO --wildcards "*.tar.xz" | tar -xJ --strip-components=1 --wildcards "$@"';
+    const patterns = [...UIO_SOURCES, UIO_HEADER].map((file) => `*/${file}`);
+    spawnSync('sh', ['-c', unpack, 'sh', deb, ...patterns], { cwd: work, stdio: 'ignore' });
     // hyperv.h of this kernel, all else of this machine
     const headers = path.join(work, 'headers/linux');
     fs.mkdirSync(headers, { recursive: true });
     const built = path.join(work, 'built');
     fs.mkdirSync(built);
     try {
-      fs.copyFileSync(path.join(work, 'include/uapi/linux/hyperv.h'), path.join(headers, 'hyperv.h'));
+      fs.copyFileSync(path.join(work, UIO_HEADER), path.join(headers, 'hyperv.h'));
     } catch {
       return;
     }
@@ -80,7 +88,7 @@ export function findUioDaemon(): string | undefined {
     // As its Makefile does
     const flags = ['-O2', '-D_GNU_SOURCE', '-Wno-address-of-packed-member', `-I${path.dirname(headers)}`, '-o', output];
     if (spawnSync('cc', [...flags, ...sources], { stdio: 'ignore' }).status !== 0) return;
-    if (!fs.existsSync(program)) fs.renameSync(built, folder);
+    fs.renameSync(built, folder);
   });
   return fs.existsSync(program) ? program : undefined;
 }

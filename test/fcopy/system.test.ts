@@ -6,6 +6,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { FileProblem } from '../../daemons/fcopy/ports.ts';
 import { ownIdentity } from '../../daemons/runtime/status-file.ts';
 import { native } from '../../native/index.ts';
+import { nativeError } from '../../native/memory.ts';
 import { Disk, partsOf, withoutUnnamed } from './disk.ts';
 
 const asRoot = process.getuid?.() === 0 ? false : 'takes root';
@@ -264,6 +265,21 @@ describe('policy', () => {
     assert.throws(() => at.create('/dev/null/file', 0), problem('refused', /no folder/));
     assert.deepEqual([at.openDescriptors, fs.existsSync(at.noteFile)], [0, false]);
   });
+});
+
+test('whatever else naming fails with leaves nothing, and is told as a failure', async (t) => {
+  for (const code of ['EXDEV', 'EIO', 'EROFS', 'EMLINK']) {
+    const failing: typeof native = Object.assign(Object.create(native), {
+      nameFile: () => {
+        throw nativeError(code, 'linkat');
+      },
+    });
+    const at = new Disk(t, {}, failing);
+    const incoming = at.create(`${at.inside}/a/b/file`, 0, { createPath: true });
+    assert.throws(() => void incoming.publish(), problem('failed', new RegExp(code)));
+    incoming.close();
+    assert.deepEqual([at.list(), at.openDescriptors], [{}, 0], code);
+  }
 });
 
 describe('races', () => {

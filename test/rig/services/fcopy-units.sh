@@ -14,7 +14,7 @@ channel=/sys/bus/vmbus/devices/eb765408-105f-49b6-b4aa-c123b64d17d4
 is_serving() { [[ $(systemctl show -p StatusText --value vmic-fcopy) == serving* ]]; }
 main_pid() { systemctl show -p MainPID --value vmic-fcopy; }
 # copy FOLDER NAME [overwrite] [mkdir]
-copy() { hostctl.py fcopy /root/source "$@" && cmp /root/source "$1$2"; }
+copy() { hostctl.py --timeout 5 fcopy /root/source "$@" && cmp /root/source "$1$2"; }
 is_as() { [[ $(stat -c '%U:%G %a' "$2") == "$1" ]] || { stat "$2"; return 1; }; }
 head -c 40000 /dev/urandom >/root/source
 
@@ -71,7 +71,6 @@ copy /root/ vmic-copied
 
 say 'switched off on the host, and on again at once, and after a while: the service comes back'
 for pause in 0 5; do
-	before=$(main_pid)
 	hostctl.py rescind fcopy then sleep $pause then offer fcopy
 	served() { rm -f /root/vmic-copied; copy /root/ vmic-copied; }
 	wait_for served
