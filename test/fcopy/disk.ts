@@ -29,7 +29,6 @@ export class Disk {
   readonly lines: string[] = [];
   readonly leftover: Leftover;
   readonly #maker: FileMaker;
-  readonly #descriptors: number;
 
   constructor(t: TestContext, policy: Partial<FilePolicy> = {}, on: Native = native) {
     this.folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-fcopy-test-')));
@@ -48,12 +47,11 @@ export class Disk {
       reserveBytes: 0n,
     };
     this.#maker = new FileMaker(on, { ...defaults, ...policy }, this.leftover);
-    this.#descriptors = countDescriptors();
   }
 
-  /** What is open beside what was open at the beginning. */
+  /** How many files and folders of this disk, or roots of all disks, are open: what else this process opens and closes meanwhile is not ours. */
   get openDescriptors(): number {
-    return countDescriptors() - this.#descriptors;
+    return openPaths().filter((open) => open === '/' || open.startsWith(this.folder)).length;
   }
 
   create(file: string, sizeBytes: number, wishes: Partial<Wishes> = {}): Incoming {
@@ -94,4 +92,12 @@ export class Disk {
   }
 }
 
-const countDescriptors = (): number => fs.readdirSync('/proc/self/fd').length;
+const openPaths = (): string[] =>
+  fs.readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [fs.readlinkSync(`/proc/self/fd/${fd}`)];
+    } catch {
+      // That of the listing itself
+      return [];
+    }
+  });
