@@ -48,7 +48,8 @@ describe('the package in the rig', { skip: impossible }, () => {
       if (missing !== undefined) return t.skip(missing);
       const copy = path.join(folder, kernel);
       fs.cpSync(path.join(folder, 'packages'), copy, { recursive: true });
-      fs.copyFileSync(path.join(import.meta.dirname, 'system.sh'), path.join(copy, 'system.sh'));
+      for (const script of ['system.sh', 'vss-fcopy.sh'])
+        fs.copyFileSync(path.join(import.meta.dirname, script), path.join(copy, script));
       // It is the same on each kernel, and takes its time to unpack
       if (kernel === '6.12')
         fs.copyFileSync(path.join(folder, 'vmic-bundled-node.deb'), path.join(copy, 'vmic-bundled-node.deb'));

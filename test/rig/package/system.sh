@@ -8,7 +8,13 @@
 # measure [c|vmic] prints figures of the boot. /opt/package holds hyperv-daemons.deb, vmic.deb, vmic-next.deb and, on one kernel, vmic-bundled-node.deb.
 # (grep -q would end before its input does, which pipefail takes for a failure.)
 set -Eeuo pipefail
-trap 'echo "FAILED in line $LINENO: $BASH_COMMAND"; systemctl --no-pager --no-legend list-units "vmic-*" "hv-*" || true; journalctl -b -u "vmic-*" -n 60 --no-pager || true' ERR
+report() {
+	echo "FAILED in line $1: $2"
+	systemctl --no-pager --no-legend list-units 'vmic-*' 'hv-*' || true
+	journalctl -b -u 'vmic-*' -n 60 --no-pager || true
+}
+# What fails in a command substitution is no failure yet, and its output is looked at
+trap '((BASH_SUBSHELL)) || report "$LINENO" "$BASH_COMMAND"' ERR
 packages=/opt/package
 
 say() { printf '\n--- %s\n' "$*"; }
@@ -37,6 +43,8 @@ quiet_journal() {
 	found=$(journalctl -b -p warning --no-pager -q -o short-monotonic -u 'vmic-*'; journalctl -b -p warning --no-pager -q -o short-monotonic | grep -iE 'vmic|ordering cycle' || true)
 	if [[ -n $found ]]; then echo "$found"; return 1; fi
 }
+# shellcheck source=test/rig/package/vss-fcopy.sh
+source $packages/vss-fcopy.sh
 kvp_is_answered() { hostctl.py --timeout 60 kvp set 0 FromHost "$1" then kvp get 0 FromHost then kvp enum 2; }
 
 measure() {
@@ -117,6 +125,8 @@ replace)
 	measure c
 	pgrep -x hv_kvp_daemon
 	pgrep -x hv_vss_daemon
+	driver $fcopy >/var/lib/rig-fcopy-driver
+	c_units >/var/lib/rig-c-units
 
 	say 'the package of vmic takes their place'
 	dpkg -i $packages/vmic.deb
@@ -136,12 +146,13 @@ use)
 	say 'booted with vmic: the device brought it, nothing waited for it'
 	wait_for systemctl is-active vmic-kvp
 	systemctl is-active cloud-init-local
-	[[ $(systemctl is-system-running) == running ]]
-	sleep 5
+	wait_for systemctl is-system-running
+	wait_for asleep
 	measure vmic
 	refuse grep -r '^\(After\|Wants\|Requires\)=.*vmic' /usr/lib/systemd/system /etc/systemd/system --include='*.target'
 	refuse sh -c 'systemd-analyze critical-chain | grep vmic'
-	systemd-analyze verify --man=no vmic-kvp.service vmic-heartbeat.service vmic-shutdown.service vmic-timesync.service
+	systemd-analyze verify --man=no vmic-kvp.service vmic-heartbeat.service vmic-shutdown.service vmic-timesync.service \
+		vmic-vss.service vmic-vss.socket vmic-fcopy.service vmic-fcopy.socket vmic-fcopy-channel.service
 	quiet_journal
 
 	say 'what tools look for: one process of that name, its device, five pools that all may read'
@@ -174,16 +185,18 @@ use)
 		kvp_is_answered 'resident again'
 	fi
 
-	if has vmic-vss.service; then
-		say 'backup'
-		hostctl.py --timeout 60 vss check then vss freeze then vss thaw
-	fi
-	if has vmic-fcopy.service; then
-		say 'file copy'
-		echo copied >/rig/out/source
-		hostctl.py --timeout 60 fcopy /rig/out/source /tmp/ copied mkdir
-		cmp /rig/out/source /tmp/copied
-	fi
+	say 'backup and file copy: held by systemd, no process'
+	backup_held
+	channel_of_fcopy
+	bind_what_nobody_has
+	healthy
+	printf '[vss]\nidle_exit_ms = 2000\n[fcopy]\nidle_exit_ms = 2000\n' >$rig_configuration
+	say 'backup'
+	use_backup
+	say 'file copy'
+	use_file_copy
+	healthy
+	quiet_journal
 
 	say 'heartbeat, shutdown, time: enabled by hand, over UIO where the kernel can'
 	systemctl enable -q --now vmic-heartbeat vmic-shutdown vmic-timesync
@@ -237,6 +250,12 @@ use)
 		wait_for kvp_is_answered 'back'
 	fi
 
+	say 'backup and file copy after upgrades; killed in a freeze'
+	backup_held
+	use_file_copy
+	kill_in_freeze
+	rm $rig_configuration
+
 	say 'removed: the kernel is in charge, values stay'
 	dpkg -r vmic
 	for class in $heartbeat $shutdown $timesync; do is_driver $class hv_utils; done
@@ -252,6 +271,8 @@ use)
 	wait_for systemctl is-active hv-kvp-daemon
 	pgrep -x hv_kvp_daemon
 	wait_for kvp_is_answered 'the C daemon again'
+	c_units_are_back() { c_units | diff /var/lib/rig-c-units -; }
+	wait_for c_units_are_back || c_units_are_back
 	dpkg --purge vmic
 	[[ -e /var/lib/hyperv/.kvp_pool_0 ]]
 	[[ -z $(find /etc/systemd /var/lib/vmic /etc/vmic -name 'vmic*' 2>/dev/null) ]]
