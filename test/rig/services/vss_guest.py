@@ -1,9 +1,11 @@
 """What the VSS tests inside the guest share: file systems, programs that write to them, the host's end, and the daemon."""
-import ctypes, mmap
+import atexit, ctypes, mmap
 from common import *
+from guest import failures
 
 REFERENCE = "--reference" in sys.argv
 CHARDEV = "/dev/vmbus/hv_vss"
+LOG = "/var/log/vss.log"
 SECTORS_WRITTEN = 6	# Documentation/ABI/stable/sysfs-block, stat
 
 def sh(command):
@@ -66,7 +68,7 @@ class Host:
 class Vssd(Daemon):
     """The daemon, its log read by a program that writes it to the root file system, as a logger does: that blocks while root is frozen."""
     def __init__(self, *settings, transport=None):
-        self.log = "/var/log/vss.log"
+        self.log = LOG
         logger = subprocess.Popen(["python3", "-uc", "import os, sys\nout = os.open('%s', os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)\n"
                                    "for line in sys.stdin.buffer: os.write(out, line); os.fsync(out)" % self.log], stdin=subprocess.PIPE)
         command = ["/rig/bin/hv_vss_daemon", "-n"] if REFERENCE else [BIN + "vmic-vss"]
@@ -107,6 +109,12 @@ class Vssd(Daemon):
         code = self.process.wait(30)
         self.logger.wait(30)
         return code
+
+@atexit.register
+def print_log():
+    if failures and os.path.exists(LOG):
+        for line in open(LOG):
+            print("  daemon| " + line.rstrip(), flush=True)
 
 def state(pid):
     """The states of a process's threads, and what it is."""
