@@ -24,6 +24,7 @@ const ALL_SERVICES = [
     daemon: 'hv_vss_daemon',
     units: ['hv-vss-daemon', 'hv_vss_daemon', 'hypervvssd'],
     executables: ['vmic-vss-guard'],
+    folders: ['vss.d'],
   },
   {
     name: 'fcopy',

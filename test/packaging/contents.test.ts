@@ -46,6 +46,12 @@ test('the C daemons are replaced under every name', () => {
   }
 });
 
+test('no unit takes these names by Alias=, which an old mask would make fail: the package has links', () => {
+  for (const unit of fs.readdirSync(path.join(root, 'systemd'))) {
+    assert.doesNotMatch(read('systemd', unit), /^Alias=/m, unit);
+  }
+});
+
 test('presets say of each unit whether an installation enables it', () => {
   const lines = read('systemd/80-vmic.preset').split('\n');
   for (const unit of INSTALLED_UNITS) {
