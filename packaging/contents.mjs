@@ -46,11 +46,6 @@ export const FOLDERS = ['config.toml.d', ...SERVICES.flatMap(({ folders }) => fo
 /** Scripts that an administrator may change: where they go -> where they are here. */
 export const CONFIGURATION = { 'etc/cloud/clean.d/80-vmic': 'packaging/cloud-init/80-vmic' };
 
-/** Programs to copy from, below the package's documentation. */
-export const EXAMPLES = ['vss.d'].flatMap((folder) =>
-  readdirSync(join(root, 'packaging/examples', folder)).map((name) => join(folder, name)),
-);
-
 /** Unit names of the C daemons, of services that are no part of vmic yet, too: their packages are replaced as a whole. */
 export const C_UNITS = ALL_SERVICES.flatMap(({ units = [] }) => units);
 

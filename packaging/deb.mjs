@@ -105,7 +105,7 @@ await runMain(() => {
     );
     mkdirSync(join(tree, 'DEBIAN'));
     const meta = (file, content, mode) => writeFileSync(join(tree, 'DEBIAN', file), content, { mode });
-    meta('control', control({ name, arch, installedKib, ...requiredLibraries(join(native, 'vmic.node')) }), 0o644);
+    meta('control', control({ name, arch, installedKib, ...requiredLibraries(native) }), 0o644);
     meta(
       'conffiles',
       Object.keys(CONFIGURATION)

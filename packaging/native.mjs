@@ -21,6 +21,9 @@ import {
   writeStamp,
 } from './support.mjs';
 
+/** What is compiled. */
+const RESULTS = ['vmic.node', ...EXECUTABLES];
+
 const isForeign = (arch) => ARCHITECTURES[arch].node !== process.arch;
 
 /** The compiler's tools for an architecture, as environment variables of make and gyp. */
@@ -59,9 +62,8 @@ export function buildNative(arch) {
   const nodeDir = headers();
   const compilerVersion = capture(tools.CXX, ['--version']);
   const print = fingerprint(inputs, { compilerVersion, nodeDir });
-  const results = ['vmic.node', ...EXECUTABLES];
   const stamp = `.cache/package/${arch}/.inputs`;
-  if (results.every((name) => existsSync(join(out, name))) && isCurrent(stamp, print)) return out;
+  if (RESULTS.every((name) => existsSync(join(out, name))) && isCurrent(stamp, print)) return out;
 
   say(`Building addon and executables for ${arch}`);
   rmSync(folder, { recursive: true, force: true });
@@ -88,7 +90,7 @@ export function buildNative(arch) {
     '--jobs=max',
   ];
   run(process.execPath, [nodeGyp, '-C', folder, ...args], { hide: true, env });
-  for (const name of results) {
+  for (const name of RESULTS) {
     run(tools.STRIP, ['--strip-unneeded', '--remove-section=.comment', '--remove-section=.note', join(out, name)], {
       hide: true,
     });
@@ -100,14 +102,15 @@ export function buildNative(arch) {
 /** Minor version of GLIBCXX_3.4.N -> the GCC that brought it. */
 const GCC_OF = { 29: 11, 30: 12, 31: 13, 32: 13, 33: 14 };
 
-/** The oldest glibc and GCC whose libraries a compiled file runs with: { glibc: "2.33", gcc: 11 }. */
-export function requiredLibraries(file) {
-  const symbols = capture('objdump', ['-T', file]) ?? '';
+/** The oldest glibc and GCC whose libraries the compiled files of a folder run with: { glibc: "2.33", gcc: 11 }. */
+export function requiredLibraries(folder) {
+  const symbols = RESULTS.map((name) => capture('objdump', ['-T', join(folder, name)]) ?? '').join('');
   const newest = (pattern) => Math.max(...[...symbols.matchAll(pattern)].map(([, minor]) => Number(minor)));
   const glibc = newest(/\bGLIBC_2\.(\d+)/g);
   const libstdcxx = newest(/\bGLIBCXX_3\.4\.(\d+)/g);
-  if (!Number.isFinite(glibc)) throw new Failure(`objdump -T finds no version of glibc in ${file}`);
-  if (libstdcxx > 33) throw new Failure(`${file} takes GLIBCXX_3.4.${libstdcxx}: name its GCC in packaging/native.mjs`);
+  if (!Number.isFinite(glibc)) throw new Failure(`objdump -T finds no version of glibc in ${folder}`);
+  if (libstdcxx > 33)
+    throw new Failure(`${folder} takes GLIBCXX_3.4.${libstdcxx}: name its GCC in packaging/native.mjs`);
   return { glibc: `2.${glibc}`, gcc: GCC_OF[libstdcxx] ?? 5 };
 }
 

@@ -19,7 +19,6 @@ import { gzipSync } from 'node:zlib';
 import {
   ARCHITECTURES,
   CONFIGURATION,
-  EXAMPLES,
   EXECUTABLES,
   FLAVOURS,
   FOLDERS,
@@ -30,7 +29,7 @@ import {
   VERSION,
 } from './contents.mjs';
 import { buildNative, fetchNode } from './native.mjs';
-import { capture, Failure, root, say } from './support.mjs';
+import { capture, Failure, listFiles, root, say } from './support.mjs';
 
 const HOME = 'usr/lib/vmic';
 const ZSH = {
@@ -89,7 +88,8 @@ export function stage(folder, { format, flavour, native, node, init = 'systemd' 
     copy('systemd/70-vmic.rules', 'usr/lib/udev/rules.d/70-vmic.rules');
   }
   for (const [path, source] of Object.entries(CONFIGURATION)) copy(source, path, 0o755);
-  for (const path of EXAMPLES) copy(`packaging/examples/${path}`, join('usr/share/doc', flavour, 'examples', path));
+  const examples = listFiles(['packaging/examples']);
+  for (const path of examples) copy(path, join('usr/share/doc', flavour, relative('packaging', path)), 0o755);
   for (const path of FOLDERS) mkdirSync(join(folder, path), { recursive: true });
 
   for (const [page, source] of manPages()) put(`${page}.gz`, gzip(source));
