@@ -45,14 +45,13 @@ const exposureOf = (unit: string): number => EXPOSURE[unit] ?? 25;
 
 for (const unit of units) {
   test(`systemd-analyze verify has nothing to say about ${unit}`, { skip }, () => {
-    const { status, stdout, stderr } = analyze('verify', '--man=no', installed(unit));
+    const { status, stdout, stderr } = analyze('verify', installed(unit));
     assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' });
   });
 
   test(`systemd-analyze verify finds a misspelt key in ${unit}`, { skip }, () => {
     const { stderr } = analyze(
       'verify',
-      '--man=no',
       installed(unit, (text) => text.replace('LockPersonality=', 'LockPersonalities=')),
     );
     assert.match(stderr, /LockPersonalities/);
@@ -75,7 +74,7 @@ for (const socket of sockets) {
     const file = path.join(folder, socket.replace('@.', '@uio0.'));
     fs.copyFileSync(path.join(systemd, socket), file);
     installed(serviceOf(socket));
-    const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', file], {
+    const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', file], {
       encoding: 'utf8',
       env: { ...process.env, SYSTEMD_PAGER: '', SYSTEMD_UNIT_PATH: `${folder}:` },
     });

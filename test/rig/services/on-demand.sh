@@ -31,7 +31,7 @@ done
 sed -e 's#^ListenSpecial=.*#ListenSpecial=/dev/%i#' -e 's/^Writable=yes/Writable=yes\nService=vmic-kvp.service/' -e '/^\[Install\]/,$d' \
 	"$folder"/systemd/vmic-kvp.socket >/etc/systemd/system/vmic-kvp-uio@.socket
 systemctl daemon-reload
-systemd-analyze verify --man=no vmic-kvp.socket vmic-kvp-uio@uio0.socket
+systemd-analyze verify vmic-kvp.socket vmic-kvp-uio@uio0.socket
 
 say 'the device brings the socket, which starts the service once: it registers and leaves'
 systemctl enable vmic-kvp.socket
