@@ -170,6 +170,7 @@ use)
 	hostctl.py kvp get 1 FromGuest | grep >/dev/null 'ja, schön'
 	hostctl.py kvp delete 0 FromHost
 
+	leave_soon
 	say 'on demand: no process, and answered all the same'
 	if has vmic-kvp.socket; then
 		systemctl disable -q vmic-kvp.service
@@ -186,11 +187,10 @@ use)
 	fi
 
 	say 'backup and file copy: held by systemd, no process'
-	backup_held
+	channels_are_held
 	channel_of_fcopy
 	bind_what_nobody_has
 	healthy
-	printf '[vss]\nidle_exit_ms = 2000\n[fcopy]\nidle_exit_ms = 2000\n' >$rig_configuration
 	say 'backup'
 	use_backup
 	say 'file copy'
@@ -251,7 +251,7 @@ use)
 	fi
 
 	say 'backup and file copy after upgrades; killed in a freeze'
-	backup_held
+	channels_are_held
 	use_file_copy
 	kill_in_freeze
 	rm $rig_configuration

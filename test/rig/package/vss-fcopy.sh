@@ -21,14 +21,22 @@ asleep() {
 	[[ $(fcopy_socket) && -z $(pgrep -f '/(vmic|hv)[-_](vss|fcopy)') ]]
 }
 # Who has the device open besides systemd would be served, or in the way
-held_by_systemd() { [[ $(find -L /proc/[0-9]*/fd -maxdepth 1 -samefile "$1" 2>/dev/null | cut -d / -f 3 | sort -u) == 1 ]]; }
+held_by_systemd() {
+	local holders
+	holders=$(find /proc/[0-9]*/fd -lname "$1" 2>/dev/null | cut -d / -f 3 | sort -u | xargs)
+	echo "$1 is open in process $holders"
+	[[ $holders == 1 ]]
+}
 # Units of Debian's C daemons: which there are, which start at boot, which run
 c_units() {
 	systemctl list-unit-files --no-legend --no-pager 'hv-*'
 	pgrep -lx 'hv_(kvp|vss)_daemon' | cut -d ' ' -f 2 | sort
 }
 
-backup_held() {
+# Ten seconds by default
+leave_soon() { printf '[%s]\nidle_exit_ms = 2000\n' kvp vss fcopy >$rig_configuration; }
+
+channels_are_held() {
 	local units
 	wait_for asleep
 	read -ra units <<<"$(sockets)"
