@@ -269,7 +269,7 @@ use)
 	dpkg -i $packages/hyperv-daemons.deb
 	udevadm trigger --settle --subsystem-match=misc
 	wait_for systemctl is-active hv-kvp-daemon
-	pgrep -x hv_kvp_daemon
+	wait_for pgrep -x hv_kvp_daemon
 	wait_for kvp_is_answered 'the C daemon again'
 	c_units_are_back() { c_units | diff /var/lib/rig-c-units -; }
 	wait_for c_units_are_back || c_units_are_back
