@@ -577,7 +577,8 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
         const socket = child.stdio[3] as Duplex;
         // A guard that ended does not read the rest
         socket.on('error', () => {});
-        let said = '';
+        // Heard first: what was said to a socket that then breaks may be lost
+        let said = String((await once(socket, 'data'))[0]);
         socket.on('data', (chunk) => {
           said += chunk;
         });
