@@ -11,6 +11,8 @@ set -Eeuo pipefail
 report() {
 	echo "FAILED in line $1: $2"
 	systemctl --no-pager --no-legend list-units 'vmic-*' 'hv-*' || true
+	systemctl --no-pager --no-legend list-units --failed || true
+	systemctl --no-pager list-jobs || true
 	journalctl -b -u 'vmic-*' -n 60 --no-pager || true
 }
 # What fails in a command substitution is no failure yet, and its output is looked at
@@ -66,7 +68,7 @@ measure() {
 }
 
 prepare() {
-	# As early as an initrd would load them, before devices are looked through
+	# As early as an initrd would load them, before devices are looked through; hv_vmbus comes with them where it is a module
 	cat >/etc/systemd/system/rig-vmbus.service <<-'U'
 	[Unit]
 	DefaultDependencies=no
@@ -74,7 +76,7 @@ prepare() {
 	[Service]
 	Type=oneshot
 	RemainAfterExit=yes
-	ExecStart=/sbin/modprobe -a rig_hv hv_vmbus hv_utils uio_hv_generic
+	ExecStart=/sbin/modprobe -a rig_hv hv_utils uio_hv_generic
 	[Install]
 	WantedBy=sysinit.target
 	U
