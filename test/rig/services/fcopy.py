@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """File copy from a host: over /dev/vmbus/hv_fcopy (6.1) and over UIO (from 6.10 on), on a channel that the daemon's own command binds."""
-import errno, stat
+import stat
 from common import *
 
 CHARDEV = "/dev/vmbus/hv_fcopy"
@@ -140,13 +140,7 @@ put("/dev/vmbus-host/ctl", "rescind fcopy")
 until("the channel is gone", lambda: device("fcopy") is None)
 daemon.await_logged("The device went away")
 until("nothing is left", lambda: (files(), open_there(daemon)) == ([], []))
-def offered():
-    try:
-        put("/dev/vmbus-host/ctl", "offer fcopy")
-        return True
-    except OSError as e:
-        return e.errno != errno.EBUSY	# the guest has not let go of the old one
-until("the channel is offered again", offered)
+offer("fcopy")
 until("the channel is back", lambda: device("fcopy") is not None)
 check("vmic bind", vmic("bind", "--if-unbound", "fcopy")[0], 0)
 until("it is open again", lambda: daemon.count("Channel open") == 2)
