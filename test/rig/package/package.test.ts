@@ -57,7 +57,7 @@ describe('the package in the rig', { skip: impossible }, () => {
       const disk = path.join(folder, `${kernel}.qcow2`);
       const boot = (phase: string, end: 'reboot' | 'poweroff') =>
         runInRig([
-          ...['--kernel', kernel, '--systemd', '--as-hyperv', '--keep', disk, '--timeout', '900'],
+          ...['--kernel', kernel, '--systemd', '--as-hyperv', '--keep', disk, '--timeout', '1800'],
           ...['--expect', end, '--expect-wait', '120', '--copy', `${copy}:/opt/package`],
           ...['--', 'bash', '/opt/package/system.sh', phase],
         ]);
