@@ -14,7 +14,7 @@ const ALL_HOOKS_MS = 10 * 60_000;
 const LIMIT_MARGIN_MS = 2000;
 /** Of what a hook prints, this much gets into the log. */
 const SHOWN_CHARACTERS = 2000;
-const INTERRUPTED = 'the process that froze ended; its guard has thawed';
+const INTERRUPTED = 'the process that froze has ended, and all was thawed';
 
 /** What a freeze needs of the system. */
 export interface FreezerPorts {
