@@ -175,8 +175,9 @@ describe('Debian and RPM packages', { skip: skipWithout('dpkg-deb', 'rpmbuild', 
         const full = path.join(folder, file);
         if (fs.lstatSync(full).isSymbolicLink() || file.endsWith('lib/vmic/node')) continue;
         const content = fs.readFileSync(full);
-        for (const place of [work, root, os.homedir()])
-          assert.ok(!content.includes(`${place}/`), `${name}: ${file} names ${place}`);
+        // An example may speak of root's home, which is the builder's where root builds
+        const places = [work, root, ...(file.includes('/examples/') ? [] : [os.homedir()])];
+        for (const place of places) assert.ok(!content.includes(`${place}/`), `${name}: ${file} names ${place}`);
       }
     }
   });
