@@ -8,7 +8,15 @@
 # measure [c|vmic] prints figures of the boot. /opt/package holds hyperv-daemons.deb, vmic.deb, vmic-next.deb and, on one kernel, vmic-bundled-node.deb.
 # (grep -q would end before its input does, which pipefail takes for a failure.)
 set -Eeuo pipefail
-trap 'echo "FAILED in line $LINENO: $BASH_COMMAND"; systemctl --no-pager --no-legend list-units "vmic-*" "hv-*" || true; journalctl -b -u "vmic-*" -n 60 --no-pager || true' ERR
+report() {
+	echo "FAILED in line $1: $2"
+	systemctl --no-pager --no-legend list-units 'vmic-*' 'hv-*' || true
+	systemctl --no-pager --no-legend list-units --failed || true
+	systemctl --no-pager list-jobs || true
+	journalctl -b -u 'vmic-*' -n 60 --no-pager || true
+}
+# What fails in a command substitution is no failure yet, and its output is looked at
+trap '((BASH_SUBSHELL)) || report "$LINENO" "$BASH_COMMAND"' ERR
 packages=/opt/package
 
 say() { printf '\n--- %s\n' "$*"; }
