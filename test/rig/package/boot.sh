@@ -19,11 +19,11 @@ boot() {	# boot DISK OPTION... -- COMMAND...
 	local disk=$1
 	shift
 	"$here/../run.sh" --kernel "$kernel" --systemd --as-hyperv --keep "$disk" --timeout 900 --expect reboot --expect-wait 120 \
-		--copy "$work/package:/opt/package" "$@" 2>"$work/log" || { cat "$work/log" >&2; return 1; }
+		--copy "$work/package:/opt/package" "$@" 2>"$work/log" || { echo "run.sh: $?" >&2; cat "$work/log" >&2; return 1; }
 }
-boot "$work/c.qcow2" -- bash /opt/package/system.sh c-daemons >/dev/null
+boot "$work/c.qcow2" -- bash /opt/package/system.sh c-daemons >"$work/said" || { cat "$work/said" >&2; exit 1; }
 cp "$work/c.qcow2" "$work/vmic.qcow2"
-boot "$work/vmic.qcow2" -- bash /opt/package/system.sh replace >/dev/null
+boot "$work/vmic.qcow2" -- bash /opt/package/system.sh replace >"$work/said" || { cat "$work/said" >&2; exit 1; }
 # The first boot after an installation does more than others
 for which in c vmic; do boot "$work/$which.qcow2" --icount -- bash /opt/package/boot-in-guest.sh "$which" >/dev/null; done
 
