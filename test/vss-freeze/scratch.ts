@@ -62,7 +62,8 @@ for wanted in "$@"; do
   kind=\${wanted% *}
   image="$folder/$number.img"
   truncate -s "\${wanted#* }M" "$image"
-  "mkfs.$kind" -q "$image"
+  # What it says is not that all is ready
+  "mkfs.$kind" -q "$image" > /dev/null
   mkdir "$folder/$number"
   mount -o loop "$image" "$folder/$number"
   number=$((number + 1))
