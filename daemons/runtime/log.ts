@@ -204,12 +204,13 @@ async function openPino(name: string, format: LogFormat, onDrop: () => void) {
   const drained = (): Promise<void> =>
     new Promise((resolve) => {
       if (broken || !writing) return resolve();
-      const timer = setTimeout(resolve, CLOSE_LIMIT_MS);
       const done = (): void => {
         clearTimeout(timer);
+        destination.off('drain', done).off('error', done);
         resolve();
       };
-      destination.once('drain', done).once('error', done);
+      const timer = setTimeout(done, CLOSE_LIMIT_MS);
+      destination.on('drain', done).on('error', done);
     });
   return { logger, finish, drained };
 }

@@ -327,6 +327,8 @@ export class Freezer {
       ...(current !== undefined && !this.#isOurs(current) ? { current } : {}),
       freezes: [record, ...freezes].slice(0, KEPT_RECORDS),
     }));
+    // It keeps its record to the last, and would be in the way of the next freeze; one that can't thaw may take for ever
+    if (thaw?.complete) await freeze.guard?.ended;
     this.#last = record;
     this.#freeze = undefined;
   }

@@ -48,7 +48,8 @@ export function testVssFuzz(totalMessages: number): void {
           // Whatever state that left behind
           await stage.ask(Ask.thaw);
           for (const request of [Ask.checkHotBackup, Ask.freeze, Ask.thaw]) {
-            assert.equal((await stage.ask(request)).status, IcStatus.ok, request.operation);
+            const { status } = await stage.ask(request);
+            assert.equal(status, IcStatus.ok, `${request.operation}; the daemon said:\n${stage.daemon.transcript()}`);
           }
           assert.deepEqual(await stage.daemon.stop(), { code: 0, signal: null });
         } finally {
