@@ -65,6 +65,7 @@ measure() {
 		echo "   $pid $(</proc/"$pid"/comm) $(awk '/^(Rss|Pss):/ {printf "%s %s kB ", $1, $2}' /proc/"$pid"/smaps_rollup)"
 	done
 	echo "FIGURE $1 processes $count rss_kb $rss pss_kb $pss"
+	systemd-analyze security --no-pager | grep -E '^(UNIT|hv|vmic)'
 }
 
 prepare() {

@@ -55,7 +55,7 @@ channel_of_fcopy() {
 	[[ $(state vmic-fcopy-channel Result) == success ]]
 	case $(</var/lib/rig-fcopy-driver) in
 	hv_utils) [[ $old_kernel == yes && $result == no && $bound == *'unmet condition'* ]] ;;
-	uio_hv_generic) [[ $old_kernel == no && $bound == *'as it was'* ]] ;;
+	uio_hv_generic) [[ $old_kernel == no && $result == no && $bound == *'unmet condition'* ]] ;;
 	'') [[ $old_kernel == no && $bound == *'(before: no driver)'* ]] ;;
 	esac
 	if [[ $old_kernel == yes ]]; then is_driver $fcopy hv_utils; else is_driver $fcopy uio_hv_generic; fi
