@@ -5,7 +5,7 @@
  *
  * "one core" is the daemon's own cost: driver and daemon take turns. On "two cores" waking the other core costs more than either daemon.
  *
- * usage: node --import tsx bench/fcopy.ts [--json] [--quick] [--only-c]     --only-c: the C daemons alone
+ * usage: npm run bench -- fcopy [--json] [--quick] [--only-c]     --only-c: the C daemons alone
  */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';

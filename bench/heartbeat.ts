@@ -3,7 +3,7 @@
  * hang, nobody reads the daemon's log, and a core is busy. As root the daemon has the priority that its unit gives it. The host's end runs in this
  * process, whose own delays count, too; so it has the highest priority. Asserts no times.
  *
- * usage: node --import tsx bench/heartbeat.ts [--json] [--quick]
+ * usage: npm run bench -- heartbeat [--json] [--quick]
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';

@@ -5,7 +5,7 @@
  * "one core" is the daemon's own cost: driver and daemon take turns. On "two cores" waking the other core costs more than either daemon.
  * Enumerating all of 10,000 is the mean of one walk, all else a median.
  *
- * usage: npm run bench -- [--json] [--quick]
+ * usage: npm run bench -- kvp [--json] [--quick]
  */
 import fs from 'node:fs';
 import os from 'node:os';

@@ -6,7 +6,7 @@
  * Since when the first file system has been frozen is seen from outside, by a writer on each that waits (driver/witness.c, to a millisecond).
  * A kernel that was just made to freeze does the next freeze faster (rcu_sync), so every freeze has a pause before it.
  *
- * usage: node --import tsx bench/vss.ts [--json] [--quick]
+ * usage: npm run bench -- vss [--json] [--quick]
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -3,7 +3,7 @@
  * descriptor and starts vmic-kvp, vmic-vss or vmic-fcopy when it is readable. With this Node.js and with the one that the package which brings its own carries. For comparison
  * a request to the process while it runs. Asserts no times; exit status 1: a wrong answer.
  *
- * usage: node --import tsx bench/wake.ts [--json] [--quick]
+ * usage: npm run bench -- wake [--json] [--quick]
  */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';

@@ -26,7 +26,7 @@ const TASKS = {
   build: [['packaging/setup.mjs'], ['packaging/build.mjs']],
   start: [...QUIETLY, ['bin/vmic', 'simulate']],
   test: [...QUIETLY, ['packaging/test.mjs']],
-  bench: [...QUIETLY, ['--import', 'tsx', 'bench/kvp.ts']],
+  bench: [...QUIETLY, ['packaging/bench.mjs']],
   deb: [...QUIETLY, ['packaging/deb.mjs']],
   rpm: [...QUIETLY, ['packaging/rpm.mjs']],
   tree: [...QUIETLY, ['packaging/tree.mjs']],
