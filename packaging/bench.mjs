@@ -1,0 +1,29 @@
+/**
+ * Runs the measurements of bench/, one after the other; each goes on where another failed.
+ *
+ * usage: node packaging/bench.mjs [NAME...] [--quick] [--json]     default: all of them
+ */
+import { spawnSync } from 'node:child_process';
+import { basename } from 'node:path';
+import { Failure, listFiles, root, runMain, say } from './support.mjs';
+
+/** Shared by them, and no measurement itself. */
+const HELPERS = ['driver'];
+
+await runMain(() => {
+  const all = listFiles(['bench'], (path) => path.endsWith('.ts'))
+    .map((path) => basename(path, '.ts'))
+    .filter((name) => !HELPERS.includes(name));
+  const given = process.argv.slice(2);
+  const names = given.filter((word) => !word.startsWith('-'));
+  const options = given.filter((word) => word.startsWith('-'));
+  const unknown = names.find((name) => !all.includes(name));
+  if (unknown !== undefined) throw new Failure(`no measurement "${unknown}": there are ${all.join(', ')}`);
+  let failed = 0;
+  for (const name of names.length > 0 ? names : all) {
+    say(`\n${name}`);
+    const args = ['--import', 'tsx', `bench/${name}.ts`, ...options];
+    if (spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' }).status !== 0) failed++;
+  }
+  return failed > 0 ? 1 : 0;
+});
