@@ -5,6 +5,9 @@ W=${RIG_WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/vmic-rig}
 version=$(sed -n 's/^hyperv-daemons \([^ ]*\).*/\1/p' "$W/k$1/daemons")
 cached=$W/deb/hyperv-daemons_${version}_amd64.deb
 if [ ! -e "$cached" ]; then
+	# Set up before setup.sh kept it. Not while another one changes the sources
+	exec 9>"$W/.lock"
+	flock 9
 	work=$(mktemp -d "$W/deb/new.XXXXXX")
 	trap 'rm -rf "$work"' EXIT
 	cd "$work"
