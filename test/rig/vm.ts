@@ -81,7 +81,7 @@ export function setUp(kernel: string): string | undefined {
 }
 
 /** What a guest needs of the project: the bundles, the addon beside them, and the units. */
-export function stage(): string {
+function stage(): string {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-rig-'));
   for (const part of ['bin', 'systemd']) fs.cpSync(path.join(root, part), path.join(folder, part), { recursive: true });
   fs.mkdirSync(path.join(folder, 'build/Release'), { recursive: true });
