@@ -76,7 +76,8 @@ await runMain(() => {
   if (values.suite !== 'rig') fetchCDaemons();
 
   // What is slow loads the machine by itself. By its own choice Node.js would leave a core idle, which is half of a small machine.
-  const lanes = { fast: availableParallelism(), rig: Math.min(availableParallelism(), MAX_MACHINES) }[values.suite] ?? 1;
+  const lanes =
+    { fast: availableParallelism(), rig: Math.min(availableParallelism(), MAX_MACHINES) }[values.suite] ?? 1;
   const concurrency = `--test-concurrency=${lanes}`;
   const result = spawnSync(process.execPath, ['--import', 'tsx', concurrency, '--test', ...files], {
     cwd: root,
