@@ -281,7 +281,7 @@ export interface Native {
   stat(file: number | string, into: BigInt64Array): boolean;
   /**
    * Writes all of `bytes` at `position` such that no kill of this process can tear it. A write within one page is
-   * atomic against SIGKILL already; a longer one is done by a vfork child that such a kill does not reach.
+   * atomic against SIGKILL already; a longer one is done by a vfork child that such a kill does not reach, if there can be one.
    * Bytes that the file holds already may be left out, so the caller has to hold the lock; after a kill the lock stays
    * held until the write is done. Returns the bytes written, fewer only when the file system says so (ENOSPC after a part).
    */

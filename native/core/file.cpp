@@ -99,13 +99,16 @@ IN_CHILD void moveForward(Job& job) {
   }
 }
 
-IN_CHILD int child(void* argument) {
-  Job& job = *static_cast<Job*>(argument);
+IN_CHILD void work(Job& job) {
   if (job.data != nullptr) {
     writeAll(job, job.data, job.bytes, job.position);
   } else {
     moveForward(job);
   }
+}
+
+IN_CHILD int child(void* argument) {
+  work(*static_cast<Job*>(argument));
   ::syscall(SYS_exit_group, 0);
   return 0;
 }
@@ -117,6 +120,9 @@ IN_CHILD int child(void* argument) {
  *
  * Its exit signal is 0: no SIGCHLD, so that libuv's own children are not disturbed, and only a wait that asks for
  * such children (__WALL) sees it.
+ *
+ * Where there can be no such child (a limit on processes is reached, or what emulates the kernel knows none) we do it: a change that a kill could
+ * tear is better than none.
  */
 Failure runInChild(Job& job) {
   job.done = 0;
@@ -129,13 +135,13 @@ Failure runInChild(Job& job) {
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &everySignal, &before, sizeof(everySignal));
   alignas(16) uint8_t stack[16 * 1024];
   const int pid = ::clone(child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK, &job);
-  const int cloneError = errno;
-  if (pid > 0) {
+  if (pid < 0) {
+    work(job);
+  } else {
     while (::waitpid(pid, nullptr, __WALL) < 0 && errno == EINTR) {
     }
   }
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, sizeof(before));
-  if (pid < 0) return {cloneError, "clone"};
   if (job.error != 0) return {job.error, job.call};
   return {};
 }

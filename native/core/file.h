@@ -16,7 +16,7 @@ enum class LockMode { shared, exclusive };
 Failure tryLock(int fd, LockMode mode, bool& held);
 Failure unlock(int fd);
 
-/// Writes `bytes` at `position` such that a SIGKILL of this process can't leave a part. `written` is smaller than
+/// Writes `bytes` at `position` such that a SIGKILL of this process can't leave a part (unless no process can be started). `written` is smaller than
 /// `bytes` only when the file system took less (disk full after a part); a failure means that nothing was written.
 /// Bytes that the file holds already may not be written again, so writers have to exclude each other.
 /// Locks of this process outlive a kill until the change is done, as the child holds the open files, too.

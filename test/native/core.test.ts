@@ -127,6 +127,13 @@ describe('changes of files under kill -9', { skip: compiler.missing([]) ?? false
     assert.ok(torn > 0);
   });
 
+  it('both do without a child where there can be none', () => {
+    writeFileSync(path, '');
+    const ran = compiler.run(compiler.build('file-childless', ['-Dclone=refusedClone'], FILE), ['once', path, '10000']);
+    assert.equal(ran.status, 0, ran.output);
+    assert.equal(readFileSync(path, 'latin1'), 'A'.repeat(9999));
+  });
+
   it('removeRange never leaves a torn, doubled or missing record (200 kills)', async () => {
     const records = 100;
     const start = Buffer.alloc(records * 2560);

@@ -1,11 +1,13 @@
 // A process to be killed in the middle of changing a file, by core.test.ts.
-// Usage: core_file whole|plain|remove FILE BYTES
+// Usage: core_file whole|plain|remove|once FILE BYTES
 //   whole, plain: write BYTES of 'A' and BYTES of 'B' in turn, 2,000 bytes into FILE, until killed: by writeWhole, or by pwrite
 //   remove: FILE holds records of 2,560 bytes; remove the first and append its successor, until killed
+//   once: write BYTES of 'A' at the beginning of FILE, take the first away again, and end
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -30,6 +32,14 @@ void fill(std::vector<uint8_t>& record, uint16_t number) {
 }
 
 }  // namespace
+
+#ifdef clone
+/// Stands in for the system's: no child can be had.
+extern "C" int clone(int (*)(void*), void*, int, void*, ...) noexcept {
+  errno = EAGAIN;
+  return -1;
+}
+#endif
 
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
@@ -59,6 +69,13 @@ int main(int argc, char** argv) {
     }
   }
   std::vector<uint8_t> bytes(std::strtoull(argv[3], nullptr, 10));
+  if (mode == "once") {
+    std::memset(bytes.data(), 'A', bytes.size());
+    size_t written = 0;
+    if (vmic::writeWhole(fd, bytes.data(), bytes.size(), 0, written) || written != bytes.size()) fail("writeWhole");
+    if (vmic::removeRange(fd, 0, 1, static_cast<off_t>(written))) fail("removeRange");
+    return 0;
+  }
   for (uint8_t letter = 'A';; letter ^= 'A' ^ 'B') {
     std::memset(bytes.data(), letter, bytes.size());
     size_t written = 0;

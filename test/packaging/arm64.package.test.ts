@@ -1,0 +1,111 @@
+/**
+ * What packages for arm64 hold, run by user emulation: the addon in a Node.js of that kind against the simulated host over both wires, and the ring.
+ * An emulated core orders memory as this machine's does, so a missing barrier would not show.
+ */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { native } from '../../native/index.ts';
+import { KvpPool } from '../../protocol/services/kvp-types.ts';
+import { binFolder, DaemonProcess, Ground } from '../host/daemon.ts';
+import { KvpHost } from '../host/kvp-host.ts';
+import { WIRES } from '../host/wire.ts';
+import { Compiler } from '../native/compiler.ts';
+
+const EMULATOR = ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu'] as const;
+/** Plain JavaScript, without declarations. */
+interface Packaging {
+  buildNative(arch: string): string;
+  fetchNode(arch: string): { readonly node: string };
+}
+const seed = String(Date.now() % 1_000_000);
+
+const isThere = (program: string): boolean =>
+  spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
+const skip =
+  process.arch !== 'x64'
+    ? 'this machine builds for arm64 otherwise'
+    : !isThere(EMULATOR[0])
+      ? 'no user emulation (apt-get install qemu-user)'
+      : !isThere('aarch64-linux-gnu-g++')
+        ? 'no cross compiler (apt-get install g++-aarch64-linux-gnu)'
+        : false;
+
+describe('arm64', { skip }, () => {
+  let folder: string;
+  let node: string[];
+  before(async () => {
+    const packaging = (await import(path.join(import.meta.dirname, '../../packaging/native.mjs'))) as Packaging;
+    folder = packaging.buildNative('arm64');
+    node = [...EMULATOR, packaging.fetchNode('arm64').node];
+  });
+  const environment = () => ({ VMIC_ADDON: path.join(folder, 'vmic.node') });
+
+  for (const wire of WIRES) {
+    it(`vmic-kvp answers a host over ${wire}`, async () => {
+      const ground = new Ground();
+      const host = new KvpHost(wire, { native, socketPath: ground.socketPath });
+      const { configFile, poolFolder } = ground;
+      const settings = ['--config', configFile, '--set', `kvp.pool_directory=${poolFolder}`];
+      const daemon = await DaemonProcess.start({
+        ground,
+        transport: host.link.transport,
+        command: [...node, path.join(binFolder(), 'vmic-kvp'), ...settings, '--transport', host.link.transport],
+        env: environment(),
+      });
+      try {
+        await host.link.ready();
+        for (let n = 0; n < 200; n++) await host.set(KvpPool.external, `Key ${n}`, `Wert ${n}: schön, 日本語, 😀`);
+        for (let n = 0; n < 200; n += 2) assert.equal(await host.delete(KvpPool.external, `Key ${n}`), true);
+        const { value } = (await host.at(KvpPool.external, 99)) ?? assert.fail('no hundredth record');
+        assert.deepEqual(value, { type: 'string', text: 'Wert 199: schön, 日本語, 😀' });
+        assert.equal(await host.at(KvpPool.external, 100), undefined);
+        assert.deepEqual(await host.get(KvpPool.auto, 'ProcessorArchitecture'), { type: 'string', text: 'aarch64' });
+        assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
+      } finally {
+        await daemon.stop();
+        host.link.close();
+        ground.dispose();
+      }
+    });
+  }
+
+  it('the guard starts, and finds nothing to thaw', () => {
+    const ground = new Ground();
+    const [emulator, ...args] = EMULATOR;
+    const guard = path.join(folder, 'vmic-vss-guard');
+    const ran = spawnSync(emulator, [...args, guard, '--thaw-recorded', path.join(ground.folder, 'record')], {
+      encoding: 'utf8',
+    });
+    ground.dispose();
+    assert.equal(ran.status, 0, ran.stderr);
+  });
+
+  describe('the ring core', () => {
+    const compiler = new Compiler('aarch64-linux-gnu-g++', EMULATOR);
+    after(() => compiler.remove());
+    let program: string;
+    before(() => {
+      program = compiler.build('ring', ['-O2'], ['test/native/core_ring.cpp', 'native/core/ring.cpp']);
+    });
+    const RUNS = [['unit'], ['fuzz', '20000', seed], ['stress', '200000', seed, 'neither']];
+    for (const parameters of RUNS) {
+      it(parameters.join(' '), () => {
+        const ran = compiler.run(program, parameters);
+        assert.equal(ran.status, 0, ran.output);
+      });
+    }
+  });
+
+  it('the file sink', () => {
+    const compiler = new Compiler('aarch64-linux-gnu-g++', EMULATOR);
+    try {
+      const program = compiler.build('sink', ['-O2'], ['test/native/core_sink.cpp', 'native/core/sink.cpp']);
+      const ran = compiler.run(program, ['10000', seed]);
+      assert.equal(ran.status, 0, ran.output);
+    } finally {
+      compiler.remove();
+    }
+  });
+});
