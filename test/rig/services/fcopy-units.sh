@@ -73,9 +73,7 @@ say 'switched off on the host, and on again at once, and after a while: the serv
 served() { rm -f /root/vmic-copied; copy /root/ vmic-copied; }
 # With hv_utils the daemon itself finds its device again, which fcopy.py sees
 for pause in 0 $([ -e /dev/vmbus/hv_fcopy ] || echo 5); do
-	hostctl.py rescind fcopy then sleep $pause
-	# Busy until the guest has let go of the old one
-	wait_for hostctl.py offer fcopy
+	hostctl.py rescind fcopy then sleep $pause then offer fcopy
 	wait_for served
 done
 
