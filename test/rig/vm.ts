@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
-import { after, before, describe } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 
 const rig = import.meta.dirname;
 const root = path.dirname(path.dirname(rig));
@@ -23,18 +23,17 @@ export const impossible =
 
 export interface Guest {
   readonly kernel: string;
-  /** Why there is no such kernel; to be asked in each test. */
-  readonly missing: string | undefined;
-  /**
-   * Runs a script of `test/rig/services`, in Python unless its name says otherwise, with what it imports; gives its exit status. `options` are
-   * run.sh's.
-   */
-  run(
-    script: string,
-    timeoutSecs: number,
-    args?: readonly string[],
-    options?: readonly string[],
-  ): Promise<number | null>;
+  /** Describes a test: a script of `test/rig/services`, in Python unless its name says otherwise, ends with status 0. */
+  passes(what: string, script: string, options?: ScriptOptions): void;
+}
+
+export interface ScriptOptions {
+  readonly args?: readonly string[];
+  /** Of run.sh. */
+  readonly rig?: readonly string[];
+  readonly timeoutSecs?: number;
+  /** Why it can't be here. */
+  readonly skip?: string | false;
 }
 
 /** Describes tests for each of the kernels, or of those that VMIC_RIG_KERNELS names. The project lies in /opt/vmic there. */
@@ -52,20 +51,23 @@ export function inEachKernel(name: string, tests: (guest: Guest) => void, byDefa
         before(() => {
           missing = setUp(kernel);
         });
-        tests({
-          kernel,
-          get missing() {
-            return missing;
-          },
-          run: (script, timeoutSecs, args = [], options = []) =>
-            runInRig([
+        const passes: Guest['passes'] = (
+          what,
+          script,
+          { args = [], rig: options = [], timeoutSecs = 900, skip = false } = {},
+        ) =>
+          it(what, { skip }, async (t) => {
+            if (missing !== undefined) return t.skip(missing);
+            const status = await runInRig([
               ...['--kernel', kernel, '--timeout', String(timeoutSecs)],
               ...['--copy', `${staged}:/opt/vmic`, '--copy', `${path.join(rig, 'kvp')}:/opt/kvp`],
               ...['--copy', `${path.join(rig, 'services')}:/opt/services`],
               ...options,
               ...['--', script.endsWith('.sh') ? 'bash' : 'python3', `/opt/services/${script}`, ...args],
-            ]),
-        });
+            ]);
+            assert.equal(status, 0);
+          });
+        tests({ kernel, passes });
       });
     }
   });
