@@ -12,6 +12,7 @@ import { binFolder, DaemonProcess, Ground } from '../host/daemon.ts';
 import { KvpHost } from '../host/kvp-host.ts';
 import { WIRES } from '../host/wire.ts';
 import { Compiler } from '../native/compiler.ts';
+import { skipWithout } from './programs.ts';
 
 const EMULATOR = ['qemu-aarch64', '-L', '/usr/aarch64-linux-gnu'] as const;
 /** Plain JavaScript, without declarations. */
@@ -21,16 +22,9 @@ interface Packaging {
 }
 const seed = String(Date.now() % 1_000_000);
 
-const isThere = (program: string): boolean =>
-  spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
-const skip =
-  process.arch !== 'x64'
-    ? 'this machine builds for arm64 otherwise'
-    : !isThere(EMULATOR[0])
-      ? 'no user emulation (apt-get install qemu-user)'
-      : !isThere('aarch64-linux-gnu-g++')
-        ? 'no cross compiler (apt-get install g++-aarch64-linux-gnu)'
-        : false;
+const CROSS = 'aarch64-linux-gnu-g++';
+// Debian's qemu-user and g++-aarch64-linux-gnu
+const skip = process.arch !== 'x64' ? 'this machine builds for arm64 otherwise' : skipWithout(EMULATOR[0], CROSS);
 
 describe('arm64', { skip }, () => {
   let folder: string;
@@ -40,7 +34,6 @@ describe('arm64', { skip }, () => {
     folder = packaging.buildNative('arm64');
     node = [...EMULATOR, packaging.fetchNode('arm64').node];
   });
-  const environment = () => ({ VMIC_ADDON: path.join(folder, 'vmic.node') });
 
   for (const wire of WIRES) {
     it(`vmic-kvp answers a host over ${wire}`, async () => {
@@ -52,7 +45,7 @@ describe('arm64', { skip }, () => {
         ground,
         transport: host.link.transport,
         command: [...node, path.join(binFolder(), 'vmic-kvp'), ...settings, '--transport', host.link.transport],
-        env: environment(),
+        env: { VMIC_ADDON: path.join(folder, 'vmic.node') },
       });
       try {
         await host.link.ready();
@@ -82,30 +75,24 @@ describe('arm64', { skip }, () => {
     assert.equal(ran.status, 0, ran.stderr);
   });
 
-  describe('the ring core', () => {
-    const compiler = new Compiler('aarch64-linux-gnu-g++', EMULATOR);
-    after(() => compiler.remove());
-    let program: string;
-    before(() => {
-      program = compiler.build('ring', ['-O2'], ['test/native/core_ring.cpp', 'native/core/ring.cpp']);
-    });
-    const RUNS = [['unit'], ['fuzz', '20000', seed], ['stress', '200000', seed, 'neither']];
-    for (const parameters of RUNS) {
-      it(parameters.join(' '), () => {
-        const ran = compiler.run(program, parameters);
-        assert.equal(ran.status, 0, ran.output);
+  const compiler = new Compiler(CROSS, EMULATOR);
+  after(() => compiler.remove());
+  const RUNS = {
+    ring: [['unit'], ['fuzz', '20000', seed], ['stress', '200000', seed, 'neither']],
+    sink: [['10000', seed]],
+  };
+  for (const [name, runs] of Object.entries(RUNS)) {
+    describe(`the ${name} core`, () => {
+      let program: string;
+      before(() => {
+        program = compiler.build(name, ['-O2'], [`test/native/core_${name}.cpp`, `native/core/${name}.cpp`]);
       });
-    }
-  });
-
-  it('the file sink', () => {
-    const compiler = new Compiler('aarch64-linux-gnu-g++', EMULATOR);
-    try {
-      const program = compiler.build('sink', ['-O2'], ['test/native/core_sink.cpp', 'native/core/sink.cpp']);
-      const ran = compiler.run(program, ['10000', seed]);
-      assert.equal(ran.status, 0, ran.output);
-    } finally {
-      compiler.remove();
-    }
-  });
+      for (const parameters of runs) {
+        it(parameters.join(' '), () => {
+          const ran = compiler.run(program, parameters);
+          assert.equal(ran.status, 0, ran.output);
+        });
+      }
+    });
+  }
 });

@@ -7,6 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { skipWithout } from './programs.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
@@ -42,12 +43,6 @@ function succeed(
   assert.equal(status, 0, `${program} ${args.join(' ')}\n${stdout}${stderr}`);
   return stdout;
 }
-const isThere = (program: string): boolean =>
-  spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
-const skipWithout = (...programs: string[]): string | false => {
-  const absent = programs.filter((program) => !isThere(program));
-  return absent.length > 0 && `not installed: ${absent.join(', ')}`;
-};
 const sha256 = (file: string): string => createHash('sha256').update(fs.readFileSync(file)).digest('hex');
 
 /** A copy of this tree as a fresh clone would be, but for the npm packages, which are linked. */
