@@ -11,7 +11,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { native } from '../native/index.ts';
-import { heartbeatProtocol } from '../protocol/services/heartbeat.ts';
+import { heartbeatProtocol } from '../protocol/heartbeat/vmbus.ts';
 import { binFolder } from '../test/host/daemon.ts';
 import { RingHost } from '../test/host/ring-host.ts';
 import { heartbeatView } from '../test/host/scenes/heartbeat.ts';

@@ -2,7 +2,7 @@ import type { Version } from './ic/version.ts';
 
 /**
  * Everything the runtime needs to know of one service to carry its requests over either wire. One object a service,
- * exported by `protocol/services/<name>.ts`; the sessions of the runtime (and, from the other end, the simulated host) are written against it.
+ * exported by `protocol/<name>/vmbus.ts`; the sessions of the runtime (and, from the other end, the simulated host) are written against it.
  */
 export interface ServiceProtocol<Request, Reply extends { readonly status: number }> {
   readonly name: string;

@@ -1,4 +1,4 @@
-import { SERVICE_CLASSES, type ServiceName } from '../../protocol/services/classes.ts';
+import { SERVICE_CLASSES, type ServiceName } from '../../protocol/ic/classes.ts';
 import { IN_KERNEL, IN_USER_SPACE, MAX_STEPS, nextStep, type Place, type Step, USER_SPACE_DRIVER } from './plan.ts';
 import type { BindingPorts } from './sysfs.ts';
 

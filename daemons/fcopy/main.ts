@@ -1,4 +1,4 @@
-import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
+import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { type FcopyStatus, readStatus } from '../fcopy-status/index.ts';
 import { ConfigError } from '../runtime/config.ts';
 import { type Log, monotonicMs } from '../runtime/log.ts';

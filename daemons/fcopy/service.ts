@@ -1,7 +1,7 @@
 import type { NativeError } from '../../native/interface.ts';
+import type { FcopyReply, FcopyRequest } from '../../protocol/fcopy/messages.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { formatVersion } from '../../protocol/ic/version.ts';
-import type { FcopyReply, FcopyRequest } from '../../protocol/services/fcopy-messages.ts';
 import type { FcopyStatus, Result } from '../fcopy-status/index.ts';
 import type { Answer, Peer, Service } from '../runtime/service.ts';
 import { formatTarget, parseTarget } from './names.ts';

@@ -1,4 +1,4 @@
-import type { ApplicationState } from '../../protocol/services/heartbeat.ts';
+import type { ApplicationState } from '../../protocol/heartbeat/vmbus.ts';
 
 /** What systemd says of the system as a whole (systemctl(1), is-system-running), as far as it matters here. */
 export type SystemState = 'starting' | 'running' | 'degraded' | 'maintenance' | 'stopping' | 'unknown';

@@ -1,4 +1,4 @@
-import { heartbeatProtocol } from '../../protocol/services/heartbeat.ts';
+import { heartbeatProtocol } from '../../protocol/heartbeat/vmbus.ts';
 import { ConfigError } from '../runtime/config.ts';
 import { runProgram } from '../runtime/program.ts';
 import type { ServiceContext } from '../runtime/service.ts';

@@ -1,5 +1,5 @@
+import type { ApplicationState, HeartbeatReply, HeartbeatRequest } from '../../protocol/heartbeat/vmbus.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import type { ApplicationState, HeartbeatReply, HeartbeatRequest } from '../../protocol/services/heartbeat.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Service } from '../runtime/service.ts';
 import { type Health, judge } from './health.ts';

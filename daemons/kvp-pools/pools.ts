@@ -1,6 +1,6 @@
 import path from 'node:path';
 import type { DirectoryWatch } from '../../native/interface.ts';
-import { KVP_POOL_COUNT } from '../../protocol/services/kvp-types.ts';
+import { KVP_POOL_COUNT } from '../../protocol/kvp/types.ts';
 import { PoolFile, type PoolFileContext } from './pool-file.ts';
 import { checkValue, rawKey } from './record.ts';
 import { PoolError, type PoolLog, type PoolNative, type PoolRecord, type Pools } from './types.ts';

@@ -1,4 +1,4 @@
-import { kvpProtocol } from '../../protocol/services/kvp.ts';
+import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 import { kvpOptions, PoolStore } from '../kvp-pools/index.ts';
 import { monotonicMs } from '../runtime/log.ts';
 import { runProgram } from '../runtime/program.ts';

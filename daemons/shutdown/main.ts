@@ -1,4 +1,4 @@
-import { shutdownProtocol } from '../../protocol/services/shutdown.ts';
+import { shutdownProtocol } from '../../protocol/shutdown/vmbus.ts';
 import { ConfigError } from '../runtime/config.ts';
 import { runProgram } from '../runtime/program.ts';
 import type { ServiceContext } from '../runtime/service.ts';

@@ -1,5 +1,5 @@
 import type { ClockAdjustment } from '../../native/interface.ts';
-import { UNIX_EPOCH_100NS } from '../../protocol/services/timesync.ts';
+import { UNIX_EPOCH_100NS } from '../../protocol/timesync/vmbus.ts';
 import { HostTime, type Observation, type ObservationKind } from './host-time.ts';
 
 /**

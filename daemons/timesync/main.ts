@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { timesyncProtocol } from '../../protocol/services/timesync.ts';
+import { timesyncProtocol } from '../../protocol/timesync/vmbus.ts';
 import { monotonicMs } from '../runtime/log.ts';
 import { runProgram } from '../runtime/program.ts';
 import type { ServiceContext } from '../runtime/service.ts';

@@ -1,4 +1,4 @@
-import type { ServiceName } from '../../protocol/services/classes.ts';
+import type { ServiceName } from '../../protocol/ic/classes.ts';
 import { BindingError, type BindingErrorCode, type BindingPorts, bind, type Moved, release } from '../binding/index.ts';
 import { CommandError, EXIT, type ExitName } from './exit.ts';
 

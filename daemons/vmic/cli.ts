@@ -1,5 +1,5 @@
 import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
-import { SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes.ts';
+import { SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
 import { SysfsVmbus } from '../binding/index.ts';
 import { DEFAULT_STATUS_FILE as FCOPY_STATUS_FILE } from '../fcopy-status/index.ts';
 import { DEFAULT_POOL_DIRECTORY, kvpOptions } from '../kvp-pools/index.ts';

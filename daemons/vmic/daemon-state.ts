@@ -1,5 +1,5 @@
 import path from 'node:path';
-import type { ServiceName } from '../../protocol/services/classes.ts';
+import type { ServiceName } from '../../protocol/ic/classes.ts';
 import { DEFAULT_RUNTIME_DIRECTORY, readServiceStatus, type ServiceStatus, statusFile } from '../runtime/status.ts';
 import { isAlive } from '../runtime/status-file.ts';
 

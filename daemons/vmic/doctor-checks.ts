@@ -1,5 +1,5 @@
-import type { ServiceName } from '../../protocol/services/classes.ts';
-import { SERVICE_NAMES } from '../../protocol/services/classes.ts';
+import type { ServiceName } from '../../protocol/ic/classes.ts';
+import { SERVICE_NAMES } from '../../protocol/ic/classes.ts';
 import { RESULTS as COPY_RESULTS } from '../fcopy-status/index.ts';
 import { FREEZE_RESULTS } from '../vss-freeze/status.ts';
 import { isCDaemon, type Snapshot, serviceOfCDaemon } from './snapshot.ts';

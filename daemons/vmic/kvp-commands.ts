@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import fs from 'node:fs';
 import type { Native } from '../../native/interface.ts';
-import { KvpPool } from '../../protocol/services/kvp-types.ts';
+import { KvpPool } from '../../protocol/kvp/types.ts';
 import { type Patience, type PoolLog, PoolStore, retryWhileLocked } from '../kvp-pools/index.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { ALL_POOLS, poolName } from './kvp-pool-names.ts';

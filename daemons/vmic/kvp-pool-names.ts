@@ -1,4 +1,4 @@
-import { KvpPool } from '../../protocol/services/kvp-types.ts';
+import { KvpPool } from '../../protocol/kvp/types.ts';
 import { CommandError } from './exit.ts';
 
 /** The pools as people name them, by their number. */

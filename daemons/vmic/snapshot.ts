@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { SERVICE_CLASSES, SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes.ts';
+import { SERVICE_CLASSES, SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
 import { SysfsVmbus } from '../binding/index.ts';
 import { type FcopyStatus, readStatus as readFcopyStatus } from '../fcopy-status/index.ts';
 import { poolFileName } from '../kvp-pools/index.ts';

@@ -1,5 +1,5 @@
+import { SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
 import { formatVersion, type Version } from '../../protocol/ic/version.ts';
-import { SERVICE_NAMES, type ServiceName } from '../../protocol/services/classes.ts';
 import { RESULTS as COPY_RESULTS } from '../fcopy-status/index.ts';
 import { FREEZE_RESULTS } from '../vss-freeze/status.ts';
 import { type BackupsSeen, type CopiesSeen, isCDaemon, type Snapshot, serviceOfCDaemon } from './snapshot.ts';

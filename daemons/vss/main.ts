@@ -1,5 +1,5 @@
 import { formatVersion, type Version } from '../../protocol/ic/version.ts';
-import { vssProtocol } from '../../protocol/services/vss.ts';
+import { vssProtocol } from '../../protocol/vss/vmbus.ts';
 import { ConfigError } from '../runtime/config.ts';
 import { runProgram } from '../runtime/program.ts';
 import type { ServiceContext } from '../runtime/service.ts';

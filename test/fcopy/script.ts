@@ -4,7 +4,7 @@ import { FcopyService } from '../../daemons/fcopy/service.ts';
 import { levels } from '../../daemons/runtime/log.ts';
 import type { FileSink } from '../../native/interface.ts';
 import { nativeError } from '../../native/memory.ts';
-import type { FcopyRequest } from '../../protocol/services/fcopy-messages.ts';
+import type { FcopyRequest } from '../../protocol/fcopy/messages.ts';
 
 /** A file in memory; what the service does to it is recorded. */
 class ScriptedFile implements Incoming {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { FileProblem } from '../../daemons/fcopy/ports.ts';
+import type { FcopyRequest } from '../../protocol/fcopy/messages.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { version } from '../../protocol/ic/version.ts';
-import type { FcopyRequest } from '../../protocol/services/fcopy-messages.ts';
 import { cancel, complete, data, Script, start } from './script.ts';
 
 const { ok, fail, invalidArgument, alreadyExists, diskFull, notSupported } = IcStatus;

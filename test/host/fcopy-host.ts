@@ -1,7 +1,7 @@
 import type { Native } from '../../native/interface.ts';
+import { type FcopyReply, type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/fcopy/messages.ts';
+import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
-import { type FcopyReply, type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/services/fcopy-messages.ts';
 import { RingHost, type VersionsOffered } from './ring-host.ts';
 import { ServiceStage, type ServiceStageOptions } from './service-stage.ts';
 import { UtilsHost } from './utils-host.ts';

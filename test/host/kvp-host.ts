@@ -1,14 +1,8 @@
 import { POOLS } from '../../daemons/vmic/kvp-pool-names.ts';
 import type { Native } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { kvpProtocol } from '../../protocol/services/kvp.ts';
-import {
-  type KvpIpInfo,
-  KvpPool,
-  type KvpReply,
-  type KvpRequest,
-  type KvpValue,
-} from '../../protocol/services/kvp-types.ts';
+import { type KvpIpInfo, KvpPool, type KvpReply, type KvpRequest, type KvpValue } from '../../protocol/kvp/types.ts';
+import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 import { RingHost, type RingHostOptions } from './ring-host.ts';
 import { UtilsHost, type UtilsHostOptions } from './utils-host.ts';
 import { HostError, type ServiceHost, type ServiceView, type Wire } from './wire.ts';

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Native } from '../../native/interface.ts';
-import { KvpPool } from '../../protocol/services/kvp-types.ts';
+import { KvpPool } from '../../protocol/kvp/types.ts';
 import type { Behaviour } from './behaviours/behaviour.ts';
 import { behaviours } from './behaviours/index.ts';
 import { binFolder } from './daemon.ts';

@@ -1,12 +1,12 @@
 import path from 'node:path';
 import { readServiceStatus, type ServiceStatus, statusFile } from '../../daemons/runtime/status.ts';
 import { native } from '../../native/index.ts';
+import type { FcopyReply, FcopyRequest } from '../../protocol/fcopy/messages.ts';
+import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
+import type { ServiceName } from '../../protocol/ic/classes.ts';
 import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
-import type { ServiceName } from '../../protocol/services/classes.ts';
-import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
-import type { FcopyReply, FcopyRequest } from '../../protocol/services/fcopy-messages.ts';
-import { vssProtocol } from '../../protocol/services/vss.ts';
-import type { VssReply, VssRequest } from '../../protocol/services/vss-types.ts';
+import type { VssReply, VssRequest } from '../../protocol/vss/types.ts';
+import { vssProtocol } from '../../protocol/vss/vmbus.ts';
 import { binFolder, Ground } from '../host/daemon.ts';
 import { fcopyView, RING_BYTES } from '../host/fcopy-host.ts';
 import { KvpHost, type KvpHostOptions } from '../host/kvp-host.ts';

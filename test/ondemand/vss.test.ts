@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TRAFFIC_INTERVAL_MS } from '../../daemons/runtime/status.ts';
 import { readStatus, type VssStatus } from '../../daemons/vss-freeze/status.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import type { VssReply, VssRequest } from '../../protocol/services/vss-types.ts';
+import type { VssReply, VssRequest } from '../../protocol/vss/types.ts';
 import { Ask } from '../host/vss-host.ts';
 import { type ServiceHost, WIRES, type Wire } from '../host/wire.ts';
 import { buildHolder, missingHolder } from './holder.ts';

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { native } from '../../native/index.ts';
-import { KvpPool } from '../../protocol/services/kvp-types.ts';
+import { KvpPool } from '../../protocol/kvp/types.ts';
 import { binFolder, DaemonProcess, Ground } from '../host/daemon.ts';
 import { KvpHost } from '../host/kvp-host.ts';
 import { WIRES } from '../host/wire.ts';

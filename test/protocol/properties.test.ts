@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { kvpHvUtils } from '../../protocol/hvutils/kvp.ts';
 import { negotiation } from '../../protocol/ic/negotiation.ts';
 import { decodeIcMessage, encodeIcMessage, icHeader } from '../../protocol/ic/packet.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { type Version, version } from '../../protocol/ic/version.ts';
+import { kvpHvUtils } from '../../protocol/kvp/hvutils.ts';
+import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '../../protocol/kvp/ip-address.ts';
+import type { KvpIpInfo, KvpReply, KvpRequest, KvpValue } from '../../protocol/kvp/types.ts';
+import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 import { DecodeError, EncodeError, struct, text, utf8, utf16 } from '../../protocol/layout/index.ts';
-import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '../../protocol/services/ip-address.ts';
-import { kvpProtocol } from '../../protocol/services/kvp.ts';
-import type { KvpIpInfo, KvpReply, KvpRequest, KvpValue } from '../../protocol/services/kvp-types.ts';
 import { parseTrace, printTrace, type TraceEntry } from '../../protocol/trace/trace.ts';
 import { hex } from './vector.ts';
 

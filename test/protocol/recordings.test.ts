@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
+import type { FcopyRequest } from '../../protocol/fcopy/messages.ts';
+import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { encodeNegotiationAnswer, negotiate, negotiation } from '../../protocol/ic/negotiation.ts';
 import {
   decodeIcMessage,
@@ -14,10 +16,8 @@ import {
 } from '../../protocol/ic/packet.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { formatVersion, version } from '../../protocol/ic/version.ts';
-import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
-import type { FcopyRequest } from '../../protocol/services/fcopy-messages.ts';
-import { kvpProtocol } from '../../protocol/services/kvp.ts';
-import type { KvpReply, KvpRequest } from '../../protocol/services/kvp-types.ts';
+import type { KvpReply, KvpRequest } from '../../protocol/kvp/types.ts';
+import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 import { parseTrace, printTrace, type TracePacket } from '../../protocol/trace/trace.ts';
 import { hex } from './vector.ts';
 

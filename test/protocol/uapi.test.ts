@@ -4,28 +4,17 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { fcopyHvUtils } from '../../protocol/hvutils/fcopy.ts';
-import { kvpHvUtils } from '../../protocol/hvutils/kvp.ts';
-import { vssHvUtils } from '../../protocol/hvutils/vss.ts';
+import { fcopyHvUtils } from '../../protocol/fcopy/hvutils.ts';
+import { FcopyFlag, FcopyOperation, type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/fcopy/messages.ts';
+import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { version } from '../../protocol/ic/version.ts';
-import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
-import {
-  FcopyFlag,
-  FcopyOperation,
-  type FcopyRequest,
-  MAX_FRAGMENT_BYTES,
-} from '../../protocol/services/fcopy-messages.ts';
-import { kvpProtocol } from '../../protocol/services/kvp.ts';
-import {
-  KVP_POOL_COUNT,
-  type KvpIpInfo,
-  KvpOperation,
-  KvpPool,
-  type KvpRequest,
-} from '../../protocol/services/kvp-types.ts';
-import { vssProtocol } from '../../protocol/services/vss.ts';
-import { NO_AUTO_RECOVERY, VSS_OPERATIONS } from '../../protocol/services/vss-types.ts';
+import { kvpHvUtils } from '../../protocol/kvp/hvutils.ts';
+import { KVP_POOL_COUNT, type KvpIpInfo, KvpOperation, KvpPool, type KvpRequest } from '../../protocol/kvp/types.ts';
+import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
+import { vssHvUtils } from '../../protocol/vss/hvutils.ts';
+import { NO_AUTO_RECOVERY, VSS_OPERATIONS } from '../../protocol/vss/types.ts';
+import { vssProtocol } from '../../protocol/vss/vmbus.ts';
 
 const HEADER = '/usr/include/linux/hyperv.h';
 

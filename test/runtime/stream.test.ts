@@ -10,11 +10,11 @@ import { levels } from '../../daemons/runtime/log.ts';
 import type { Service } from '../../daemons/runtime/service.ts';
 import type { FileSink } from '../../native/interface.ts';
 import { MemoryNative } from '../../native/memory.ts';
+import type { FcopyReply, FcopyRequest } from '../../protocol/fcopy/messages.ts';
+import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { encodeIcMessage, IC_NEGOTIATE, IcFlag } from '../../protocol/ic/packet.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { version } from '../../protocol/ic/version.ts';
-import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
-import type { FcopyReply, FcopyRequest } from '../../protocol/services/fcopy-messages.ts';
 
 const silent = levels(() => {});
 const logs = { log: silent, hostLog: silent };

@@ -4,7 +4,7 @@ import { levels } from '../../daemons/runtime/log.ts';
 import type { Action, Gone, ShutdownPolicy, ShutdownPorts, Urgency } from '../../daemons/shutdown/ports.ts';
 import { ShutdownService } from '../../daemons/shutdown/service.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import type { ShutdownRequest } from '../../protocol/services/shutdown.ts';
+import type { ShutdownRequest } from '../../protocol/shutdown/vmbus.ts';
 
 const POLICY: ShutdownPolicy = {
   refuse: [],

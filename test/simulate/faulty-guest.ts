@@ -1,6 +1,6 @@
 /** A guest on a simulated char device with one fault, to see that the fuzz test finds it: FAULT SOCKET. */
 import { native } from '../../native/index.ts';
-import { kvpProtocol } from '../../protocol/services/kvp.ts';
+import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 
 const [fault, path] = process.argv.slice(2) as [string, string];
 const codec = kvpProtocol.hvUtils!;

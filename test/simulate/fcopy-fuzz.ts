@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
+import { type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/fcopy/messages.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/services/fcopy-messages.ts';
 import type { FcopyStage } from '../host/fcopy-host.ts';
 import { filesIn, guestFolder, openFiles } from '../host/scenes/fcopy.ts';
 import { randomFrom } from './fuzz.ts';

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, it } from 'node:test';
 import { native } from '../../native/index.ts';
+import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { fcopyProtocol } from '../../protocol/services/fcopy.ts';
 import { Ground } from '../host/daemon.ts';
 import { fcopyView } from '../host/fcopy-host.ts';
 import { UtilsHost } from '../host/utils-host.ts';

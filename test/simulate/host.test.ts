@@ -4,7 +4,7 @@ import { after, afterEach, describe, it } from 'node:test';
 import { native } from '../../native/index.ts';
 import type { MessageChannel } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { kvpProtocol } from '../../protocol/services/kvp.ts';
+import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 import { Ground } from '../host/daemon.ts';
 import { KvpHost, type KvpHostOptions, RefusedError } from '../host/kvp-host.ts';
 import { type HostClock, HostError, type WireMessage } from '../host/wire.ts';

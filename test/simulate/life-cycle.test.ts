@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { describe, it } from 'node:test';
 import { native } from '../../native/index.ts';
-import { KvpPool } from '../../protocol/services/kvp-types.ts';
+import { KvpPool } from '../../protocol/kvp/types.ts';
 import { badBehaviours } from '../host/behaviours/bad.ts';
 import { DaemonProcess } from '../host/daemon.ts';
 import { KvpHost } from '../host/kvp-host.ts';

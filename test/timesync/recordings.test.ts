@@ -7,7 +7,7 @@ import { startIcSession } from '../../daemons/runtime/ic-session.ts';
 import { levels } from '../../daemons/runtime/log.ts';
 import type { OnPacket, RingChannel } from '../../native/interface.ts';
 import { PacketType } from '../../protocol/ic/packet.ts';
-import { timesyncProtocol } from '../../protocol/services/timesync.ts';
+import { timesyncProtocol } from '../../protocol/timesync/vmbus.ts';
 import { parseTrace } from '../../protocol/trace/trace.ts';
 import { scripted } from './script.ts';
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { Snapshot } from '../../daemons/vmic/snapshot.ts';
 import { describeStatus, summarize } from '../../daemons/vmic/status.ts';
 import { status as showStatus } from '../../daemons/vmic/status-commands.ts';
-import type { ServiceName } from '../../protocol/services/classes.ts';
+import type { ServiceName } from '../../protocol/ic/classes.ts';
 import { healthy, lastCopy, status, withService } from './snapshots.ts';
 
 const line = (snapshot: Snapshot, service: ServiceName) => summarize(snapshot).find((one) => one.service === service)!;

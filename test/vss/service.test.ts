@@ -6,7 +6,7 @@ import { VssService } from '../../daemons/vss/service.ts';
 import type { FreezeOutcome, ThawOutcome } from '../../daemons/vss-freeze/freezer.ts';
 import type { ThawReport } from '../../daemons/vss-freeze/guard-types.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { NO_AUTO_RECOVERY, type VssRequest } from '../../protocol/services/vss-types.ts';
+import { NO_AUTO_RECOVERY, type VssRequest } from '../../protocol/vss/types.ts';
 
 const REPORT: ThawReport = { reason: 'told', complete: true, targets: [] };
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { version } from '../../../protocol/ic/version.ts';
-import { KvpPool, type KvpRequest } from '../../../protocol/services/kvp-types.ts';
+import { KvpPool, type KvpRequest } from '../../../protocol/kvp/types.ts';
 import { AUTO_KEYS } from '../kvp-host.ts';
 import type { RingMemory } from '../ring-host.ts';
 import { HostError, type ServiceHost } from '../wire.ts';

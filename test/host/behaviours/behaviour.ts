@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { KvpRequest } from '../../../protocol/services/kvp-types.ts';
+import type { KvpRequest } from '../../../protocol/kvp/types.ts';
 import { AUTO_KEYS, formatStatus, type KvpHost } from '../kvp-host.ts';
 import type { RingHost } from '../ring-host.ts';
 import type { UtilsHost } from '../utils-host.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { version } from '../../../protocol/ic/version.ts';
-import { KvpPool, type KvpValue } from '../../../protocol/services/kvp-types.ts';
+import { KvpPool, type KvpValue } from '../../../protocol/kvp/types.ts';
 import { AUTO_KEYS, poolName, showValue, text } from '../kvp-host.ts';
 import { type Behaviour, good, RING_ONLY, ringOf } from './behaviour.ts';
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { version } from '../../../protocol/ic/version.ts';
 import {
   type ApplicationState,
   type HeartbeatReply,
   type HeartbeatRequest,
   heartbeatProtocol,
-} from '../../../protocol/services/heartbeat.ts';
+} from '../../../protocol/heartbeat/vmbus.ts';
+import { version } from '../../../protocol/ic/version.ts';
 import { RingStage, type RingStageOptions } from '../ring-stage.ts';
 import type { ServiceView } from '../wire.ts';
 import { mistreat, played, type ServiceScene, type Stagehand, script } from './scene.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { IcStatus } from '../../../protocol/ic/status.ts';
-import { type ShutdownReply, type ShutdownRequest, shutdownProtocol } from '../../../protocol/services/shutdown.ts';
+import { type ShutdownReply, type ShutdownRequest, shutdownProtocol } from '../../../protocol/shutdown/vmbus.ts';
 import { formatStatus } from '../kvp-host.ts';
 import { RingStage, type RingStageOptions } from '../ring-stage.ts';
 import type { ServiceView } from '../wire.ts';

@@ -8,7 +8,7 @@ import {
   type TimesyncRequest,
   timesyncProtocol,
   UNIX_EPOCH_100NS,
-} from '../../../protocol/services/timesync.ts';
+} from '../../../protocol/timesync/vmbus.ts';
 import { RingStage, type RingStageOptions } from '../ring-stage.ts';
 import type { ServiceView } from '../wire.ts';
 import { mistreat, played, type ServiceScene, type Stagehand } from './scene.ts';

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { version } from '../../../protocol/ic/version.ts';
-import { NO_AUTO_RECOVERY, type VssRequest } from '../../../protocol/services/vss-types.ts';
+import { NO_AUTO_RECOVERY, type VssRequest } from '../../../protocol/vss/types.ts';
 import { missingScratch, Scratch } from '../../vss-freeze/scratch.ts';
 import { formatStatus } from '../kvp-host.ts';
 import { openStages } from '../service-stage.ts';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { type HeartbeatReply, heartbeatProtocol } from '../../../protocol/heartbeat/vmbus.ts';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { version } from '../../../protocol/ic/version.ts';
-import { type HeartbeatReply, heartbeatProtocol } from '../../../protocol/services/heartbeat.ts';
+import { replay } from '../exchanges.ts';
 import { failsAs, hex, message, refuses, testVectors } from '../vector.ts';
-import { replay } from './exchanges.ts';
 
 const { ic } = heartbeatProtocol;
 const V1 = version(1, 0);

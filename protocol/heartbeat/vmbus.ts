@@ -7,11 +7,12 @@
  *   8  4  applicationState  0 unknown, 1 healthy, 2 critical, 3 stopped; set by the guest, from version 3.0 on
  *  12  28 reserved          hosts may send fewer bytes from 8 on
  */
+
+import { SERVICE_CLASSES } from '../ic/classes.ts';
 import { IcStatus } from '../ic/status.ts';
 import { version } from '../ic/version.ts';
 import { EncodeError, openEnum, struct, u32, u64 } from '../layout/index.ts';
 import type { ServiceProtocol } from '../service-protocol.ts';
-import { SERVICE_CLASSES } from './classes.ts';
 
 export const APPLICATION_STATES = { unknown: 0, healthy: 1, critical: 2, stopped: 3 } as const;
 export type ApplicationState = keyof typeof APPLICATION_STATES;

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
-import { encodeNegotiationAnswer, negotiate, negotiation } from '../../../protocol/ic/negotiation.ts';
-import { decodeIcMessage, IC_NEGOTIATE, markIcReply } from '../../../protocol/ic/packet.ts';
-import { IcStatus } from '../../../protocol/ic/status.ts';
-import type { Version } from '../../../protocol/ic/version.ts';
-import type { ServiceProtocol } from '../../../protocol/service-protocol.ts';
-import { parseTrace } from '../../../protocol/trace/trace.ts';
-import { hex } from '../vector.ts';
+import { encodeNegotiationAnswer, negotiate, negotiation } from '../../protocol/ic/negotiation.ts';
+import { decodeIcMessage, IC_NEGOTIATE, markIcReply } from '../../protocol/ic/packet.ts';
+import { IcStatus } from '../../protocol/ic/status.ts';
+import type { Version } from '../../protocol/ic/version.ts';
+import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
+import { parseTrace } from '../../protocol/trace/trace.ts';
+import { hex } from './vector.ts';
 
-const FIXTURES = path.join(import.meta.dirname, '../../../fixtures');
+const FIXTURES = path.join(import.meta.dirname, '../../fixtures');
 
 export interface Recorded<Request> {
   readonly note: string;

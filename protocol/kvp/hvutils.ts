@@ -30,8 +30,8 @@ import { IcStatus } from '../ic/status.ts';
 import { bytesText } from '../layout/cursor.ts';
 import { DecodeError, EncodeError, type Layout, struct, text, u8, u32, utf8 } from '../layout/index.ts';
 import type { HvUtilsCodec } from '../service-protocol.ts';
-import { ipInfoFields, KEY_FIELD_BYTES, needed, VALUE_FIELD_BYTES } from '../services/kvp-layout.ts';
-import { KvpOperation, type KvpReply, type KvpRequest, type KvpValue } from '../services/kvp-types.ts';
+import { ipInfoFields, KEY_FIELD_BYTES, needed, VALUE_FIELD_BYTES } from './fields.ts';
+import { KvpOperation, type KvpReply, type KvpRequest, type KvpValue } from './types.ts';
 
 const MESSAGE_BYTES = 7432;
 /** KVP_OP_REGISTER1. (4, once the registration of daemons without IP info, is an operation of the host's.) */

@@ -3,9 +3,9 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { version } from '../../../protocol/ic/version.ts';
-import { type ShutdownRequest, shutdownProtocol } from '../../../protocol/services/shutdown.ts';
+import { type ShutdownRequest, shutdownProtocol } from '../../../protocol/shutdown/vmbus.ts';
+import { replay } from '../exchanges.ts';
 import { failsAs, hex, message, refuses, testVectors } from '../vector.ts';
-import { replay } from './exchanges.ts';
 
 const { ic } = shutdownProtocol;
 const V32 = version(3, 2);

@@ -14,13 +14,14 @@
  *
  * Create and delete name a snapshot set, a cluster query has the guest fill in its cluster: nothing a Linux guest takes part in.
  */
-import { vssHvUtils } from '../hvutils/vss.ts';
+
+import { SERVICE_CLASSES } from '../ic/classes.ts';
 import { IcStatus } from '../ic/status.ts';
 import { version } from '../ic/version.ts';
 import { atMost, bytes, Cursor, DecodeError, EncodeError, type Layout, struct, u8, u32 } from '../layout/index.ts';
 import type { IcCodec, ServiceProtocol } from '../service-protocol.ts';
-import { SERVICE_CLASSES } from './classes.ts';
-import { operationCode, operationOf, type VssDisks, type VssReply, type VssRequest } from './vss-types.ts';
+import { vssHvUtils } from './hvutils.ts';
+import { operationCode, operationOf, type VssDisks, type VssReply, type VssRequest } from './types.ts';
 
 const MAX_LUNS = 260;
 const LUN_BYTES = 24;

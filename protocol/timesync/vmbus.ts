@@ -17,10 +17,11 @@
  *  17  1  leapFlags            as NTP's leap indicator
  *  18  1  stratum
  */
+
+import { SERVICE_CLASSES } from '../ic/classes.ts';
 import { sameVersion, type Version, version } from '../ic/version.ts';
 import { type Flags, flags, struct, u8, u64 } from '../layout/index.ts';
 import type { IcCodec, ServiceProtocol } from '../service-protocol.ts';
-import { SERVICE_CLASSES } from './classes.ts';
 
 /** `sync`: set the clock now. `sample`: a hint. Neither: a message without an order. */
 export const TimesyncFlag = { sync: 1, sample: 2 } as const;

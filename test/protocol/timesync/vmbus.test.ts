@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { type Version, version } from '../../../protocol/ic/version.ts';
 import { DecodeError } from '../../../protocol/layout/index.ts';
-import { type TimesyncRequest, timesyncProtocol, UNIX_EPOCH_100NS } from '../../../protocol/services/timesync.ts';
+import { type TimesyncRequest, timesyncProtocol, UNIX_EPOCH_100NS } from '../../../protocol/timesync/vmbus.ts';
 import { failsAs, hex, message, refuses, testVectors } from '../vector.ts';
 
 const { ic } = timesyncProtocol;

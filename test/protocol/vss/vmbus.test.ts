@@ -4,16 +4,16 @@ import fc from 'fast-check';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { version } from '../../../protocol/ic/version.ts';
 import { DecodeError } from '../../../protocol/layout/index.ts';
-import { vssProtocol } from '../../../protocol/services/vss.ts';
 import {
   NO_AUTO_RECOVERY,
   VSS_OPERATIONS,
   type VssDisks,
   type VssReply,
   type VssRequest,
-} from '../../../protocol/services/vss-types.ts';
+} from '../../../protocol/vss/types.ts';
+import { vssProtocol } from '../../../protocol/vss/vmbus.ts';
+import { replay } from '../exchanges.ts';
 import { failsAs, hex, message, refuses, testVectors } from '../vector.ts';
-import { replay } from './exchanges.ts';
 
 const { ic } = vssProtocol;
 const V5 = version(5, 0);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { kvpHvUtils } from '../../../protocol/hvutils/kvp.ts';
 import { IcStatus } from '../../../protocol/ic/status.ts';
-import type { KvpReply, KvpRequest } from '../../../protocol/services/kvp-types.ts';
+import { kvpHvUtils } from '../../../protocol/kvp/hvutils.ts';
+import type { KvpReply, KvpRequest } from '../../../protocol/kvp/types.ts';
 import { failsAs, hex, message, refuses, testVectors } from '../vector.ts';
 
 const LENGTH = 7432;

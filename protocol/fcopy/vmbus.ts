@@ -15,11 +15,11 @@
  * Complete and cancel have no more. An answer is the request with a status in its IC header.
  */
 
-import { fcopyHvUtils } from '../hvutils/fcopy.ts';
+import { SERVICE_CLASSES } from '../ic/classes.ts';
 import { version } from '../ic/version.ts';
 import { text, utf16 } from '../layout/index.ts';
 import type { ServiceProtocol } from '../service-protocol.ts';
-import { SERVICE_CLASSES } from './classes.ts';
+import { fcopyHvUtils } from './hvutils.ts';
 import {
   decodeFcopy,
   encodeFcopy,
@@ -28,7 +28,7 @@ import {
   fcopyPart,
   fcopyStart,
   NAME_FIELD_BYTES,
-} from './fcopy-messages.ts';
+} from './messages.ts';
 
 const start = fcopyStart(text(utf16, NAME_FIELD_BYTES), text(utf16, NAME_FIELD_BYTES));
 

@@ -15,7 +15,7 @@
 import { bytesText } from '../layout/cursor.ts';
 import { DecodeError, struct, u8, u32 } from '../layout/index.ts';
 import { HV_UTIL_TIMEOUT_SECS, type HvUtilsCodec } from '../service-protocol.ts';
-import { operationCode, operationOf, type VssReply, type VssRequest } from '../services/vss-types.ts';
+import { operationCode, operationOf, type VssReply, type VssRequest } from './types.ts';
 
 const MESSAGE_BYTES = 12;
 const ANSWER_BYTES = 4;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '../../../protocol/services/ip-address.ts';
+import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '../../../protocol/kvp/ip-address.ts';
 
 const octets = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'hex'));
 

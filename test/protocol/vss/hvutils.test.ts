@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { vssHvUtils } from '../../../protocol/hvutils/vss.ts';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { DecodeError } from '../../../protocol/layout/index.ts';
-import type { VssRequest } from '../../../protocol/services/vss-types.ts';
+import { vssHvUtils } from '../../../protocol/vss/hvutils.ts';
+import type { VssRequest } from '../../../protocol/vss/types.ts';
 import { failsAs, hex, message, testVectors } from '../vector.ts';
 
 const LENGTH = 12;

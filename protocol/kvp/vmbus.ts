@@ -36,7 +36,7 @@
  *
  * A reply has the layout of its request, which it overwrites: a request must be long enough for it.
  */
-import { kvpHvUtils } from '../hvutils/kvp.ts';
+
 import { IcStatus } from '../ic/status.ts';
 import { type Version, version } from '../ic/version.ts';
 import {
@@ -57,9 +57,10 @@ import {
   utf16,
 } from '../layout/index.ts';
 import type { IcCodec, ServiceProtocol } from '../service-protocol.ts';
+import { checkedItem, ipInfoFields, KEY_FIELD_BYTES, needed, VALUE_FIELD_BYTES } from './fields.ts';
+import { kvpHvUtils } from './hvutils.ts';
 import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from './ip-address.ts';
-import { checkedItem, ipInfoFields, KEY_FIELD_BYTES, needed, VALUE_FIELD_BYTES } from './kvp-layout.ts';
-import { type KvpIpInfo, KvpOperation, type KvpReply, type KvpRequest, type KvpValue } from './kvp-types.ts';
+import { type KvpIpInfo, KvpOperation, type KvpReply, type KvpRequest, type KvpValue } from './types.ts';
 
 /** Longest key and value over VMBus in UTF-16 units, without their NUL. hv_utils passes one unit less of each to a host. */
 export const KVP_MAX_KEY_UNITS = KEY_FIELD_BYTES / 2 - 1;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { version } from '../../../protocol/ic/version.ts';
-import { kvpProtocol } from '../../../protocol/services/kvp.ts';
-import type { KvpIpInfo, KvpReply, KvpRequest } from '../../../protocol/services/kvp-types.ts';
+import type { KvpIpInfo, KvpReply, KvpRequest } from '../../../protocol/kvp/types.ts';
+import { kvpProtocol } from '../../../protocol/kvp/vmbus.ts';
 import { failsAs, hex, message, refuses, testVectors, type Vector } from '../vector.ts';
 
 const { ic } = kvpProtocol;

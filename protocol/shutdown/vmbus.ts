@@ -8,10 +8,11 @@
  *   8  4     flags        1 force, 2 restart, 4 hibernate; neither of the two: power off
  *  12  2048  message      UTF-16, for people
  */
+
+import { SERVICE_CLASSES } from '../ic/classes.ts';
 import { version } from '../ic/version.ts';
 import { type Flags, flags, type Layout, struct, text, u32, utf16 } from '../layout/index.ts';
 import type { ServiceProtocol } from '../service-protocol.ts';
-import { SERVICE_CLASSES } from './classes.ts';
 
 export const ShutdownFlag = { force: 1, restart: 2, hibernate: 4 } as const;
 

@@ -2,7 +2,7 @@
  * File copy on the char device /dev/vmbus/hv_fcopy, which kernels before 6.10 have: what hv_utils passes on to a daemon, and takes back.
  * Sources: drivers/hv/hv_fcopy.c, hv_utils_transport.c; utf16s_to_utf8s in fs/nls/nls_base.c.
  *
- * Messages have the layout they have over VMBus (protocol/services/fcopy.ts), with UTF-8 in the fields of the names. Their lengths differ: start
+ * Messages have the layout they have over VMBus (protocol/fcopy/vmbus.ts), with UTF-8 in the fields of the names. Their lengths differ: start
  * 1,088, data 6,196, complete and cancel 64 (36 of them the message; 36 in all where the kernel itself cancels before a suspension).
  *
  * Registration  0  4  version of the daemon, 1       Answer to it  0  4  version of the kernel
@@ -24,7 +24,7 @@ import {
   fcopyPart,
   fcopyStart,
   NAME_FIELD_BYTES,
-} from '../services/fcopy-messages.ts';
+} from './messages.ts';
 
 /** FCOPY_CURRENT_VERSION. */
 const VERSION = 1;

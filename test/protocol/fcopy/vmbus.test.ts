@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { fcopyHvUtils } from '../../../protocol/hvutils/fcopy.ts';
+import { fcopyHvUtils } from '../../../protocol/fcopy/hvutils.ts';
+import type { FcopyRequest } from '../../../protocol/fcopy/messages.ts';
+import { fcopyProtocol } from '../../../protocol/fcopy/vmbus.ts';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { version } from '../../../protocol/ic/version.ts';
 import { DecodeError } from '../../../protocol/layout/index.ts';
-import { fcopyProtocol } from '../../../protocol/services/fcopy.ts';
-import type { FcopyRequest } from '../../../protocol/services/fcopy-messages.ts';
 import { failsAs, hex, message, refuses, testVectors } from '../vector.ts';
 
 const V = version(1, 1);
