@@ -8,7 +8,7 @@ import { FileMaker, type FilePolicy } from '../../daemons/fcopy/system.ts';
 import { levels } from '../../daemons/runtime/log.ts';
 import { native } from '../../native/index.ts';
 import type { Native } from '../../native/interface.ts';
-import { nativeError } from '../../native/memory.ts';
+import { nativeError } from '../../native/memory/index.ts';
 
 export const partsOf = (folder: string): string[] => folder.split('/').filter((name) => name !== '');
 

@@ -3,7 +3,7 @@ import type { FcopyLimits, FcopyPorts, FileProblem, Incoming, Wishes } from '../
 import { FcopyService } from '../../daemons/fcopy/service.ts';
 import { levels } from '../../daemons/runtime/log.ts';
 import type { FileSink } from '../../native/interface.ts';
-import { nativeError } from '../../native/memory.ts';
+import { nativeError } from '../../native/memory/index.ts';
 import type { FcopyRequest } from '../../protocol/fcopy/messages.ts';
 
 /** A file in memory; what the service does to it is recorded. */

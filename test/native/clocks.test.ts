@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { native } from '../../native/index.ts';
 import { type NativeError, READING_SLOTS, ReadingSlot } from '../../native/interface.ts';
-import { MemoryNative } from '../../native/memory.ts';
+import { MemoryNative } from '../../native/memory/index.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'vmic-clocks-'));
 after(() => rmSync(folder, { recursive: true, force: true }));

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { native } from '../../native/index.ts';
 import type { MessageChannel, Native, NativeError, RingChannel } from '../../native/interface.ts';
-import { MemoryNative } from '../../native/memory.ts';
+import { MemoryNative } from '../../native/memory/index.ts';
 import { Inbox, temporaryFolder, turns } from './pairs.ts';
 
 const code = (expected: string) => (error: NativeError) => error.code === expected;

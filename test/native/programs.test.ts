@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { native } from '../../native/index.ts';
 import type { Native, NativeError, Program, ProgramEnd, ProgramOptions } from '../../native/interface.ts';
-import { MemoryNative, nativeError } from '../../native/memory.ts';
+import { MemoryNative, nativeError } from '../../native/memory/index.ts';
 import { ADDON, bundle } from './bundle.ts';
 import { turns } from './pairs.ts';
 

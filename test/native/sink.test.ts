@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { native } from '../../native/index.ts';
 import type { FileSink, MessageChannel, Native, NativeError, PartForm, RingChannel } from '../../native/interface.ts';
-import { MemoryNative } from '../../native/memory.ts';
+import { MemoryNative } from '../../native/memory/index.ts';
 import { ADDON, bundle } from './bundle.ts';
 import { Inbox, temporaryFolder, turns } from './pairs.ts';
 import type { GuestCommand, GuestEvent } from './ring_guest.ts';

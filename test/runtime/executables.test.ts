@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { findExecutables, killGroup, listExecutables, run } from '../../daemons/runtime/executables.ts';
-import { MemoryNative, nativeError } from '../../native/memory.ts';
+import { MemoryNative, nativeError } from '../../native/memory/index.ts';
 
 const ENV = { PATH: '/usr/bin:/bin' };
 let folder: string;

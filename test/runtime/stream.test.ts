@@ -9,7 +9,7 @@ import { startIcSession } from '../../daemons/runtime/ic-session.ts';
 import { levels } from '../../daemons/runtime/log.ts';
 import type { Service } from '../../daemons/runtime/service.ts';
 import type { FileSink } from '../../native/interface.ts';
-import { MemoryNative } from '../../native/memory.ts';
+import { MemoryNative } from '../../native/memory/index.ts';
 import type { FcopyReply, FcopyRequest } from '../../protocol/fcopy/messages.ts';
 import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { encodeIcMessage, IC_NEGOTIATE, IcFlag } from '../../protocol/ic/packet.ts';

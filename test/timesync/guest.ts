@@ -1,7 +1,7 @@
 import type { Decision, Mode, Refusal } from '../../daemons/timesync/discipline.ts';
 import { Discipline } from '../../daemons/timesync/discipline.ts';
 import { READING_SLOTS, ReadingSlot } from '../../native/interface.ts';
-import { SimulatedClock } from '../../native/simulated-clock.ts';
+import { SimulatedClock } from '../../native/memory/simulated-clock.ts';
 import { UNIX_EPOCH_100NS } from '../../protocol/timesync/vmbus.ts';
 
 /** 2026-06-01T00:00:00Z. */

@@ -2,7 +2,7 @@ import { levels } from '../../daemons/runtime/log.ts';
 import type { TimesyncPorts } from '../../daemons/timesync/ports.ts';
 import { TimesyncService } from '../../daemons/timesync/service.ts';
 import { systemClock } from '../../daemons/timesync/system.ts';
-import { MemoryNative } from '../../native/memory.ts';
+import { MemoryNative } from '../../native/memory/index.ts';
 
 type Published = Parameters<TimesyncPorts['publish']>[0];
 

@@ -12,7 +12,7 @@ import {
   type TimesyncStatus,
   writeStatus,
 } from '../../daemons/timesync-status/index.ts';
-import { MemoryNative } from '../../native/memory.ts';
+import { MemoryNative } from '../../native/memory/index.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-timesync-'));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));

@@ -1,4 +1,4 @@
-import { type ClockAdjustment, type ClockState, ReadingSlot } from './interface.ts';
+import { type ClockAdjustment, type ClockState, ReadingSlot } from '../interface.ts';
 
 /** adjtime(3): the kernel slews by 500 us a second. */
 const SLEW_NS_PER_NS = 500e-6;

@@ -24,8 +24,8 @@ import type {
   ProgramOptions,
   RingChannel,
   RingStatistics,
-} from './interface.ts';
-import { ReadingSlot, StatSlot } from './interface.ts';
+} from '../interface.ts';
+import { ReadingSlot, StatSlot } from '../interface.ts';
 import { SimulatedClock } from './simulated-clock.ts';
 
 type LockMode = 'shared' | 'exclusive';
