@@ -28,7 +28,16 @@ function findPrograms() {
 
 function inputsFingerprint(programs) {
   const sources = listFiles(
-    ['protocol', 'native', 'daemons', 'test/host', 'test/vss-freeze/scratch.ts', 'fixtures', 'packaging/build.mjs'],
+    [
+      'protocol',
+      'native',
+      'runtime',
+      'daemons',
+      'test/host',
+      'test/vss-freeze/scratch.ts',
+      'fixtures',
+      'packaging/build.mjs',
+    ],
     (path) => /\.(ts|json|mjs)$/.test(path),
   );
   return fingerprint([...sources, 'package-lock.json', GUARD], { programs });

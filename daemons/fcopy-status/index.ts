@@ -1,4 +1,4 @@
-import { type ProcessIdentity, readStatusFile } from '../runtime/status-file.ts';
+import { type ProcessIdentity, readStatusFile } from '../../runtime/status/status-file.ts';
 
 export const DEFAULT_STATUS_FILE = '/run/vmic/fcopy.json';
 

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import type { Native } from '../../native/interface.ts';
-import type { Log } from '../runtime/log.ts';
-import { isAlive, ownIdentity, type ProcessIdentity, writeJson } from '../runtime/status-file.ts';
+import type { Log } from '../../runtime/log.ts';
+import { isAlive, ownIdentity, type ProcessIdentity, writeJson } from '../../runtime/status/status-file.ts';
 
 const PREFIX = '.vmic-fcopy-';
 const NAME = /^\.vmic-fcopy-[0-9a-z]+$/;

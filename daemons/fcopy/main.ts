@@ -1,10 +1,10 @@
 import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
+import { ConfigError } from '../../runtime/config.ts';
+import { type Log, monotonicMs } from '../../runtime/log.ts';
+import { runProgram } from '../../runtime/program.ts';
+import type { ServiceContext } from '../../runtime/service.ts';
+import { ownIdentity, uptimeSecs, writeJson } from '../../runtime/status/status-file.ts';
 import { type FcopyStatus, readStatus } from '../fcopy-status/index.ts';
-import { ConfigError } from '../runtime/config.ts';
-import { type Log, monotonicMs } from '../runtime/log.ts';
-import { runProgram } from '../runtime/program.ts';
-import type { ServiceContext } from '../runtime/service.ts';
-import { ownIdentity, uptimeSecs, writeJson } from '../runtime/status-file.ts';
 import { Leftover } from './leftover.ts';
 import { parseTarget } from './names.ts';
 import { fcopyOptions, type Owner, parseOwner } from './options.ts';
@@ -82,7 +82,7 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof fc
 /** Where hv_utils knows no file copy (from Linux 6.10 on) nobody takes the channel, unless somebody says so. */
 async function bindChannel(log: Log): Promise<string | undefined> {
   // Seldom needed, so not loaded at each start
-  const { BindingError, bind, SysfsVmbus } = await import('../binding/index.ts');
+  const { BindingError, bind, SysfsVmbus } = await import('../../runtime/vmbus/index.ts');
   try {
     const { changed, driver, device } = await bind(new SysfsVmbus(), 'fcopy', { ifUnbound: true });
     if (!changed) return `it is bound to ${driver}`;

@@ -1,6 +1,6 @@
 import type { FileSink } from '../../native/interface.ts';
+import type { Log, MonotonicMs } from '../../runtime/log.ts';
 import type { FcopyStatus, Result } from '../fcopy-status/index.ts';
-import type { Log, MonotonicMs } from '../runtime/log.ts';
 import type { Target } from './names.ts';
 
 /** Why a file can't be taken. */

@@ -2,8 +2,8 @@ import type { NativeError } from '../../native/interface.ts';
 import type { FcopyReply, FcopyRequest } from '../../protocol/fcopy/messages.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { formatVersion } from '../../protocol/ic/version.ts';
+import type { Answer, Peer, Service } from '../../runtime/service.ts';
 import type { FcopyStatus, Result } from '../fcopy-status/index.ts';
-import type { Answer, Peer, Service } from '../runtime/service.ts';
 import { formatTarget, parseTarget } from './names.ts';
 import { type FcopyLimits, type FcopyPorts, FileProblem, type Incoming } from './ports.ts';
 

@@ -1,7 +1,7 @@
 import { heartbeatProtocol } from '../../protocol/heartbeat/vmbus.ts';
-import { ConfigError } from '../runtime/config.ts';
-import { runProgram } from '../runtime/program.ts';
-import type { ServiceContext } from '../runtime/service.ts';
+import { ConfigError } from '../../runtime/config.ts';
+import { runProgram } from '../../runtime/program.ts';
+import type { ServiceContext } from '../../runtime/service.ts';
 import type { HealthOptions } from './ports.ts';
 import { HeartbeatService } from './service.ts';
 import { LinuxHealth } from './system.ts';

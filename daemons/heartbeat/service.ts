@@ -1,7 +1,7 @@
 import type { ApplicationState, HeartbeatReply, HeartbeatRequest } from '../../protocol/heartbeat/vmbus.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import type { Log } from '../runtime/log.ts';
-import type { Service } from '../runtime/service.ts';
+import type { Log } from '../../runtime/log.ts';
+import type { Service } from '../../runtime/service.ts';
 import { type Health, judge } from './health.ts';
 
 /** Answers beats from memory: nothing that finds out how the guest is can hold one up. */

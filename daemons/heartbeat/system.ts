@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { findExecutables, killGroup, PROGRAM_PATH, run } from '../runtime/executables.ts';
-import { printable } from '../runtime/text.ts';
+import { findExecutables, killGroup, PROGRAM_PATH, run } from '../../runtime/executables.ts';
+import { printable } from '../../runtime/text.ts';
 import { failedUnits, parseSystemState, type SystemState } from './health.ts';
 import type { HealthOptions, HealthPorts } from './ports.ts';
 

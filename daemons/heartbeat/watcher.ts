@@ -1,4 +1,4 @@
-import type { Log } from '../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 import { type Health, NOTHING_KNOWN } from './health.ts';
 import { watchHealth } from './monitor.ts';
 import type { HealthOptions, HealthPorts } from './ports.ts';

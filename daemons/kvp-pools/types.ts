@@ -1,5 +1,5 @@
 import type { Native } from '../../native/interface.ts';
-import type { Log } from '../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 
 /** What of the native contract the store works with. */
 export type PoolNative = Pick<Native, 'tryLock' | 'unlock' | 'stat' | 'writeWhole' | 'removeRange' | 'watchDirectory'>;

@@ -1,5 +1,5 @@
+import type { Log, MonotonicMs } from '../../runtime/log.ts';
 import type { Patience, Pools } from '../kvp-pools/index.ts';
-import type { Log, MonotonicMs } from '../runtime/log.ts';
 import type { NetworkFacts } from './network.ts';
 
 /** A key of the auto pool as it is now. */

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { AddressWatch, Native } from '../../native/interface.ts';
-import { type Log, monotonicMs } from '../runtime/log.ts';
+import { type Log, monotonicMs } from '../../runtime/log.ts';
 import { domainNameFromHosts, searchDomains } from './domain-name.ts';
 import { type InterfaceAddress, interfaceName, type LinkFacts, type NetworkFacts } from './network.ts';
 import type { GuestSystem, OsFacts } from './ports.ts';

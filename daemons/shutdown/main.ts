@@ -1,7 +1,7 @@
 import { shutdownProtocol } from '../../protocol/shutdown/vmbus.ts';
-import { ConfigError } from '../runtime/config.ts';
-import { runProgram } from '../runtime/program.ts';
-import type { ServiceContext } from '../runtime/service.ts';
+import { ConfigError } from '../../runtime/config.ts';
+import { runProgram } from '../../runtime/program.ts';
+import type { ServiceContext } from '../../runtime/service.ts';
 import { ACTIONS, type Action } from './ports.ts';
 import { ShutdownService } from './service.ts';
 import { LinuxShutdown } from './system.ts';

@@ -1,7 +1,7 @@
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { REASON_PLANNED, type ShutdownReply, type ShutdownRequest } from '../../protocol/shutdown/vmbus.ts';
-import type { Service } from '../runtime/service.ts';
-import { printable } from '../runtime/text.ts';
+import type { Service } from '../../runtime/service.ts';
+import { printable } from '../../runtime/text.ts';
 import type { Action, ShutdownContext, Urgency } from './ports.ts';
 
 const OK: ShutdownReply = { status: IcStatus.ok };

@@ -1,6 +1,6 @@
-import { type ProcessIdentity, readStatusFile, writeJson } from '../runtime/status-file.ts';
+import { type ProcessIdentity, readStatusFile, writeJson } from '../../runtime/status/status-file.ts';
 
-export { isAlive, ownIdentity, type ProcessIdentity, uptimeSecs } from '../runtime/status-file.ts';
+export { isAlive, ownIdentity, type ProcessIdentity, uptimeSecs } from '../../runtime/status/status-file.ts';
 
 export const DEFAULT_STATUS_FILE = '/run/vmic/timesync.json';
 

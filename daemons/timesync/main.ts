@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import { timesyncProtocol } from '../../protocol/timesync/vmbus.ts';
-import { monotonicMs } from '../runtime/log.ts';
-import { runProgram } from '../runtime/program.ts';
-import type { ServiceContext } from '../runtime/service.ts';
+import { monotonicMs } from '../../runtime/log.ts';
+import { runProgram } from '../../runtime/program.ts';
+import type { ServiceContext } from '../../runtime/service.ts';
 import { DEFAULT_STATUS_FILE, ownIdentity, uptimeSecs, writeStatus } from '../timesync-status/index.ts';
 import { type Choice, chooseMode } from './choose.ts';
 import { encodeChronySample } from './chrony.ts';

@@ -1,5 +1,5 @@
 import type { ClockAdjustment, ClockState } from '../../native/interface.ts';
-import type { Log, MonotonicMs } from '../runtime/log.ts';
+import type { Log, MonotonicMs } from '../../runtime/log.ts';
 import type { TimesyncStatus } from '../timesync-status/index.ts';
 import type { Choice } from './choose.ts';
 import type { ClockReading, Receipt } from './discipline.ts';

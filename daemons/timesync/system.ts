@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type Native, READING_SLOTS, ReadingSlot } from '../../native/interface.ts';
 import { SimulatedClock } from '../../native/memory/simulated-clock.ts';
-import type { Log } from '../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 import type { Surroundings } from './choose.ts';
 import { type ConfigurationFiles, readRefclocks } from './chrony.ts';
 import type { ClockReading, Receipt } from './discipline.ts';

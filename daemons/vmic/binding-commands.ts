@@ -1,5 +1,12 @@
 import type { ServiceName } from '../../protocol/ic/classes.ts';
-import { BindingError, type BindingErrorCode, type BindingPorts, bind, type Moved, release } from '../binding/index.ts';
+import {
+  BindingError,
+  type BindingErrorCode,
+  type BindingPorts,
+  bind,
+  type Moved,
+  release,
+} from '../../runtime/vmbus/index.ts';
 import { CommandError, EXIT, type ExitName } from './exit.ts';
 
 const EXIT_OF: Readonly<Record<BindingErrorCode, ExitName>> = {

@@ -1,11 +1,11 @@
 import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
-import { SysfsVmbus } from '../binding/index.ts';
+import { ConfigError, loadConfig } from '../../runtime/config.ts';
+import { commonOptions } from '../../runtime/transports/transport.ts';
+import { VERSION } from '../../runtime/version.ts';
+import { SysfsVmbus } from '../../runtime/vmbus/index.ts';
 import { DEFAULT_STATUS_FILE as FCOPY_STATUS_FILE } from '../fcopy-status/index.ts';
 import { DEFAULT_POOL_DIRECTORY, kvpOptions } from '../kvp-pools/index.ts';
-import { ConfigError, loadConfig } from '../runtime/config.ts';
-import { commonOptions } from '../runtime/transport.ts';
-import { VERSION } from '../runtime/version.ts';
 import { DEFAULT_STATUS_FILE } from '../timesync-status/index.ts';
 import { moveChannel } from './binding-commands.ts';
 import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts';

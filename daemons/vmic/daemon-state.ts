@@ -1,7 +1,12 @@
 import path from 'node:path';
 import type { ServiceName } from '../../protocol/ic/classes.ts';
-import { DEFAULT_RUNTIME_DIRECTORY, readServiceStatus, type ServiceStatus, statusFile } from '../runtime/status.ts';
-import { isAlive } from '../runtime/status-file.ts';
+import {
+  DEFAULT_RUNTIME_DIRECTORY,
+  readServiceStatus,
+  type ServiceStatus,
+  statusFile,
+} from '../../runtime/status/status.ts';
+import { isAlive } from '../../runtime/status/status-file.ts';
 
 /** What finding out about one daemon needs of the surroundings. */
 export interface DaemonSurroundings {

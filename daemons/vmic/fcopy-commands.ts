@@ -1,5 +1,5 @@
+import { isAlive, uptimeSecs } from '../../runtime/status/status-file.ts';
 import { type CopyStatus, type FcopyStatus, RESULTS, readStatus } from '../fcopy-status/index.ts';
-import { isAlive, uptimeSecs } from '../runtime/status-file.ts';
 import { type DaemonSurroundings, sleeps } from './daemon-state.ts';
 import { CommandError, EXIT } from './exit.ts';
 import { printable } from './text.ts';

@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { DEFAULT_CONFIG_FILE } from '../runtime/config.ts';
-import { PROGRAM_PATH, run } from '../runtime/executables.ts';
+import { DEFAULT_CONFIG_FILE } from '../../runtime/config.ts';
+import { PROGRAM_PATH, run } from '../../runtime/executables.ts';
 import { runCli } from './cli.ts';
 import { CommandError } from './exit.ts';
 

@@ -1,11 +1,16 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { SERVICE_CLASSES, SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
-import { SysfsVmbus } from '../binding/index.ts';
+import {
+  DEFAULT_RUNTIME_DIRECTORY,
+  readServiceStatus,
+  type ServiceStatus,
+  statusFile,
+} from '../../runtime/status/status.ts';
+import { isAlive } from '../../runtime/status/status-file.ts';
+import { SysfsVmbus } from '../../runtime/vmbus/index.ts';
 import { type FcopyStatus, readStatus as readFcopyStatus } from '../fcopy-status/index.ts';
 import { poolFileName } from '../kvp-pools/index.ts';
-import { DEFAULT_RUNTIME_DIRECTORY, readServiceStatus, type ServiceStatus, statusFile } from '../runtime/status.ts';
-import { isAlive } from '../runtime/status-file.ts';
 import { readStatus as readVssStatus, type VssStatus } from '../vss-freeze/status.ts';
 
 export interface Channel {

@@ -1,1 +1,1 @@
-export { printable } from '../runtime/text.ts';
+export { printable } from '../../runtime/text.ts';

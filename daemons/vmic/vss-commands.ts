@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConfigError, loadConfig } from '../runtime/config.ts';
-import { type Log, type LogHold, levels } from '../runtime/log.ts';
-import { isAlive } from '../runtime/status-file.ts';
-import { commonOptions } from '../runtime/transport.ts';
+import { ConfigError, loadConfig } from '../../runtime/config.ts';
+import { type Log, type LogHold, levels } from '../../runtime/log.ts';
+import { isAlive } from '../../runtime/status/status-file.ts';
+import { commonOptions } from '../../runtime/transports/transport.ts';
 import { Freezer, isWorthTelling } from '../vss-freeze/freezer.ts';
 import { vssOptions } from '../vss-freeze/options.ts';
 import type { Plan, Skipped } from '../vss-freeze/plan.ts';

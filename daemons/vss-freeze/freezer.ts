@@ -1,8 +1,8 @@
 import path from 'node:path';
-import type { Executables, Outcome } from '../runtime/executables.ts';
-import type { Log, LogHold, MonotonicMs } from '../runtime/log.ts';
-import type { ProcessIdentity } from '../runtime/status-file.ts';
-import { printable } from '../runtime/text.ts';
+import type { Executables, Outcome } from '../../runtime/executables.ts';
+import type { Log, LogHold, MonotonicMs } from '../../runtime/log.ts';
+import type { ProcessIdentity } from '../../runtime/status/status-file.ts';
+import { printable } from '../../runtime/text.ts';
 import type { FreezeReport, Guard, Recovery, TargetResult, ThawReport } from './guard-types.ts';
 import type { Plan, Skipped } from './plan.ts';
 import type { Asker, CurrentFreeze, FreezeRecord, FreezeResult, FrozenVolume, HookRun, VssStatus } from './status.ts';

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import type { Duplex, Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { run } from '../runtime/executables.ts';
+import { run } from '../../runtime/executables.ts';
 import type {
   FreezeReport,
   FreezeTarget,

@@ -1,4 +1,4 @@
-import type { OptionTable } from '../runtime/config.ts';
+import type { OptionTable } from '../../runtime/config.ts';
 
 export const DEFAULT_STATUS_FILE = '/run/vmic/vss.json';
 

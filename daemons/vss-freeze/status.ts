@@ -1,4 +1,4 @@
-import { type ProcessIdentity, readJson, writeJson } from '../runtime/status-file.ts';
+import { type ProcessIdentity, readJson, writeJson } from '../../runtime/status/status-file.ts';
 import type { SkipReason } from './plan.ts';
 
 /** Who asked for a freeze. */

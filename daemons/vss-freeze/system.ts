@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import type { OptionValues } from '../runtime/config.ts';
+import type { OptionValues } from '../../runtime/config.ts';
 import {
   type Executables,
   killGroup,
@@ -7,9 +7,9 @@ import {
   type Outcome,
   PROGRAM_PATH,
   run,
-} from '../runtime/executables.ts';
-import { monotonicMs } from '../runtime/log.ts';
-import { identityOf, ownIdentity } from '../runtime/status-file.ts';
+} from '../../runtime/executables.ts';
+import { monotonicMs } from '../../runtime/log.ts';
+import { identityOf, ownIdentity } from '../../runtime/status/status-file.ts';
 import { readBlockFacts } from './block-devices.ts';
 import type { FreezePolicy, FreezerPorts } from './freezer.ts';
 import type { Guard, GuardOptions, GuardStarter, Recovery } from './guard-types.ts';

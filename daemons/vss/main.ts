@@ -1,9 +1,9 @@
 import { formatVersion, type Version } from '../../protocol/ic/version.ts';
 import { vssProtocol } from '../../protocol/vss/vmbus.ts';
-import { ConfigError } from '../runtime/config.ts';
-import { runProgram } from '../runtime/program.ts';
-import type { ServiceContext } from '../runtime/service.ts';
-import { isAlive } from '../runtime/status-file.ts';
+import { ConfigError } from '../../runtime/config.ts';
+import { runProgram } from '../../runtime/program.ts';
+import type { ServiceContext } from '../../runtime/service.ts';
+import { isAlive } from '../../runtime/status/status-file.ts';
 import { Freezer } from '../vss-freeze/freezer.ts';
 import { guards } from '../vss-freeze/guard.ts';
 import { vssOptions } from '../vss-freeze/options.ts';

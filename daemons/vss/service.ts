@@ -1,7 +1,7 @@
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { NO_AUTO_RECOVERY, type VssReply, type VssRequest } from '../../protocol/vss/types.ts';
-import type { Log } from '../runtime/log.ts';
-import type { Service } from '../runtime/service.ts';
+import type { Log } from '../../runtime/log.ts';
+import type { Service } from '../../runtime/service.ts';
 import type { VssPorts } from './ports.ts';
 
 const OK: VssReply = { status: IcStatus.ok };

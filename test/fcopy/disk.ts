@@ -5,10 +5,10 @@ import type { TestContext } from 'node:test';
 import { Leftover } from '../../daemons/fcopy/leftover.ts';
 import type { Incoming, Wishes } from '../../daemons/fcopy/ports.ts';
 import { FileMaker, type FilePolicy } from '../../daemons/fcopy/system.ts';
-import { levels } from '../../daemons/runtime/log.ts';
 import { native } from '../../native/index.ts';
 import type { Native } from '../../native/interface.ts';
 import { nativeError } from '../../native/memory/index.ts';
+import { levels } from '../../runtime/log.ts';
 
 export const partsOf = (folder: string): string[] => folder.split('/').filter((name) => name !== '');
 

@@ -3,8 +3,8 @@ import fs from 'node:fs';
 import { Leftover } from '../../daemons/fcopy/leftover.ts';
 import type { FileProblem } from '../../daemons/fcopy/ports.ts';
 import { FileMaker } from '../../daemons/fcopy/system.ts';
-import { levels } from '../../daemons/runtime/log.ts';
 import { native } from '../../native/index.ts';
+import { levels } from '../../runtime/log.ts';
 
 const folder = process.argv[2] as string;
 const target = (fileName: string) => ({ folders: folder.split('/').filter((name) => name !== ''), fileName });

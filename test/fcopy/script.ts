@@ -1,10 +1,10 @@
 import { formatTarget, type Target } from '../../daemons/fcopy/names.ts';
 import type { FcopyLimits, FcopyPorts, FileProblem, Incoming, Wishes } from '../../daemons/fcopy/ports.ts';
 import { FcopyService } from '../../daemons/fcopy/service.ts';
-import { levels } from '../../daemons/runtime/log.ts';
 import type { FileSink } from '../../native/interface.ts';
 import { nativeError } from '../../native/memory/index.ts';
 import type { FcopyRequest } from '../../protocol/fcopy/messages.ts';
+import { levels } from '../../runtime/log.ts';
 
 /** A file in memory; what the service does to it is recorded. */
 class ScriptedFile implements Incoming {

@@ -4,9 +4,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { FileProblem } from '../../daemons/fcopy/ports.ts';
-import { ownIdentity } from '../../daemons/runtime/status-file.ts';
 import { native } from '../../native/index.ts';
 import { nativeError } from '../../native/memory/index.ts';
+import { ownIdentity } from '../../runtime/status/status-file.ts';
 import { Disk, partsOf, withoutUnnamed } from './disk.ts';
 
 const asRoot = process.getuid?.() === 0 ? false : 'takes root';

@@ -3,7 +3,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { type Health, NOTHING_KNOWN } from '../../daemons/heartbeat/health.ts';
 import type { HealthPorts } from '../../daemons/heartbeat/ports.ts';
 import { startWatcher } from '../../daemons/heartbeat/watcher.ts';
-import { levels } from '../../daemons/runtime/log.ts';
+import { levels } from '../../runtime/log.ts';
 
 const OPTIONS = { units: [], intervalSecs: 5, checksDirectory: '/checks', checkIntervalSecs: 30, checkTimeoutSecs: 10 };
 

@@ -3,8 +3,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { after } from 'node:test';
 import { PoolStore, type PoolStoreOptions } from '../../daemons/kvp-pools/index.ts';
-import { levels } from '../../daemons/runtime/log.ts';
 import type { Native } from '../../native/interface.ts';
+import { levels } from '../../runtime/log.ts';
 
 /** The addon, or why tests that need it can't run. */
 export async function loadNative(): Promise<{ native: Native; skip: false } | { native: undefined; skip: string }> {

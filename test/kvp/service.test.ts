@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import type { AutoPool, KvpPorts } from '../../daemons/kvp/ports.ts';
 import { KvpService } from '../../daemons/kvp/service.ts';
 import { PoolError, type PoolErrorCode, type PoolRecord } from '../../daemons/kvp-pools/index.ts';
-import { levels } from '../../daemons/runtime/log.ts';
 import type { KvpReply, KvpRequest, KvpValue } from '../../protocol/kvp/types.ts';
+import { levels } from '../../runtime/log.ts';
 
 const OK = 0;
 const FAIL = 0x80004005;

@@ -1,4 +1,4 @@
-import { runProgram } from '../../daemons/runtime/program.ts';
+import { runProgram } from '../../runtime/program.ts';
 import { type ToyReply, type ToyRequest, toyProtocol } from '../runtime/toy.ts';
 
 let busy = false;

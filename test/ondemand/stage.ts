@@ -1,5 +1,4 @@
 import path from 'node:path';
-import { readServiceStatus, type ServiceStatus, statusFile } from '../../daemons/runtime/status.ts';
 import { native } from '../../native/index.ts';
 import type { FcopyReply, FcopyRequest } from '../../protocol/fcopy/messages.ts';
 import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
@@ -7,6 +6,7 @@ import type { ServiceName } from '../../protocol/ic/classes.ts';
 import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
 import type { VssReply, VssRequest } from '../../protocol/vss/types.ts';
 import { vssProtocol } from '../../protocol/vss/vmbus.ts';
+import { readServiceStatus, type ServiceStatus, statusFile } from '../../runtime/status/status.ts';
 import { binFolder, Ground } from '../host/daemon.ts';
 import { fcopyView, RING_BYTES } from '../host/fcopy-host.ts';
 import { KvpHost, type KvpHostOptions } from '../host/kvp-host.ts';

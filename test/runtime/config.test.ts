@@ -3,8 +3,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { ConfigError, loadConfig, type OptionTable } from '../../daemons/runtime/config.ts';
-import { transportOption } from '../../daemons/runtime/transport.ts';
+import { ConfigError, loadConfig, type OptionTable } from '../../runtime/config.ts';
+import { transportOption } from '../../runtime/transports/transport.ts';
 
 const sections = {
   log: { level: { type: 'choice', default: 'info', choices: ['info', 'debug'], help: '' } },

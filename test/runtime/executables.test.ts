@@ -3,8 +3,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { findExecutables, killGroup, listExecutables, run } from '../../daemons/runtime/executables.ts';
 import { MemoryNative, nativeError } from '../../native/memory/index.ts';
+import { findExecutables, killGroup, listExecutables, run } from '../../runtime/executables.ts';
 
 const ENV = { PATH: '/usr/bin:/bin' };
 let folder: string;

@@ -3,16 +3,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import {
-  decorate,
-  type Fields,
-  HOST_LOG_BURST,
-  HOST_LOG_INTERVAL_MS,
-  levels,
-  limitLog,
-} from '../../daemons/runtime/log.ts';
+import { decorate, type Fields, HOST_LOG_BURST, HOST_LOG_INTERVAL_MS, levels, limitLog } from '../../runtime/log.ts';
 
-const module = path.join(import.meta.dirname, '../../daemons/runtime/log.ts');
+const module = path.join(import.meta.dirname, '../../runtime/log.ts');
 const program = (body: string): string[] => [
   '--import',
   'tsx',

@@ -6,9 +6,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, afterEach, describe, it } from 'node:test';
-import { VERSION } from '../../daemons/runtime/version.ts';
 import { native } from '../../native/index.ts';
 import type { Listener, MessageChannel } from '../../native/interface.ts';
+import { VERSION } from '../../runtime/version.ts';
 import { toyProtocol } from './toy.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-program-'));

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { runProgram } from '../../daemons/runtime/program.ts';
+import { runProgram } from '../../runtime/program.ts';
 import { type ToyReply, type ToyRequest, toyProtocol } from './toy.ts';
 
 /** At once: the order of lines is what tests look at. */

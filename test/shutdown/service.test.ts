@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { levels } from '../../daemons/runtime/log.ts';
 import type { Action, Gone, ShutdownPolicy, ShutdownPorts, Urgency } from '../../daemons/shutdown/ports.ts';
 import { ShutdownService } from '../../daemons/shutdown/service.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import type { ShutdownRequest } from '../../protocol/shutdown/vmbus.ts';
+import { levels } from '../../runtime/log.ts';
 
 const POLICY: ShutdownPolicy = {
   refuse: [],

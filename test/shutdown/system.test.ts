@@ -3,10 +3,10 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { levels } from '../../daemons/runtime/log.ts';
 import { blockingInhibitors } from '../../daemons/shutdown/inhibitors.ts';
 import type { Action, Urgency } from '../../daemons/shutdown/ports.ts';
 import { LinuxShutdown } from '../../daemons/shutdown/system.ts';
+import { levels } from '../../runtime/log.ts';
 
 let folder: string;
 let lines: string[];

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { startIcSession } from '../../daemons/runtime/ic-session.ts';
-import { levels } from '../../daemons/runtime/log.ts';
 import type { OnPacket, RingChannel } from '../../native/interface.ts';
 import { PacketType } from '../../protocol/ic/packet.ts';
 import { timesyncProtocol } from '../../protocol/timesync/vmbus.ts';
 import { parseTrace } from '../../protocol/trace/trace.ts';
+import { levels } from '../../runtime/log.ts';
+import { startIcSession } from '../../runtime/sessions/vmbus.ts';
 import { scripted } from './script.ts';
 
 const FOLDER = path.join(import.meta.dirname, '../../fixtures/timesync');

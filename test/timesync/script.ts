@@ -1,8 +1,8 @@
-import { levels } from '../../daemons/runtime/log.ts';
 import type { TimesyncPorts } from '../../daemons/timesync/ports.ts';
 import { TimesyncService } from '../../daemons/timesync/service.ts';
 import { systemClock } from '../../daemons/timesync/system.ts';
 import { MemoryNative } from '../../native/memory/index.ts';
+import { levels } from '../../runtime/log.ts';
 
 type Published = Parameters<TimesyncPorts['publish']>[0];
 

@@ -5,9 +5,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { VERSION } from '../../daemons/runtime/version.ts';
 import { completionScript, SHELLS, safeWords } from '../../daemons/vmic/completion.ts';
 import { EXIT } from '../../daemons/vmic/exit.ts';
+import { VERSION } from '../../runtime/version.ts';
 import { newFolder, poolPath, record } from '../kvp-pools/folder.ts';
 import { skip, vmic } from './run.ts';
 

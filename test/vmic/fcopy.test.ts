@@ -4,9 +4,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import type { FcopyStatus } from '../../daemons/fcopy-status/index.ts';
-import { statusFile } from '../../daemons/runtime/status.ts';
-import { ownIdentity, uptimeSecs, writeJson } from '../../daemons/runtime/status-file.ts';
 import { fcopyStatus } from '../../daemons/vmic/fcopy-commands.ts';
+import { statusFile } from '../../runtime/status/status.ts';
+import { ownIdentity, uptimeSecs, writeJson } from '../../runtime/status/status-file.ts';
 import { vmic } from './run.ts';
 import { status } from './snapshots.ts';
 

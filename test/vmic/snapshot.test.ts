@@ -3,9 +3,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { statusFile } from '../../daemons/runtime/status.ts';
-import { ownIdentity, writeJson } from '../../daemons/runtime/status-file.ts';
 import { takeSnapshot } from '../../daemons/vmic/snapshot.ts';
+import { statusFile } from '../../runtime/status/status.ts';
+import { ownIdentity, writeJson } from '../../runtime/status/status-file.ts';
 import { lastCopy, status } from './snapshots.ts';
 
 let root: string;

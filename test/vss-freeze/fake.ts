@@ -1,5 +1,3 @@
-import type { Executables, Outcome } from '../../daemons/runtime/executables.ts';
-import { levels } from '../../daemons/runtime/log.ts';
 import { type FreezePolicy, Freezer, type FreezerPorts } from '../../daemons/vss-freeze/freezer.ts';
 import type {
   FreezeReport,
@@ -14,6 +12,8 @@ import type {
 import type { Plan } from '../../daemons/vss-freeze/plan.ts';
 import type { Asker, VssStatus } from '../../daemons/vss-freeze/status.ts';
 import { NO_STATUS } from '../../daemons/vss-freeze/status.ts';
+import type { Executables, Outcome } from '../../runtime/executables.ts';
+import { levels } from '../../runtime/log.ts';
 
 export const target = (mountPoint: string, more: Partial<FreezeTarget> = {}): FreezeTarget => ({
   mountPoint,

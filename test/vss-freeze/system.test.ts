@@ -3,11 +3,11 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { levels } from '../../daemons/runtime/log.ts';
 import { Freezer } from '../../daemons/vss-freeze/freezer.ts';
 import { vssOptions } from '../../daemons/vss-freeze/options.ts';
 import { changeStatus, readStatus } from '../../daemons/vss-freeze/status.ts';
 import { LinuxFreezer, policyOf, type VssOptions } from '../../daemons/vss-freeze/system.ts';
+import { levels } from '../../runtime/log.ts';
 import { FakeGuard } from './fake.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-vss-'));

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { levels } from '../../daemons/runtime/log.ts';
 import type { VssPorts } from '../../daemons/vss/ports.ts';
 import { VssService } from '../../daemons/vss/service.ts';
 import type { FreezeOutcome, ThawOutcome } from '../../daemons/vss-freeze/freezer.ts';
 import type { ThawReport } from '../../daemons/vss-freeze/guard-types.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { NO_AUTO_RECOVERY, type VssRequest } from '../../protocol/vss/types.ts';
+import { levels } from '../../runtime/log.ts';
 
 const REPORT: ThawReport = { reason: 'told', complete: true, targets: [] };
 

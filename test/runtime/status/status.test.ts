@@ -10,8 +10,8 @@ import {
   StatusPublisher,
   statusFile,
   TRAFFIC_INTERVAL_MS,
-} from '../../daemons/runtime/status.ts';
-import { isAlive, ownIdentity, writeJson } from '../../daemons/runtime/status-file.ts';
+} from '../../../runtime/status/status.ts';
+import { isAlive, ownIdentity, writeJson } from '../../../runtime/status/status-file.ts';
 
 let folder: string;
 beforeEach(() => {

@@ -1,8 +1,8 @@
 import type { NativeError } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { DecodeError, LayoutError } from '../../protocol/layout/index.ts';
-import type { Log } from './log.ts';
-import type { Answer, Peer, Service } from './service.ts';
+import type { Log } from '../log.ts';
+import type { Answer, Peer, Service } from '../service.ts';
 
 /** How a session ended: `reopen` at once (the peer forgot us), the peer is `gone` (wait for it), or it can't go on. */
 export type SessionEnd =

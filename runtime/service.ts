@@ -1,6 +1,6 @@
-import type { FileSink, Native } from '../../native/interface.ts';
-import type { Version } from '../../protocol/ic/version.ts';
-import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
+import type { FileSink, Native } from '../native/interface.ts';
+import type { Version } from '../protocol/ic/version.ts';
+import type { ServiceProtocol } from '../protocol/service-protocol.ts';
 import type { OptionTable, OptionValues } from './config.ts';
 import type { Log, LogHold } from './log.ts';
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { startHvUtilsSession } from '../../daemons/runtime/hv-utils-session.ts';
-import { levels } from '../../daemons/runtime/log.ts';
-import type { Peer, Service } from '../../daemons/runtime/service.ts';
-import type { Keeping, SessionEnd } from '../../daemons/runtime/session.ts';
-import type { ChannelEnd, MessageChannel } from '../../native/interface.ts';
-import { IcStatus } from '../../protocol/ic/status.ts';
-import type { HvUtilsCodec } from '../../protocol/service-protocol.ts';
-import { type ToyReply, type ToyRequest, toyProtocol } from './toy.ts';
+import type { ChannelEnd, MessageChannel } from '../../../native/interface.ts';
+import { IcStatus } from '../../../protocol/ic/status.ts';
+import type { HvUtilsCodec } from '../../../protocol/service-protocol.ts';
+import { levels } from '../../../runtime/log.ts';
+import type { Peer, Service } from '../../../runtime/service.ts';
+import { startHvUtilsSession } from '../../../runtime/sessions/hvutils.ts';
+import type { Keeping, SessionEnd } from '../../../runtime/sessions/session.ts';
+import { type ToyReply, type ToyRequest, toyProtocol } from '../toy.ts';
 
 /** A session on a scripted channel: what it wrote, how it ended, and what it logged. */
 function start(

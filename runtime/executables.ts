@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { constants } from 'node:os';
 import path from 'node:path';
-import type { Native, Program, ProgramEnd } from '../../native/interface.ts';
+import type { Native, Program, ProgramEnd } from '../native/interface.ts';
 
 /** Where programs are looked for. Our own PATH may be a person's. */
 export const PROGRAM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -42,7 +42,7 @@ export interface Outcome {
  */
 export async function run(program: string, options: RunOptions): Promise<Outcome> {
   const { args = [], env, timeoutMs, input, outputBytes = 4096, niceness, onProcess = () => {} } = options;
-  const native = options.native ?? (await import('../../native/index.ts')).native;
+  const native = options.native ?? (await import('../native/index.ts')).native;
   return new Promise((resolve) => {
     let running: Program;
     let timer: NodeJS.Timeout | undefined;

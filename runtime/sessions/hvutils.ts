@@ -1,7 +1,7 @@
 import type { MessageChannel, NativeError } from '../../native/interface.ts';
 import { HV_UTIL_TIMEOUT_SECS, type HvUtilsCodec } from '../../protocol/service-protocol.ts';
-import type { MonotonicMs } from './log.ts';
-import type { Service } from './service.ts';
+import type { MonotonicMs } from '../log.ts';
+import type { Service } from '../service.ts';
 import {
   answer,
   encoded,

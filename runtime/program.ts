@@ -1,12 +1,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Native } from '../../native/interface.ts';
-import { formatVersion, type Version } from '../../protocol/ic/version.ts';
+import type { Native } from '../native/interface.ts';
+import { formatVersion, type Version } from '../protocol/ic/version.ts';
 import { ConfigError, DEFAULT_CONFIG_FILE, loadConfig, type OptionTable, type OptionValues } from './config.ts';
-import { startHvUtilsSession } from './hv-utils-session.ts';
-import { startIcSession } from './ic-session.ts';
-import { adoptTransport, type Inherited, identify, listenFds } from './inherited.ts';
 import {
   createLog,
   type Log,
@@ -19,8 +16,11 @@ import {
 } from './log.ts';
 import { createNotifier, type Notifier } from './notify.ts';
 import type { Peer, Program, Service } from './service.ts';
-import type { Keeping, Session, SessionEnd } from './session.ts';
-import { readPeer, runtimeDirectory, type ServiceStatus, StatusPublisher } from './status.ts';
+import { startHvUtilsSession } from './sessions/hvutils.ts';
+import type { Keeping, Session, SessionEnd } from './sessions/session.ts';
+import { startIcSession } from './sessions/vmbus.ts';
+import { readPeer, runtimeDirectory, type ServiceStatus, StatusPublisher } from './status/status.ts';
+import { adoptTransport, type Inherited, identify, listenFds } from './transports/inherited.ts';
 import {
   commonOptions,
   formatTransport,
@@ -31,7 +31,7 @@ import {
   settleTransport,
   TRANSPORT_FORMS,
   type Transport,
-} from './transport.ts';
+} from './transports/transport.ts';
 import { VERSION } from './version.ts';
 
 /** Exit statuses; 75 and 78 are sysexits' EX_TEMPFAIL and EX_CONFIG, which systemd shows by name. */
@@ -221,7 +221,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     const program = this.#program;
     const handedOver = listenFds(process.env);
     const { own, transport, idleExitMs } = await this.#configure();
-    const { native } = await import('../../native/index.ts');
+    const { native } = await import('../native/index.ts');
     if (handedOver.length > 0) this.#inherited = identify(handedOver, transport, program.protocol.classId);
     const notifier = createNotifier(native, process.env, () => this.#healthy());
     this.#listenToSignals(notifier);

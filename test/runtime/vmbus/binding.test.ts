@@ -4,8 +4,8 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
-import { BindingError, type BindingErrorCode, bind, release, SysfsVmbus } from '../../daemons/binding/index.ts';
-import { IN_KERNEL, IN_USER_SPACE, type Place } from '../../daemons/binding/plan.ts';
+import { BindingError, type BindingErrorCode, bind, release, SysfsVmbus } from '../../../runtime/vmbus/index.ts';
+import { IN_KERNEL, IN_USER_SPACE, type Place } from '../../../runtime/vmbus/plan.ts';
 import { CHANNEL, errno, FakeSysfs, FakeVmbus } from './fake-kernel.ts';
 
 async function withTree(

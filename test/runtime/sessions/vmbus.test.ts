@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { startIcSession } from '../../daemons/runtime/ic-session.ts';
-import { levels } from '../../daemons/runtime/log.ts';
-import type { Peer, Service } from '../../daemons/runtime/service.ts';
-import type { Keeping, SessionEnd } from '../../daemons/runtime/session.ts';
-import type { ChannelEnd, OnPacket, RingChannel } from '../../native/interface.ts';
-import { IcStatus } from '../../protocol/ic/status.ts';
-import { formatVersion } from '../../protocol/ic/version.ts';
-import { EncodeError } from '../../protocol/layout/index.ts';
-import { type ToyReply, type ToyRequest, toyProtocol } from './toy.ts';
+import type { ChannelEnd, OnPacket, RingChannel } from '../../../native/interface.ts';
+import { IcStatus } from '../../../protocol/ic/status.ts';
+import { formatVersion } from '../../../protocol/ic/version.ts';
+import { EncodeError } from '../../../protocol/layout/index.ts';
+import { levels } from '../../../runtime/log.ts';
+import type { Peer, Service } from '../../../runtime/service.ts';
+import type { Keeping, SessionEnd } from '../../../runtime/sessions/session.ts';
+import { startIcSession } from '../../../runtime/sessions/vmbus.ts';
+import { type ToyReply, type ToyRequest, toyProtocol } from '../toy.ts';
 
 const u16 = (...values: number[]): number[] => values.flatMap((value) => [value & 0xff, value >> 8]);
 /** Bytes of one message, written out by hand: pipe header, IC header, body. */

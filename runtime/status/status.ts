@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Log, MonotonicMs } from './log.ts';
-import type { Peer } from './service.ts';
+import type { Log, MonotonicMs } from '../log.ts';
+import type { Peer } from '../service.ts';
 import { ownIdentity, readStatusFile, type StatusHead, uptimeSecs, writeJson } from './status-file.ts';
 
 /** Where the daemons' status files are: RuntimeDirectory=vmic of the units. */

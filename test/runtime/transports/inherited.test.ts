@@ -3,8 +3,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { identify, listenFds } from '../../daemons/runtime/inherited.ts';
-import { OpenError, type Transport } from '../../daemons/runtime/transport.ts';
+import { identify, listenFds } from '../../../runtime/transports/inherited.ts';
+import { OpenError, type Transport } from '../../../runtime/transports/transport.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-inherited-'));
 after(() => fs.rmSync(folder, { recursive: true }));

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
+import type { Native } from '../../../native/interface.ts';
 import {
   findUio,
   formatTransport,
@@ -10,8 +11,7 @@ import {
   openTransport,
   parseTransport,
   settleTransport,
-} from '../../daemons/runtime/transport.ts';
-import type { Native } from '../../native/interface.ts';
+} from '../../../runtime/transports/transport.ts';
 
 const KVP = 'a9a0f4e7-5a45-4d96-b827-8a841e8c03e6';
 

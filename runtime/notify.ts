@@ -1,4 +1,4 @@
-import type { Native } from '../../native/interface.ts';
+import type { Native } from '../native/interface.ts';
 
 /** sd_notify(3) for one process; everything is a no-op without $NOTIFY_SOCKET. */
 export interface Notifier {

@@ -1,9 +1,9 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { SysfsVmbus } from '../../daemons/binding/index.ts';
-import type { Place, Step } from '../../daemons/binding/plan.ts';
-import { SERVICE_CLASSES, type ServiceName } from '../../protocol/ic/classes.ts';
+import { SERVICE_CLASSES, type ServiceName } from '../../../protocol/ic/classes.ts';
+import { SysfsVmbus } from '../../../runtime/vmbus/index.ts';
+import type { Place, Step } from '../../../runtime/vmbus/plan.ts';
 
 export const CHANNEL = 'fd149e91-82e0-4a7d-afa6-2a4166cbd7c0';
 

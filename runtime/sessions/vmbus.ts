@@ -20,8 +20,8 @@ import { IcStatus } from '../../protocol/ic/status.ts';
 import { sameVersion, type Version } from '../../protocol/ic/version.ts';
 import { DecodeError } from '../../protocol/layout/index.ts';
 import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
-import type { MonotonicMs } from './log.ts';
-import type { Peer, Service } from './service.ts';
+import type { MonotonicMs } from '../log.ts';
+import type { Peer, Service } from '../service.ts';
 import {
   answer,
   encoded,
