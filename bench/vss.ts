@@ -17,7 +17,7 @@ import readline from 'node:readline';
 import { parseArgs } from 'node:util';
 import { compile, missingReference, ownDaemon } from '../test/compat/reference.ts';
 import { Operation, VssSubject } from '../test/compat/vss-subject.ts';
-import { missingScratch, Scratch } from '../test/vss-freeze/scratch.ts';
+import { missingScratch, Scratch } from '../test/daemons/vss/freeze/scratch.ts';
 
 const { values: options } = parseArgs({
   options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },

@@ -1,5 +1,5 @@
 /**
- * Bundles the programs: daemons/NAME/main.ts -> bin/vmic-NAME (daemons/vmic -> bin/vmic), and the simulated host of the
+ * Bundles the programs: daemons/NAME/main.ts -> bin/vmic-NAME (cli/ -> bin/vmic), and the simulated host of the
  * tests -> bin/simulate.js, which `vmic simulate` loads where it is: packages leave it out. Each is one CommonJS file (so
  * no top-level await in an entry file); the addon stays beside, in build/Release. The guard, which no Node runs, is copied from there.
  *
@@ -17,10 +17,10 @@ const BUNDLED = 'bin/.bundled.json';
 
 /** Output name -> entry file. */
 function findPrograms() {
-  const programs = {};
+  const programs = { vmic: 'cli/main.ts' };
   for (const folder of readdirSync(join(root, 'daemons')).sort()) {
     const entry = `daemons/${folder}/main.ts`;
-    if (existsSync(join(root, entry))) programs[folder === 'vmic' ? 'vmic' : `vmic-${folder}`] = entry;
+    if (existsSync(join(root, entry))) programs[`vmic-${folder}`] = entry;
   }
   if (existsSync(join(root, 'test/host/simulate.ts'))) programs['simulate.js'] = 'test/host/simulate.ts';
   return programs;
@@ -33,8 +33,9 @@ function inputsFingerprint(programs) {
       'native',
       'runtime',
       'daemons',
+      'cli',
       'test/host',
-      'test/vss-freeze/scratch.ts',
+      'test/daemons/vss/freeze/scratch.ts',
       'fixtures',
       'packaging/build.mjs',
     ],

@@ -4,11 +4,11 @@ import { type Log, monotonicMs } from '../../runtime/log.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 import { ownIdentity, uptimeSecs, writeJson } from '../../runtime/status/status-file.ts';
-import { type FcopyStatus, readStatus } from '../fcopy-status/index.ts';
 import { Leftover } from './leftover.ts';
 import { parseTarget } from './names.ts';
 import { fcopyOptions, type Owner, parseOwner } from './options.ts';
 import { FcopyService } from './service.ts';
+import { type FcopyStatus, readStatus } from './status.ts';
 import { FileMaker } from './system.ts';
 
 const MIB = 1024 * 1024;

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import { DEFAULT_STATUS_FILE } from '../fcopy-status/index.ts';
+import { DEFAULT_STATUS_FILE } from './status.ts';
 
 const absolutePath = (value: string): string | undefined => (value.startsWith('/') ? undefined : 'an absolute path');
 const permissions = (value: string): string | undefined =>

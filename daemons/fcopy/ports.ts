@@ -1,7 +1,7 @@
 import type { FileSink } from '../../native/interface.ts';
 import type { Log, MonotonicMs } from '../../runtime/log.ts';
-import type { FcopyStatus, Result } from '../fcopy-status/index.ts';
 import type { Target } from './names.ts';
+import type { FcopyStatus, Result } from './status.ts';
 
 /** Why a file can't be taken. */
 export class FileProblem extends Error {

@@ -3,9 +3,9 @@ import type { FcopyReply, FcopyRequest } from '../../protocol/fcopy/messages.ts'
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { formatVersion } from '../../protocol/ic/version.ts';
 import type { Answer, Peer, Service } from '../../runtime/service.ts';
-import type { FcopyStatus, Result } from '../fcopy-status/index.ts';
 import { formatTarget, parseTarget } from './names.ts';
 import { type FcopyLimits, type FcopyPorts, FileProblem, type Incoming } from './ports.ts';
+import type { FcopyStatus, Result } from './status.ts';
 
 type Start = Extract<FcopyRequest, { readonly operation: 'start' }>;
 type Part = Extract<FcopyRequest, { readonly operation: 'data' }>;

@@ -2,8 +2,8 @@ import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 import { monotonicMs } from '../../runtime/log.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
-import { kvpOptions, PoolStore } from '../kvp-pools/index.ts';
 import { GuestAutoPool } from './auto-pool.ts';
+import { kvpOptions, PoolStore } from './pools/index.ts';
 import { KvpService } from './service.ts';
 import { LinuxGuest } from './system.ts';
 

@@ -1,6 +1,6 @@
 import type { Log, MonotonicMs } from '../../runtime/log.ts';
-import type { Patience, Pools } from '../kvp-pools/index.ts';
 import type { NetworkFacts } from './network.ts';
+import type { Patience, Pools } from './pools/index.ts';
 
 /** A key of the auto pool as it is now. */
 export interface AutoRecord {

@@ -1,8 +1,8 @@
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { KVP_POOL_COUNT, KvpPool, type KvpReply, type KvpRequest, type KvpValue } from '../../protocol/kvp/types.ts';
 import type { Peer, Service } from '../../runtime/service.ts';
-import { LOCK_PATIENCE_MS, PoolError, retryWhileLocked } from '../kvp-pools/index.ts';
 import { fitText } from './fit-text.ts';
+import { LOCK_PATIENCE_MS, PoolError, retryWhileLocked } from './pools/index.ts';
 import type { KvpPorts } from './ports.ts';
 
 /**

@@ -3,12 +3,12 @@ import { timesyncProtocol } from '../../protocol/timesync/vmbus.ts';
 import { monotonicMs } from '../../runtime/log.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
-import { DEFAULT_STATUS_FILE, ownIdentity, uptimeSecs, writeStatus } from '../timesync-status/index.ts';
 import { type Choice, chooseMode } from './choose.ts';
 import { encodeChronySample } from './chrony.ts';
 import { MODES, type Mode } from './discipline.ts';
 import type { TimesyncPorts } from './ports.ts';
 import { TimesyncService } from './service.ts';
+import { DEFAULT_STATUS_FILE, ownIdentity, uptimeSecs, writeStatus } from './status.ts';
 import { lookAround, MsrCounter, simulatedClock, systemClock } from './system.ts';
 
 const absolutePath = (value: string): string | undefined => (value.startsWith('/') ? undefined : 'an absolute path');

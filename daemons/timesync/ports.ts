@@ -1,8 +1,8 @@
 import type { ClockAdjustment, ClockState } from '../../native/interface.ts';
 import type { Log, MonotonicMs } from '../../runtime/log.ts';
-import type { TimesyncStatus } from '../timesync-status/index.ts';
 import type { Choice } from './choose.ts';
 import type { ClockReading, Receipt } from './discipline.ts';
+import type { TimesyncStatus } from './status.ts';
 
 /** The clock that is kept right: the machine's, or one that nobody else sees. */
 export interface Clock {

@@ -3,9 +3,9 @@ import { IcStatus } from '../../protocol/ic/status.ts';
 import { formatVersion } from '../../protocol/ic/version.ts';
 import type { TimesyncReply, TimesyncRequest } from '../../protocol/timesync/vmbus.ts';
 import type { Peer, Service } from '../../runtime/service.ts';
-import type { TimesyncStatus } from '../timesync-status/index.ts';
 import { type Decision, Discipline, RESUME_NS } from './discipline.ts';
 import type { TimesyncPorts } from './ports.ts';
+import type { TimesyncStatus } from './status.ts';
 
 const OK: TimesyncReply = { status: IcStatus.ok };
 

@@ -4,11 +4,11 @@ import { ConfigError } from '../../runtime/config.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 import { isAlive } from '../../runtime/status/status-file.ts';
-import { Freezer } from '../vss-freeze/freezer.ts';
-import { guards } from '../vss-freeze/guard.ts';
-import { vssOptions } from '../vss-freeze/options.ts';
-import type { VssStatus } from '../vss-freeze/status.ts';
-import { LinuxFreezer, policyOf, type VssOptions } from '../vss-freeze/system.ts';
+import { Freezer } from './freeze/freezer.ts';
+import { guards } from './freeze/guard.ts';
+import { vssOptions } from './freeze/options.ts';
+import type { VssStatus } from './freeze/status.ts';
+import { LinuxFreezer, policyOf, type VssOptions } from './freeze/system.ts';
 import { VssService } from './service.ts';
 
 function offered({ offer_versions: names }: VssOptions): Version[] {

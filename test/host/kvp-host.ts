@@ -1,4 +1,4 @@
-import { POOLS } from '../../daemons/vmic/kvp-pool-names.ts';
+import { POOLS } from '../../cli/kvp/pool-names.ts';
 import type { Native } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { type KvpIpInfo, KvpPool, type KvpReply, type KvpRequest, type KvpValue } from '../../protocol/kvp/types.ts';

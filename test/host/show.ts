@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { printable } from '../../daemons/vmic/text.ts';
+import { printable } from '../../cli/text.ts';
 import type { LogLine } from './daemon.ts';
 import { formatStatus, poolName } from './kvp-host.ts';
 import type { Wire, WireMessage } from './wire.ts';

@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readStatus } from '../../daemons/fcopy-status/index.ts';
+import { readStatus } from '../../daemons/fcopy/status.ts';
 import { type FcopyReply, type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/fcopy/messages.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { type Copy, dataOf, messagesOf, startOf } from '../host/fcopy-host.ts';

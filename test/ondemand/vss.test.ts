@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readStatus, type VssStatus } from '../../daemons/vss-freeze/status.ts';
+import { readStatus, type VssStatus } from '../../daemons/vss/freeze/status.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import type { VssReply, VssRequest } from '../../protocol/vss/types.ts';
 import { TRAFFIC_INTERVAL_MS } from '../../runtime/status/status.ts';

@@ -5,10 +5,10 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { native } from '../../native/index.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
+import { missingScratch, Scratch, type ScratchKind } from '../daemons/vss/freeze/scratch.ts';
 import { script } from '../host/scenes/scene.ts';
 import { Ask, VssStage, vssSettings } from '../host/vss-host.ts';
 import { WIRES, type Wire } from '../host/wire.ts';
-import { missingScratch, Scratch, type ScratchKind } from '../vss-freeze/scratch.ts';
 
 interface Play {
   readonly stage: VssStage;

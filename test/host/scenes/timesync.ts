@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { readStatus, type TimesyncStatus } from '../../../daemons/timesync-status/index.ts';
+import { readStatus, type TimesyncStatus } from '../../../daemons/timesync/status.ts';
 import { type Native, READING_SLOTS, ReadingSlot } from '../../../native/interface.ts';
 import { type Version, version } from '../../../protocol/ic/version.ts';
 import {

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { version } from '../../../protocol/ic/version.ts';
 import { NO_AUTO_RECOVERY, type VssRequest } from '../../../protocol/vss/types.ts';
-import { missingScratch, Scratch } from '../../vss-freeze/scratch.ts';
+import { missingScratch, Scratch } from '../../daemons/vss/freeze/scratch.ts';
 import { formatStatus } from '../kvp-host.ts';
 import { openStages } from '../service-stage.ts';
 import { Ask, PRETENCE, succeeded, VssStage, type VssStageOptions, vssSettings } from '../vss-host.ts';
