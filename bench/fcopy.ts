@@ -12,8 +12,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { binFolder } from '../simulator/stages/daemon.ts';
 import { findCDaemon, findUioDaemon, missingFcopyReference, shimmedFcopy } from '../test/compat/reference.ts';
-import { binFolder } from '../test/host/daemon.ts';
 import { type Cores, Driver } from './driver.ts';
 
 const { values: options } = parseArgs({

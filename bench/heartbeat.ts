@@ -12,10 +12,10 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { native } from '../native/index.ts';
 import { heartbeatProtocol } from '../protocol/heartbeat/vmbus.ts';
-import { binFolder } from '../test/host/daemon.ts';
-import { RingHost } from '../test/host/ring-host.ts';
-import { heartbeatView } from '../test/host/scenes/heartbeat.ts';
-import { script } from '../test/host/scenes/scene.ts';
+import { RingHost } from '../simulator/hosts/ring-host.ts';
+import { heartbeatView } from '../simulator/scenes/heartbeat.ts';
+import { script } from '../simulator/scenes/scene.ts';
+import { binFolder } from '../simulator/stages/daemon.ts';
 
 const { values: options } = parseArgs({
   options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },

@@ -15,9 +15,9 @@ import os from 'node:os';
 import path from 'node:path';
 import readline from 'node:readline';
 import { parseArgs } from 'node:util';
+import { missingScratch, Scratch } from '../simulator/stages/scratch.ts';
 import { compile, missingReference, ownDaemon } from '../test/compat/reference.ts';
 import { Operation, VssSubject } from '../test/compat/vss-subject.ts';
-import { missingScratch, Scratch } from '../test/daemons/vss/freeze/scratch.ts';
 
 const { values: options } = parseArgs({
   options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },

@@ -12,8 +12,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { IcStatus } from '../protocol/ic/status.ts';
-import { Ask } from '../test/host/vss-host.ts';
-import { WIRES, type Wire } from '../test/host/wire.ts';
+import { Ask } from '../simulator/hosts/vss-host.ts';
+import { WIRES, type Wire } from '../simulator/wire.ts';
 import { buildHolder } from '../test/ondemand/holder.ts';
 import { fcopyScenery, type HeldOptions, HeldStage, OnDemandStage, vssScenery } from '../test/ondemand/stage.ts';
 

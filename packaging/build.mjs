@@ -1,6 +1,6 @@
 /**
- * Bundles the programs: daemons/NAME/main.ts -> bin/vmic-NAME (cli/ -> bin/vmic), and the simulated host of the
- * tests -> bin/simulate.js, which `vmic simulate` loads where it is: packages leave it out. Each is one CommonJS file (so
+ * Bundles the programs: daemons/NAME/main.ts -> bin/vmic-NAME (cli/ -> bin/vmic), and the simulated host,
+ * simulator/ -> bin/simulate.js, which `vmic simulate` loads where it is: packages leave it out. Each is one CommonJS file (so
  * no top-level await in an entry file); the addon stays beside, in build/Release. The guard, which no Node runs, is copied from there.
  *
  * usage: node packaging/build.mjs [--quiet]
@@ -22,23 +22,13 @@ function findPrograms() {
     const entry = `daemons/${folder}/main.ts`;
     if (existsSync(join(root, entry))) programs[`vmic-${folder}`] = entry;
   }
-  if (existsSync(join(root, 'test/host/simulate.ts'))) programs['simulate.js'] = 'test/host/simulate.ts';
+  if (existsSync(join(root, 'simulator/main.ts'))) programs['simulate.js'] = 'simulator/main.ts';
   return programs;
 }
 
 function inputsFingerprint(programs) {
   const sources = listFiles(
-    [
-      'protocol',
-      'native',
-      'runtime',
-      'daemons',
-      'cli',
-      'test/host',
-      'test/daemons/vss/freeze/scratch.ts',
-      'fixtures',
-      'packaging/build.mjs',
-    ],
+    ['protocol', 'native', 'runtime', 'daemons', 'cli', 'simulator', 'fixtures', 'packaging/build.mjs'],
     (path) => /\.(ts|json|mjs)$/.test(path),
   );
   return fingerprint([...sources, 'package-lock.json', GUARD], { programs });

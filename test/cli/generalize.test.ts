@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { describe, it } from 'node:test';
 import { poolFileName } from '../../daemons/kvp/pools/index.ts';
-import { Ground } from '../host/daemon.ts';
+import { Ground } from '../../simulator/stages/daemon.ts';
 import { native, skip, vmic } from './run.ts';
 
 const RECORD = Buffer.alloc(2560, 'secret');

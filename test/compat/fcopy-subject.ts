@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { native } from '../../native/index.ts';
-import { binFolder } from '../host/daemon.ts';
+import { binFolder } from '../../simulator/stages/daemon.ts';
 import { FcopyRawHost, type Link, RING_BYTES } from './fcopy-host.ts';
 import { findCDaemon, findUioDaemon, shimmedFcopy } from './reference.ts';
 import type { Kind } from './subject.ts';

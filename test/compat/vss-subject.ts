@@ -8,7 +8,7 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { native } from '../../native/index.ts';
 import type { Listener, MessageChannel } from '../../native/interface.ts';
-import type { Scratch } from '../daemons/vss/freeze/scratch.ts';
+import type { Scratch } from '../../simulator/stages/scratch.ts';
 import { DaemonGone } from './raw-host.ts';
 import { findCDaemon, ownDaemon, shimmed } from './reference.ts';
 import type { Kind } from './subject.ts';

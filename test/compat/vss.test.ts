@@ -7,7 +7,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { missingScratch, Scratch } from '../daemons/vss/freeze/scratch.ts';
+import { missingScratch, Scratch } from '../../simulator/stages/scratch.ts';
 import { DaemonGone } from './raw-host.ts';
 import { missingReference } from './reference.ts';
 import type { Kind } from './subject.ts';

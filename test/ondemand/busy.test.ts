@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '../../native/index.ts';
-import { UtilsHost } from '../host/utils-host.ts';
+import { UtilsHost } from '../../simulator/hosts/utils-host.ts';
 import { temporaryFolder } from '../native/pairs.ts';
 import { toyProtocol } from '../runtime/toy.ts';
 import { buildHolder, Holder, missingHolder } from './holder.ts';

@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readStatus } from '../../daemons/fcopy/status.ts';
 import { type FcopyReply, type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/fcopy/messages.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { type Copy, dataOf, messagesOf, startOf } from '../host/fcopy-host.ts';
-import { type ServiceHost, WIRES, type Wire } from '../host/wire.ts';
+import { type Copy, dataOf, messagesOf, startOf } from '../../simulator/hosts/fcopy-host.ts';
+import { type ServiceHost, WIRES, type Wire } from '../../simulator/wire.ts';
 import { buildHolder, missingHolder } from './holder.ts';
 import { fcopyScenery, HeldStage } from './stage.ts';
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Wire } from '../host/wire.ts';
+import type { Wire } from '../../simulator/wire.ts';
 import { Compiler } from '../native/compiler.ts';
 import type { Scope } from '../native/pairs.ts';
 

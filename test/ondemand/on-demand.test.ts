@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { after, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { version } from '../../protocol/ic/version.ts';
-import { WIRES } from '../host/wire.ts';
+import { WIRES } from '../../simulator/wire.ts';
 import { buildHolder, missingHolder } from './holder.ts';
 import { race } from './race.ts';
 import { type OnDemandOptions, OnDemandStage } from './stage.ts';

@@ -1,5 +1,5 @@
 import { after, describe, it } from 'node:test';
-import { WIRES } from '../host/wire.ts';
+import { WIRES } from '../../simulator/wire.ts';
 import { buildHolder, missingHolder } from './holder.ts';
 import { race } from './race.ts';
 

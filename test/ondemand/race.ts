@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Wire } from '../host/wire.ts';
+import type { Wire } from '../../simulator/wire.ts';
 import { OnDemandStage } from './stage.ts';
 
 export interface RaceResult {

@@ -7,13 +7,13 @@ import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
 import type { VssReply, VssRequest } from '../../protocol/vss/types.ts';
 import { vssProtocol } from '../../protocol/vss/vmbus.ts';
 import { readServiceStatus, type ServiceStatus, statusFile } from '../../runtime/status/status.ts';
-import { binFolder, Ground } from '../host/daemon.ts';
-import { fcopyView, RING_BYTES } from '../host/fcopy-host.ts';
-import { KvpHost, type KvpHostOptions } from '../host/kvp-host.ts';
-import { RingHost } from '../host/ring-host.ts';
-import { UtilsHost } from '../host/utils-host.ts';
-import { PRETENCE, vssSettings, vssView } from '../host/vss-host.ts';
-import type { ServiceHost, ServiceView, Wire } from '../host/wire.ts';
+import { fcopyView, RING_BYTES } from '../../simulator/hosts/fcopy-host.ts';
+import { KvpHost, type KvpHostOptions } from '../../simulator/hosts/kvp-host.ts';
+import { RingHost } from '../../simulator/hosts/ring-host.ts';
+import { UtilsHost } from '../../simulator/hosts/utils-host.ts';
+import { PRETENCE, vssSettings, vssView } from '../../simulator/hosts/vss-host.ts';
+import { binFolder, Ground } from '../../simulator/stages/daemon.ts';
+import type { ServiceHost, ServiceView, Wire } from '../../simulator/wire.ts';
 import { Holder } from './holder.ts';
 
 export interface HeldOptions {

@@ -8,8 +8,8 @@ import { readStatus, type VssStatus } from '../../daemons/vss/freeze/status.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import type { VssReply, VssRequest } from '../../protocol/vss/types.ts';
 import { TRAFFIC_INTERVAL_MS } from '../../runtime/status/status.ts';
-import { Ask } from '../host/vss-host.ts';
-import { type ServiceHost, WIRES, type Wire } from '../host/wire.ts';
+import { Ask } from '../../simulator/hosts/vss-host.ts';
+import { type ServiceHost, WIRES, type Wire } from '../../simulator/wire.ts';
 import { buildHolder, missingHolder } from './holder.ts';
 import { HeldStage, vssScenery } from './stage.ts';
 

@@ -8,9 +8,9 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { native } from '../../native/index.ts';
 import { KvpPool } from '../../protocol/kvp/types.ts';
-import { binFolder, DaemonProcess, Ground } from '../host/daemon.ts';
-import { KvpHost } from '../host/kvp-host.ts';
-import { WIRES } from '../host/wire.ts';
+import { KvpHost } from '../../simulator/hosts/kvp-host.ts';
+import { binFolder, DaemonProcess, Ground } from '../../simulator/stages/daemon.ts';
+import { WIRES } from '../../simulator/wire.ts';
 import { Compiler } from '../native/compiler.ts';
 import { skipWithout } from './programs.ts';
 

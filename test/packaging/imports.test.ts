@@ -20,13 +20,13 @@ const forbidden: readonly [string, string][] = [
   ['runtime/b.ts', '../daemons/kvp/pools/index.ts'],
   ['runtime/sessions/d.ts', '../../daemons/kvp/service.ts'],
   ['daemons/heartbeat/a.ts', '../shutdown/service.ts'],
-  ['runtime/c.ts', '../test/host/simulate.ts'],
+  ['runtime/c.ts', '../test/cli/run.ts'],
   ['daemons/kvp/a.ts', '../vss/service.ts'],
   ['daemons/kvp/b.ts', '../../daemons/vss/service.ts'],
   ['daemons/kvp/deep/c.ts', '../../vss/service.ts'],
   ['daemons/kvp/d.ts', '../../cli/main.ts'],
   ['cli/a.ts', '../daemons/kvp/service.ts'],
-  ['cli/b.ts', '../test/host/simulate.ts'],
+  ['cli/b.ts', '../test/cli/run.ts'],
 ];
 
 const allowed: readonly [string, string][] = [
@@ -42,7 +42,7 @@ const allowed: readonly [string, string][] = [
   ['cli/timesync/a.ts', '../../daemons/timesync/status.ts'],
   ['cli/vss/a.ts', '../../daemons/vss/freeze/freezer.ts'],
   ['daemons/fcopy/a.ts', './status.ts'],
-  ['test/host/a.ts', '../../daemons/kvp/service.ts'],
+  ['test/simulator/a.ts', '../../daemons/kvp/service.ts'],
 ];
 
 const forms: Readonly<Record<string, (specifier: string) => string>> = {

@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { FreezeRecord } from '../../../daemons/vss/freeze/status.ts';
-import { missingScratch, Scratch } from './freeze/scratch.ts';
+import { missingScratch, Scratch } from '../../../simulator/stages/scratch.ts';
 
 const main = path.join(import.meta.dirname, '../../../cli/main.ts');
 const example = path.join(import.meta.dirname, '../../../packaging/examples/vss.d/postgresql');

@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, test } from 'node:test';
+import { missingScratch } from '../../../../simulator/stages/scratch.ts';
 import { Compiler } from '../../../native/compiler.ts';
-import { missingScratch } from './scratch.ts';
 
 const compiler = new Compiler();
 after(() => compiler.remove());

@@ -9,7 +9,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { guards } from '../../../../daemons/vss/freeze/guard.ts';
 import type { FreezeTarget, Guard, GuardOptions } from '../../../../daemons/vss/freeze/guard-types.ts';
 import { unescaped } from '../../../../daemons/vss/freeze/mountinfo.ts';
-import { missingScratch, Scratch } from './scratch.ts';
+import { missingScratch, Scratch } from '../../../../simulator/stages/scratch.ts';
 
 /** Another one is given by guard-sanitizers.slow.test.ts; the sanitizers need too much memory to have it locked. */
 const OTHER_PROGRAM = process.env['VMIC_TEST_GUARD'];

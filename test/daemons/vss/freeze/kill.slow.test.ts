@@ -9,9 +9,9 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { missingScratch, Scratch } from '../../../../simulator/stages/scratch.ts';
 import { ownDaemon } from '../../../compat/reference.ts';
 import { Operation, VssSubject } from '../../../compat/vss-subject.ts';
-import { missingScratch, Scratch } from './scratch.ts';
 
 const KILLS = 100;
 /** At once, each among file systems of its own: what matters is waiting, and the moments get more mixed. */
