@@ -5,7 +5,7 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { capture, root } from './support.mjs';
+import { capture, root } from '../scripts/support.mjs';
 
 /**
  * name        daemons/NAME, bin/vmic-NAME, systemd/vmic-NAME.{service,socket}

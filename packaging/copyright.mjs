@@ -2,8 +2,8 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Failure, root } from '../scripts/support.mjs';
 import { BUNDLED_NODE, PROGRAMS } from './contents.mjs';
-import { Failure, root } from './support.mjs';
 
 /** As a field's further lines: one space in front, a dot for an empty line. */
 const indent = (text) =>

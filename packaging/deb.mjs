@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Failure, isOnPath, root, run, runMain } from '../scripts/support.mjs';
 import {
   ABOUT,
   C_PACKAGES,
@@ -23,7 +24,6 @@ import {
 import { copyrightFile } from './copyright.mjs';
 import { requiredLibraries } from './native.mjs';
 import { forEachPackage, gzip, listTree, normalize, stage } from './stage.mjs';
-import { Failure, isOnPath, root, run, runMain } from './support.mjs';
 
 /** A maintainer script with its lists filled in. */
 function script(name) {

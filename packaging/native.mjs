@@ -6,7 +6,6 @@
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { ARCHITECTURES, BUNDLED_NODE, EXECUTABLES } from './contents.mjs';
 import {
   capture,
   Failure,
@@ -19,7 +18,8 @@ import {
   run,
   say,
   writeStamp,
-} from './support.mjs';
+} from '../scripts/support.mjs';
+import { ARCHITECTURES, BUNDLED_NODE, EXECUTABLES } from './contents.mjs';
 
 /** What is compiled. */
 const RESULTS = ['vmic.node', ...EXECUTABLES];

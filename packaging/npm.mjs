@@ -5,9 +5,9 @@
 
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { Failure, root, run, runMain, say } from '../scripts/support.mjs';
 import { ARCHITECTURES, EXECUTABLES, NATIVE_ARCH, PROGRAMS } from './contents.mjs';
 import { buildNative } from './native.mjs';
-import { Failure, root, run, runMain, say } from './support.mjs';
 
 await runMain(() => {
   const lib = join(root, 'lib');

@@ -6,6 +6,7 @@
 
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { installDebianPackages, isOnPath, root, run, runMain } from '../scripts/support.mjs';
 import {
   ABOUT,
   ARCHITECTURES,
@@ -22,7 +23,6 @@ import {
 } from './contents.mjs';
 import { copyrightFile, licencesOf } from './copyright.mjs';
 import { forEachPackage, listTree, normalize, stage } from './stage.mjs';
-import { installDebianPackages, isOnPath, root, run, runMain } from './support.mjs';
 
 /** Folders that are ours; the others belong to packages that everybody has. */
 const OWN_FOLDERS = /^(etc\/vmic|usr\/lib\/vmic|usr\/share\/doc\/[^/]+)(\/|$)/;

@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { capture, Failure, listFiles, root, say } from '../scripts/support.mjs';
 import {
   ARCHITECTURES,
   CONFIGURATION,
@@ -29,7 +30,6 @@ import {
   VERSION,
 } from './contents.mjs';
 import { buildNative, fetchNode } from './native.mjs';
-import { capture, Failure, listFiles, root, say } from './support.mjs';
 
 const HOME = 'usr/lib/vmic';
 const ZSH = {

@@ -7,10 +7,10 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { Failure, runMain, say } from '../scripts/support.mjs';
 import { FLAVOURS, NATIVE_ARCH } from './contents.mjs';
 import { buildNative, fetchNode } from './native.mjs';
 import { normalize, stage } from './stage.mjs';
-import { Failure, runMain, say } from './support.mjs';
 
 await runMain(() => {
   const { values, positionals } = parseArgs({

@@ -1,7 +1,7 @@
 /**
  * Runs the checks and tests.
  *
- * usage: node packaging/test.mjs [--suite fast|slow|package|rig] [FILE...]
+ * usage: node scripts/test.mjs [--suite fast|slow|package|rig] [FILE...]
  *   fast (default)  types, formatting, lint, then test/**\/*.test.ts without those below
  *   slow            test/**\/*.slow.test.ts: kills by the hundred, a million fuzzed messages
  *   package         test/**\/*.package.test.ts: builds packages, and uses what is in them

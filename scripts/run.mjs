@@ -1,7 +1,7 @@
 /**
  * What the scripts of package.json run: set-up, build, then the program that was asked for.
  *
- * usage: node packaging/run.mjs setup|build|start|test|bench|deb|rpm|tree|npm [ARG...]
+ * usage: node scripts/run.mjs setup|build|start|test|bench|deb|rpm|tree|npm [ARG...]
  *
  * Where Node.js is too old, as Debian 12's own, a newer one from the npm registry does the work; nothing is installed outside
  * this folder. This file and support.mjs therefore have to run with Node.js 18.
@@ -17,16 +17,16 @@ const MIN_NODE = [20, 19];
 const DOWNLOADED_NODE = '^20.19.0';
 
 const QUIETLY = [
-  ['packaging/setup.mjs', '--quiet'],
-  ['packaging/build.mjs', '--quiet'],
+  ['scripts/setup.mjs', '--quiet'],
+  ['scripts/build.mjs', '--quiet'],
 ];
 /** Task -> the commands it consists of, each an argument list of Node's; further arguments go to the last. */
 const TASKS = {
-  setup: [['packaging/setup.mjs']],
-  build: [['packaging/setup.mjs'], ['packaging/build.mjs']],
+  setup: [['scripts/setup.mjs']],
+  build: [['scripts/setup.mjs'], ['scripts/build.mjs']],
   start: [...QUIETLY, ['bin/vmic', 'simulate']],
-  test: [...QUIETLY, ['packaging/test.mjs']],
-  bench: [...QUIETLY, ['packaging/bench.mjs']],
+  test: [...QUIETLY, ['scripts/test.mjs']],
+  bench: [...QUIETLY, ['scripts/bench.mjs']],
   deb: [...QUIETLY, ['packaging/deb.mjs']],
   rpm: [...QUIETLY, ['packaging/rpm.mjs']],
   tree: [...QUIETLY, ['packaging/tree.mjs']],
@@ -83,7 +83,7 @@ function runStep(node, args) {
 await runMain(async () => {
   const [task, ...args] = process.argv.slice(2);
   const steps = TASKS[task];
-  if (steps === undefined) throw new Failure(`usage: node packaging/run.mjs ${Object.keys(TASKS).join('|')} [ARG...]`);
+  if (steps === undefined) throw new Failure(`usage: node scripts/run.mjs ${Object.keys(TASKS).join('|')} [ARG...]`);
   const node = findNode();
   for (const [i, step] of steps.entries()) {
     const status = await runStep(node, i === steps.length - 1 ? [...step, ...args] : step);

@@ -1,7 +1,7 @@
 /**
  * Runs the measurements of bench/, one after the other; each goes on where another failed.
  *
- * usage: node packaging/bench.mjs [NAME...] [--quick] [--json]     default: all of them
+ * usage: node scripts/bench.mjs [NAME...] [--quick] [--json]     default: all of them
  */
 import { spawnSync } from 'node:child_process';
 import { basename } from 'node:path';

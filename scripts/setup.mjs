@@ -2,7 +2,7 @@
  * From a fresh clone to a built addon: npm packages, Debian packages for the build, Node's headers, build/Release/vmic.node.
  * Does only what is missing, and nothing at all the second time.
  *
- * usage: node packaging/setup.mjs [--quiet]     --quiet: no word when there was nothing to do
+ * usage: node scripts/setup.mjs [--quiet]     --quiet: no word when there was nothing to do
  */
 
 import { existsSync, readFileSync } from 'node:fs';

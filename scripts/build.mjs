@@ -3,7 +3,7 @@
  * simulator/ -> bin/simulate.js, which `vmic simulate` loads where it is: packages leave it out. Each is one CommonJS file (so
  * no top-level await in an entry file); the addon stays beside, in build/Release. The guard, which no Node runs, is copied from there.
  *
- * usage: node packaging/build.mjs [--quiet]
+ * usage: node scripts/build.mjs [--quiet]
  */
 
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ function findPrograms() {
 
 function inputsFingerprint(programs) {
   const sources = listFiles(
-    ['protocol', 'native', 'runtime', 'daemons', 'cli', 'simulator', 'fixtures', 'packaging/build.mjs'],
+    ['protocol', 'native', 'runtime', 'daemons', 'cli', 'simulator', 'fixtures', 'scripts/build.mjs'],
     (path) => /\.(ts|json|mjs)$/.test(path),
   );
   return fingerprint([...sources, 'package-lock.json', GUARD], { programs });
