@@ -12,7 +12,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { native } from '../native/index.ts';
 import { heartbeatProtocol } from '../protocol/heartbeat/vmbus.ts';
-import { RingHost } from '../simulator/hosts/ring-host.ts';
+import { VmbusHost } from '../simulator/hosts/vmbus-host.ts';
 import { heartbeatView } from '../simulator/scenes/heartbeat.ts';
 import { script } from '../simulator/scenes/scene.ts';
 import { binFolder } from '../simulator/stages/daemon.ts';
@@ -62,7 +62,7 @@ function fullPipe(): { keep: number; end: number } {
 
 async function measure(what: string, trouble: boolean): Promise<Result> {
   const socketPath = path.join(folder, `host-${trouble}`);
-  const host = new RingHost({ native, protocol: heartbeatProtocol, view: heartbeatView, socketPath });
+  const host = new VmbusHost({ native, protocol: heartbeatProtocol, view: heartbeatView, socketPath });
   const pipe = trouble ? fullPipe() : undefined;
   if (trouble) for (let i = 0; i < 4; i++) script(checks, `hangs-${i}`, 'trap "" TERM', 'while :; do sleep 1; done');
   const config = path.join(folder, 'config.toml');

@@ -2,9 +2,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type Patience, PoolError, poolFileName, retryWhileLocked } from '../daemons/kvp/pools/index.ts';
 import type { Native } from '../native/interface.ts';
+import { poolName } from '../protocol/kvp/pool-names.ts';
+import { printable } from '../runtime/text.ts';
 import { CommandError, EXIT } from './exit.ts';
-import { ALL_POOLS, poolName } from './kvp/pool-names.ts';
-import { printable } from './text.ts';
+import { ALL_POOLS } from './kvp/pool-names.ts';
 
 export interface GeneralizeOptions {
   readonly directory: string;

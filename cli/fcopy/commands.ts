@@ -1,8 +1,8 @@
 import { type CopyStatus, type FcopyStatus, RESULTS, readStatus } from '../../daemons/fcopy/status.ts';
 import { isAlive, uptimeSecs } from '../../runtime/status/status-file.ts';
+import { printable } from '../../runtime/text.ts';
 import { CommandError, EXIT } from '../exit.ts';
 import { type DaemonSurroundings, sleeps } from '../status/daemon-state.ts';
-import { printable } from '../text.ts';
 
 interface Output extends DaemonSurroundings {
   out(text: string): void;

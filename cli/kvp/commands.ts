@@ -2,10 +2,11 @@ import { isUtf8 } from 'node:buffer';
 import fs from 'node:fs';
 import { type Patience, type PoolLog, PoolStore, retryWhileLocked } from '../../daemons/kvp/pools/index.ts';
 import type { Native } from '../../native/interface.ts';
+import { poolName } from '../../protocol/kvp/pool-names.ts';
 import { KvpPool } from '../../protocol/kvp/types.ts';
+import { printable } from '../../runtime/text.ts';
 import { CommandError, EXIT } from '../exit.ts';
-import { printable } from '../text.ts';
-import { ALL_POOLS, poolName } from './pool-names.ts';
+import { ALL_POOLS } from './pool-names.ts';
 
 /** What a command needs of the process around it. */
 export interface Surroundings {

@@ -1,9 +1,9 @@
 import fs from 'node:fs';
 import { PoolError, type PoolRecord, type PoolStore } from '../../daemons/kvp/pools/index.ts';
+import { poolName } from '../../protocol/kvp/pool-names.ts';
+import { printable } from '../../runtime/text.ts';
 import { CommandError, EXIT } from '../exit.ts';
-import { printable } from '../text.ts';
 import { json, type KvpOptions, nameWidth, openStore, type Surroundings, selected } from './commands.ts';
-import { poolName } from './pool-names.ts';
 
 /** A folder that is not there yet (early boot) is looked for this often. */
 const DIRECTORY_POLL_MS = 250;

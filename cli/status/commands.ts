@@ -1,7 +1,7 @@
+import { printable } from '../../runtime/text.ts';
 import { diagnose, type Finding } from '../doctor/checks.ts';
 import { EXPLANATIONS, findExplanation } from '../doctor/explain.ts';
 import { CommandError, EXIT } from '../exit.ts';
-import { printable } from '../text.ts';
 import type { Snapshot } from './snapshot.ts';
 import { describeStatus, summarize } from './status.ts';
 

@@ -2,7 +2,7 @@ import { RESULTS as COPY_RESULTS } from '../../daemons/fcopy/status.ts';
 import { FREEZE_RESULTS } from '../../daemons/vss/freeze/status.ts';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
 import { formatVersion, type Version } from '../../protocol/ic/version.ts';
-import { printable } from '../text.ts';
+import { printable } from '../../runtime/text.ts';
 import { type BackupsSeen, type CopiesSeen, isCDaemon, type Snapshot, serviceOfCDaemon } from './snapshot.ts';
 
 /** Who answers: nobody, the kernel itself, our daemon in one of its states, or a C daemon. */

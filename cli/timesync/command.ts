@@ -1,6 +1,6 @@
 import { isAlive, readStatus, type TimesyncStatus, uptimeSecs } from '../../daemons/timesync/status.ts';
+import { printable } from '../../runtime/text.ts';
 import { CommandError, EXIT } from '../exit.ts';
-import { printable } from '../text.ts';
 
 interface Output {
   out(text: string): void;

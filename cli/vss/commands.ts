@@ -14,10 +14,10 @@ import {
 import { ConfigError, loadConfig } from '../../runtime/config.ts';
 import { type Log, type LogHold, levels } from '../../runtime/log.ts';
 import { isAlive } from '../../runtime/status/status-file.ts';
+import { printable } from '../../runtime/text.ts';
 import { commonOptions } from '../../runtime/transports/transport.ts';
 import { CommandError, EXIT } from '../exit.ts';
 import { type DaemonSurroundings, sleeps } from '../status/daemon-state.ts';
-import { printable } from '../text.ts';
 
 /** What these commands need beside their options. */
 export interface VssSurroundings extends DaemonSurroundings {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { version } from '../../protocol/ic/version.ts';
 import { KvpPool, type KvpRequest } from '../../protocol/kvp/types.ts';
 import { AUTO_KEYS } from '../hosts/kvp-host.ts';
-import type { RingMemory } from '../hosts/ring-host.ts';
+import type { RingMemory } from '../hosts/vmbus-host.ts';
 import { HostError, type ServiceHost } from '../wire.ts';
 import {
   type Behaviour,

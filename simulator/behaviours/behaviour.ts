@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import type { KvpRequest } from '../../protocol/kvp/types.ts';
+import type { HvUtilsHost } from '../hosts/hvutils-host.ts';
 import { AUTO_KEYS, formatStatus, type KvpHost } from '../hosts/kvp-host.ts';
-import type { RingHost } from '../hosts/ring-host.ts';
-import type { UtilsHost } from '../hosts/utils-host.ts';
+import type { VmbusHost } from '../hosts/vmbus-host.ts';
 import type { Wire } from '../wire.ts';
 
 /** What a behaviour plays on. */
-export interface Scene {
+export interface BehaviourContext {
   readonly host: KvpHost;
   /** Tells the audience what comes next. */
   say(text: string): void;
@@ -24,14 +24,14 @@ export interface Behaviour {
   readonly wires: readonly Wire[];
   /** What it leaves behind: a guest that still answers, or one that rightly ended because its ring is corrupt. */
   readonly leaves: 'serving' | 'ended';
-  run(scene: Scene): Promise<void>;
+  run(scene: BehaviourContext): Promise<void>;
 }
 
 export const BOTH: readonly Wire[] = ['unix', 'unix-ring'];
 export const UTILS_ONLY: readonly Wire[] = ['unix'];
 export const RING_ONLY: readonly Wire[] = ['unix-ring'];
 
-type Run = (scene: Scene) => Promise<void>;
+type Run = (scene: BehaviourContext) => Promise<void>;
 type Extra = Partial<Pick<Behaviour, 'wires' | 'leaves'>>;
 
 export const good = (name: string, description: string, run: Run, extra: Extra = {}): Behaviour => ({
@@ -48,12 +48,12 @@ export const bad = (name: string, description: string, run: Run, extra: Extra = 
   manner: 'bad',
 });
 
-export function ringOf(scene: Scene): RingHost<KvpRequest, unknown & { readonly status: number }> {
+export function ringOf(scene: BehaviourContext): VmbusHost<KvpRequest, unknown & { readonly status: number }> {
   assert.ok(scene.host.ring, 'this behaviour needs the ring');
   return scene.host.ring;
 }
 
-export function utilsOf(scene: Scene): UtilsHost<KvpRequest, { readonly status: number }> {
+export function utilsOf(scene: BehaviourContext): HvUtilsHost<KvpRequest, { readonly status: number }> {
   assert.ok(scene.host.utils, 'this behaviour needs the char device');
   return scene.host.utils;
 }
@@ -94,5 +94,8 @@ export async function mustServe(host: KvpHost): Promise<void> {
   assert.deepEqual(host.link.violations, [], 'the guest kept to the protocol');
 }
 
-export const sayStatus = (scene: Scene, what: string, status: number): void =>
+export const sayStatus = (scene: BehaviourContext, what: string, status: number): void =>
   scene.say(`${what}: refused with "${formatStatus(status)}"`);
+
+/** The earlier name of what a behaviour is given, for tests of others. */
+export type { BehaviourContext as Scene };

@@ -4,8 +4,8 @@ import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { ServiceStage, type ServiceStageOptions } from '../stages/service-stage.ts';
 import type { ServiceView, Wire } from '../wire.ts';
-import { RingHost, type VersionsOffered } from './ring-host.ts';
-import { UtilsHost } from './utils-host.ts';
+import { HvUtilsHost } from './hvutils-host.ts';
+import { type VersionsOffered, VmbusHost } from './vmbus-host.ts';
 
 export const fcopyView: ServiceView<FcopyRequest, FcopyReply> = {
   summarize: (request) => {
@@ -48,8 +48,8 @@ export interface Copy {
   readonly onProgress?: (doneBytes: number) => void | Promise<void>;
 }
 
-type Utils = UtilsHost<FcopyRequest, FcopyReply>;
-type Ring = RingHost<FcopyRequest, FcopyReply>;
+type Utils = HvUtilsHost<FcopyRequest, FcopyReply>;
+type Ring = VmbusHost<FcopyRequest, FcopyReply>;
 
 /** A simulated host and the real file copy daemon, over either wire. */
 export class FcopyStage extends ServiceStage<FcopyRequest, FcopyReply, Utils | Ring> {
@@ -57,18 +57,18 @@ export class FcopyStage extends ServiceStage<FcopyRequest, FcopyReply, Utils | R
     const options = { ...given, protocol: fcopyProtocol, view: fcopyView };
     const host = (socketPath: string): Utils | Ring =>
       wire === 'unix'
-        ? new UtilsHost({ ...options, socketPath, versionText: '1' })
-        : new RingHost({ ...options, socketPath, ringBytes: RING_BYTES });
+        ? new HvUtilsHost({ ...options, socketPath, versionText: '1' })
+        : new VmbusHost({ ...options, socketPath, ringBytes: RING_BYTES });
     return new FcopyStage(options, host).opened();
   }
 
   get utils(): Utils {
-    if (!(this.host instanceof UtilsHost)) throw new Error('this needs the char device');
+    if (!(this.host instanceof HvUtilsHost)) throw new Error('this needs the char device');
     return this.host;
   }
 
   get ring(): Ring {
-    if (!(this.host instanceof RingHost)) throw new Error('this needs the ring');
+    if (!(this.host instanceof VmbusHost)) throw new Error('this needs the ring');
     return this.host;
   }
 

@@ -1,11 +1,11 @@
-import { POOLS } from '../../cli/kvp/pool-names.ts';
 import type { Native } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
+import { POOLS } from '../../protocol/kvp/pool-names.ts';
 import { type KvpIpInfo, KvpPool, type KvpReply, type KvpRequest, type KvpValue } from '../../protocol/kvp/types.ts';
 import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 import { HostError, type ServiceHost, type ServiceView, type Wire } from '../wire.ts';
-import { RingHost, type RingHostOptions } from './ring-host.ts';
-import { UtilsHost, type UtilsHostOptions } from './utils-host.ts';
+import { HvUtilsHost, type HvUtilsHostOptions } from './hvutils-host.ts';
+import { VmbusHost, type VmbusHostOptions } from './vmbus-host.ts';
 
 export const poolName = (pool: number): string => POOLS[pool]?.name ?? `pool ${pool}`;
 
@@ -78,8 +78,8 @@ export const kvpView: ServiceView<KvpRequest, KvpReply> = {
 };
 
 export interface KvpHostOptions
-  extends Omit<UtilsHostOptions<KvpRequest, KvpReply>, 'protocol' | 'view'>,
-    Omit<RingHostOptions<KvpRequest, KvpReply>, 'protocol' | 'view'> {
+  extends Omit<HvUtilsHostOptions<KvpRequest, KvpReply>, 'protocol' | 'view'>,
+    Omit<VmbusHostOptions<KvpRequest, KvpReply>, 'protocol' | 'view'> {
   readonly native: Native;
 }
 
@@ -87,17 +87,17 @@ export interface KvpHostOptions
 export class KvpHost {
   readonly wire: Wire;
   readonly link: ServiceHost<KvpRequest, KvpReply>;
-  readonly utils: UtilsHost<KvpRequest, KvpReply> | undefined;
-  readonly ring: RingHost<KvpRequest, KvpReply> | undefined;
+  readonly utils: HvUtilsHost<KvpRequest, KvpReply> | undefined;
+  readonly ring: VmbusHost<KvpRequest, KvpReply> | undefined;
 
   constructor(wire: Wire, options: KvpHostOptions) {
     const all = { ...options, protocol: kvpProtocol, view: kvpView };
     this.wire = wire;
     if (wire === 'unix') {
-      this.utils = new UtilsHost(all);
+      this.utils = new HvUtilsHost(all);
       this.link = this.utils;
     } else {
-      this.ring = new RingHost(all);
+      this.ring = new VmbusHost(all);
       this.link = this.ring;
     }
   }

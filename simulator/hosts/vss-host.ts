@@ -8,9 +8,9 @@ import { vssProtocol } from '../../protocol/vss/vmbus.ts';
 import type { Ground } from '../stages/daemon.ts';
 import { ServiceStage, type ServiceStageOptions } from '../stages/service-stage.ts';
 import type { ServiceView, Wire } from '../wire.ts';
+import { HvUtilsHost } from './hvutils-host.ts';
 import { formatStatus } from './kvp-host.ts';
-import { RingHost, type VersionsOffered } from './ring-host.ts';
-import { UtilsHost } from './utils-host.ts';
+import { type VersionsOffered, VmbusHost } from './vmbus-host.ts';
 
 /** Disks of a virtual machine as its host lists them in a freeze: their places on the virtual controller, which mean nothing to the guest. */
 const DISKS = {
@@ -74,8 +74,8 @@ export interface VssStageOptions extends Omit<ServiceStageOptions<VssRequest, Vs
   readonly offer?: VersionsOffered;
 }
 
-type Utils = UtilsHost<VssRequest, VssReply>;
-type Ring = RingHost<VssRequest, VssReply>;
+type Utils = HvUtilsHost<VssRequest, VssReply>;
+type Ring = VmbusHost<VssRequest, VssReply>;
 
 /** A simulated host and the real VSS daemon, over either wire. */
 export class VssStage extends ServiceStage<VssRequest, VssReply, Utils | Ring> {
@@ -83,8 +83,8 @@ export class VssStage extends ServiceStage<VssRequest, VssReply, Utils | Ring> {
     const options = { ...given, protocol: vssProtocol, view: vssView };
     const host = (socketPath: string): Utils | Ring =>
       wire === 'unix'
-        ? new UtilsHost({ ...options, socketPath, versionText: '129' })
-        : new RingHost({ ...options, socketPath });
+        ? new HvUtilsHost({ ...options, socketPath, versionText: '129' })
+        : new VmbusHost({ ...options, socketPath });
     return new VssStage(options, host).opened();
   }
 
@@ -95,12 +95,12 @@ export class VssStage extends ServiceStage<VssRequest, VssReply, Utils | Ring> {
   }
 
   get utils(): Utils {
-    if (!(this.host instanceof UtilsHost)) throw new Error('this needs the char device');
+    if (!(this.host instanceof HvUtilsHost)) throw new Error('this needs the char device');
     return this.host;
   }
 
   get ring(): Ring {
-    if (!(this.host instanceof RingHost)) throw new Error('this needs the ring');
+    if (!(this.host instanceof VmbusHost)) throw new Error('this needs the ring');
     return this.host;
   }
 }

@@ -8,11 +8,11 @@ import {
   heartbeatProtocol,
 } from '../../protocol/heartbeat/vmbus.ts';
 import { version } from '../../protocol/ic/version.ts';
-import { RingStage, type RingStageOptions } from '../stages/ring-stage.ts';
+import { VmbusStage, type VmbusStageOptions } from '../stages/vmbus-stage.ts';
 import type { ServiceView } from '../wire.ts';
 import { mistreat, played, type ServiceScene, type Stagehand, script } from './scene.ts';
 
-type Stage = RingStage<HeartbeatRequest, HeartbeatReply>;
+type Stage = VmbusStage<HeartbeatRequest, HeartbeatReply>;
 
 export const heartbeatView: ServiceView<HeartbeatRequest, HeartbeatReply> = {
   summarize: ({ sequence }, reply) => ({
@@ -28,9 +28,9 @@ const BEAT_MS = 2000;
 
 export const openHeartbeat = (
   hand: Pick<Stagehand, 'native'> & Partial<Stagehand>,
-  more: Partial<RingStageOptions<HeartbeatRequest, HeartbeatReply>> = {},
+  more: Partial<VmbusStageOptions<HeartbeatRequest, HeartbeatReply>> = {},
 ): Promise<Stage> =>
-  RingStage.open({
+  VmbusStage.open({
     native: hand.native,
     protocol: heartbeatProtocol,
     view: heartbeatView,

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Native } from '../../native/interface.ts';
 import type { DaemonProcess, Exit, LogLine } from '../stages/daemon.ts';
-import type { RingStage } from '../stages/ring-stage.ts';
+import type { VmbusStage } from '../stages/vmbus-stage.ts';
 import type { Wire, WireTap } from '../wire.ts';
 
 /** What a scene plays for and on. */
@@ -62,7 +62,7 @@ export async function played<
  * and the service goes on. `valid` is a request's bytes, `bodyBytes` what a request needs at least.
  */
 export async function mistreat<Request, Reply extends { readonly status: number }>(
-  { host, alive }: Pick<RingStage<Request, Reply>, 'host' | 'alive'>,
+  { host, alive }: Pick<VmbusStage<Request, Reply>, 'host' | 'alive'>,
   valid: Uint8Array,
   bodyBytes: number,
 ): Promise<void> {

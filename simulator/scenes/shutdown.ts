@@ -4,11 +4,11 @@ import path from 'node:path';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { type ShutdownReply, type ShutdownRequest, shutdownProtocol } from '../../protocol/shutdown/vmbus.ts';
 import { formatStatus } from '../hosts/kvp-host.ts';
-import { RingStage, type RingStageOptions } from '../stages/ring-stage.ts';
+import { VmbusStage, type VmbusStageOptions } from '../stages/vmbus-stage.ts';
 import type { ServiceView } from '../wire.ts';
 import { mistreat, played, type ServiceScene, type Stagehand, script } from './scene.ts';
 
-type Stage = RingStage<ShutdownRequest, ShutdownReply>;
+type Stage = VmbusStage<ShutdownRequest, ShutdownReply>;
 
 const flags = (names: readonly ('force' | 'restart' | 'hibernate')[], unknown = 0): ShutdownRequest['flags'] => ({
   force: names.includes('force'),
@@ -37,9 +37,9 @@ export const shutdownView: ServiceView<ShutdownRequest, ShutdownReply> = {
 export const openShutdown = (
   hand: Pick<Stagehand, 'native'> & Partial<Stagehand>,
   settings: Readonly<Record<string, string | number | boolean>> = {},
-  more: Partial<RingStageOptions<ShutdownRequest, ShutdownReply>> = {},
+  more: Partial<VmbusStageOptions<ShutdownRequest, ShutdownReply>> = {},
 ): Promise<Stage> =>
-  RingStage.open({
+  VmbusStage.open({
     native: hand.native,
     protocol: shutdownProtocol,
     view: shutdownView,

@@ -9,11 +9,11 @@ import {
   timesyncProtocol,
   UNIX_EPOCH_100NS,
 } from '../../protocol/timesync/vmbus.ts';
-import { RingStage, type RingStageOptions } from '../stages/ring-stage.ts';
+import { VmbusStage, type VmbusStageOptions } from '../stages/vmbus-stage.ts';
 import type { ServiceView } from '../wire.ts';
 import { mistreat, played, type ServiceScene, type Stagehand } from './scene.ts';
 
-type Stage = RingStage<TimesyncRequest, TimesyncReply>;
+type Stage = VmbusStage<TimesyncRequest, TimesyncReply>;
 type Order = 'sync' | 'sample' | 'none';
 
 const flagsOf = (order: Order): TimesyncRequest['flags'] => ({
@@ -45,9 +45,9 @@ const SAMPLE_MS = 5000 / SPEED;
 export const openTimesync = (
   hand: Pick<Stagehand, 'native'> & Partial<Stagehand>,
   settings: Readonly<Record<string, string | number | boolean>> = {},
-  more: Partial<RingStageOptions<TimesyncRequest, TimesyncReply>> = {},
+  more: Partial<VmbusStageOptions<TimesyncRequest, TimesyncReply>> = {},
 ): Promise<Stage> =>
-  RingStage.open({
+  VmbusStage.open({
     native: hand.native,
     protocol: timesyncProtocol,
     view: timesyncView,

@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { printable } from '../../cli/text.ts';
+import { printable } from '../../runtime/text.ts';
 import { formatStatus, poolName } from '../hosts/kvp-host.ts';
 import type { LogLine } from '../stages/daemon.ts';
 import type { Wire, WireMessage } from '../wire.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Native } from '../../native/interface.ts';
-import { type Behaviour, mustServe, type Scene } from '../behaviours/behaviour.ts';
+import { type Behaviour, type BehaviourContext, mustServe } from '../behaviours/behaviour.ts';
 import { KvpHost, type KvpHostOptions } from '../hosts/kvp-host.ts';
 import type { Wire } from '../wire.ts';
 import { DaemonProcess, type Exit, Ground, type LogLine } from './daemon.ts';
@@ -90,7 +90,7 @@ export class Stage {
   }
 
   /** Plays one behaviour and checks what it leaves: a daemon that serves, or one that ended with its reason. */
-  async play(behaviour: Behaviour, scene: Omit<Scene, 'host'>): Promise<void> {
+  async play(behaviour: Behaviour, scene: Omit<BehaviourContext, 'host'>): Promise<void> {
     await this.alive(within(READY_SECS, 'no guest is ready', this.host.link.ready()));
     const run = behaviour.run({ ...scene, host: this.host });
     const limit = `behaviour ${behaviour.name} did not end`;

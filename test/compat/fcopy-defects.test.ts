@@ -9,7 +9,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { native } from '../../native/index.ts';
-import { RingMemory } from '../../simulator/hosts/ring-host.ts';
+import { RingMemory } from '../../simulator/hosts/vmbus-host.ts';
 import { complete, data, type Link, operation, packet, start } from './fcopy-host.ts';
 import { FcopySubject } from './fcopy-subject.ts';
 import { missingFcopyReference } from './reference.ts';

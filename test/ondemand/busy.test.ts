@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '../../native/index.ts';
-import { UtilsHost } from '../../simulator/hosts/utils-host.ts';
+import { HvUtilsHost } from '../../simulator/hosts/hvutils-host.ts';
 import { temporaryFolder } from '../native/pairs.ts';
 import { toyProtocol } from '../runtime/toy.ts';
 import { buildHolder, Holder, missingHolder } from './holder.ts';
@@ -19,7 +19,7 @@ describe('a busy service on demand', { skip: missingHolder() ?? false, timeout: 
     const config = path.join(folder, 'config.toml');
     fs.writeFileSync(config, '');
     const view = { summarize: () => ({ operation: 'toy' }), probe: (serial: number) => serial };
-    const host = new UtilsHost({ native, protocol: toyProtocol, view, socketPath, versionText: '1' });
+    const host = new HvUtilsHost({ native, protocol: toyProtocol, view, socketPath, versionText: '1' });
     const holder = new Holder({
       program: buildHolder(t),
       wire: 'unix',

@@ -8,9 +8,9 @@ import type { VssReply, VssRequest } from '../../protocol/vss/types.ts';
 import { vssProtocol } from '../../protocol/vss/vmbus.ts';
 import { readServiceStatus, type ServiceStatus, statusFile } from '../../runtime/status/status.ts';
 import { fcopyView, RING_BYTES } from '../../simulator/hosts/fcopy-host.ts';
+import { HvUtilsHost } from '../../simulator/hosts/hvutils-host.ts';
 import { KvpHost, type KvpHostOptions } from '../../simulator/hosts/kvp-host.ts';
-import { RingHost } from '../../simulator/hosts/ring-host.ts';
-import { UtilsHost } from '../../simulator/hosts/utils-host.ts';
+import { VmbusHost } from '../../simulator/hosts/vmbus-host.ts';
 import { PRETENCE, vssSettings, vssView } from '../../simulator/hosts/vss-host.ts';
 import { binFolder, Ground } from '../../simulator/stages/daemon.ts';
 import type { ServiceHost, ServiceView, Wire } from '../../simulator/wire.ts';
@@ -137,4 +137,4 @@ const hostOf = <Request, Reply extends { readonly status: number }>(
   wire: Wire,
   options: HostOptions<Request, Reply>,
 ): ServiceHost<Request, Reply> =>
-  wire === 'unix' ? new UtilsHost({ ...options, native }) : new RingHost({ ...options, native });
+  wire === 'unix' ? new HvUtilsHost({ ...options, native }) : new VmbusHost({ ...options, native });

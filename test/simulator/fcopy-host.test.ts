@@ -5,7 +5,7 @@ import { native } from '../../native/index.ts';
 import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { fcopyView } from '../../simulator/hosts/fcopy-host.ts';
-import { UtilsHost } from '../../simulator/hosts/utils-host.ts';
+import { HvUtilsHost } from '../../simulator/hosts/hvutils-host.ts';
 import { Ground } from '../../simulator/stages/daemon.ts';
 import { HostError } from '../../simulator/wire.ts';
 
@@ -20,7 +20,7 @@ const u32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).
 function open(answer: (operation: number, lengthBytes: number) => Uint8Array | undefined, registration = u32(1)) {
   const ground = new Ground();
   cleanups.push(() => ground.dispose());
-  const host = new UtilsHost({
+  const host = new HvUtilsHost({
     native,
     protocol: fcopyProtocol,
     view: fcopyView,

@@ -5,7 +5,7 @@ import { native } from '../../native/index.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { KVP_POOL_COUNT, KvpPool, type KvpRequest } from '../../protocol/kvp/types.ts';
 import type { VssRequest } from '../../protocol/vss/types.ts';
-import type { RingHost } from '../../simulator/hosts/ring-host.ts';
+import type { VmbusHost } from '../../simulator/hosts/vmbus-host.ts';
 import { Ask, type VssStage } from '../../simulator/hosts/vss-host.ts';
 import type { DaemonProcess, Ground } from '../../simulator/stages/daemon.ts';
 import type { Stage } from '../../simulator/stages/stage.ts';
@@ -41,7 +41,7 @@ export interface FuzzSubject {
   readonly daemon: DaemonProcess;
   readonly link: ServiceHost<never, { readonly status: number }>;
   /** Over VMBus. */
-  readonly ring: Pick<RingHost<never, { readonly status: number }>, 'encodeNegotiation'> | undefined;
+  readonly ring: Pick<VmbusHost<never, { readonly status: number }>, 'encodeNegotiation'> | undefined;
   readonly templates: readonly Template[];
   /** Length of every message on the char device. */
   readonly messageBytes: number;

@@ -5,7 +5,7 @@ import { native } from '../../native/index.ts';
 import { KvpPool } from '../../protocol/kvp/types.ts';
 import { badBehaviours } from '../../simulator/behaviours/bad.ts';
 import { KvpHost } from '../../simulator/hosts/kvp-host.ts';
-import { RingHost } from '../../simulator/hosts/ring-host.ts';
+import { VmbusHost } from '../../simulator/hosts/vmbus-host.ts';
 import { DaemonProcess } from '../../simulator/stages/daemon.ts';
 import { Stage } from '../../simulator/stages/stage.ts';
 import { HostError, WIRES, type Wire } from '../../simulator/wire.ts';
@@ -21,7 +21,7 @@ async function withStage(wire: Wire, play: (stage: Stage) => Promise<void>, daem
 
 it('a host that negotiates again and again does not fill the log', () =>
   withStage('unix-ring', async ({ host, daemon }) => {
-    assert.ok(host.link instanceof RingHost);
+    assert.ok(host.link instanceof VmbusHost);
     for (let i = 0; i < 200; i++) await host.link.negotiate();
     assert.equal((await host.at(KvpPool.auto, 5))?.key, 'OSName');
     daemon.signal('SIGTERM');

@@ -28,7 +28,7 @@ const CONTROL_PAGE_BYTES = 4096;
 const DESCRIPTOR_BYTES = 16;
 const FOOTER_BYTES = 8;
 
-export interface RingHostOptions<Request, Reply extends { readonly status: number }> {
+export interface VmbusHostOptions<Request, Reply extends { readonly status: number }> {
   readonly native: Native;
   readonly protocol: ServiceProtocol<Request, Reply>;
   readonly view: ServiceView<Request, Reply>;
@@ -56,7 +56,7 @@ interface Pending {
  * time if asked to, and matches replies by their packet's transaction id. Every reply is checked as OpenVMM's host does
  * (vm/devices/hyperv_ic): headers whole, transaction id as sent, a response, a body as long as it says.
  */
-export class RingHost<Request, Reply extends { readonly status: number }> implements ServiceHost<Request, Reply> {
+export class VmbusHost<Request, Reply extends { readonly status: number }> implements ServiceHost<Request, Reply> {
   readonly wire = 'unix-ring';
   readonly transport: string;
   readonly bodyOffset = IC_BODY_OFFSET;
@@ -64,7 +64,7 @@ export class RingHost<Request, Reply extends { readonly status: number }> implem
   readyCount = 0;
   refusedCount = 0;
 
-  readonly #options: RingHostOptions<Request, Reply>;
+  readonly #options: VmbusHostOptions<Request, Reply>;
   readonly #protocol: ServiceProtocol<Request, Reply>;
   readonly #clock: HostClock;
   readonly #listener;
@@ -79,7 +79,7 @@ export class RingHost<Request, Reply extends { readonly status: number }> implem
   #probeSerial = 0;
   #closed = false;
 
-  constructor(options: RingHostOptions<Request, Reply>) {
+  constructor(options: VmbusHostOptions<Request, Reply>) {
     this.#options = options;
     this.#protocol = options.protocol;
     this.#clock = options.clock ?? systemClock;
@@ -495,3 +495,6 @@ export class RingMemory {
     inbound.setWriteIndex((start + 64) % inbound.dataBytes);
   }
 }
+
+/** Earlier names of this module's exports, for tests of others. */
+export { VmbusHost as RingHost, type VmbusHostOptions as RingHostOptions };

@@ -11,7 +11,7 @@ import {
   type WireTap,
 } from '../wire.ts';
 
-export interface UtilsHostOptions<Request, Reply extends { readonly status: number }> {
+export interface HvUtilsHostOptions<Request, Reply extends { readonly status: number }> {
   readonly native: Native;
   readonly protocol: ServiceProtocol<Request, Reply>;
   readonly view: ServiceView<Request, Reply>;
@@ -35,7 +35,7 @@ interface Transaction {
  * (source: drivers/hv/hv_utils_transport.c, hv_kvp.c). Where the real device's write fails with EINVAL because nothing is
  * pending, this one hangs up: a socket can't refuse a message it has already taken.
  */
-export class UtilsHost<Request, Reply extends { readonly status: number }> implements ServiceHost<Request, Reply> {
+export class HvUtilsHost<Request, Reply extends { readonly status: number }> implements ServiceHost<Request, Reply> {
   readonly wire = 'unix';
   readonly transport: string;
   readonly bodyOffset = 0;
@@ -44,7 +44,7 @@ export class UtilsHost<Request, Reply extends { readonly status: number }> imple
   /** Opens refused because another guest had the device. */
   refusedCount = 0;
 
-  readonly #options: UtilsHostOptions<Request, Reply>;
+  readonly #options: HvUtilsHostOptions<Request, Reply>;
   readonly #codec: HvUtilsCodec<Request, Reply>;
   readonly #clock: HostClock;
   readonly #listener;
@@ -59,7 +59,7 @@ export class UtilsHost<Request, Reply extends { readonly status: number }> imple
   #probeSerial = 0;
   #closed = false;
 
-  constructor(options: UtilsHostOptions<Request, Reply>) {
+  constructor(options: HvUtilsHostOptions<Request, Reply>) {
     if (!options.protocol.hvUtils) throw new Error(`hv_utils has no char device for ${options.protocol.name}`);
     this.#options = options;
     this.#codec = options.protocol.hvUtils;
@@ -373,3 +373,6 @@ export class UtilsHost<Request, Reply extends { readonly status: number }> imple
 /** A probe's reply is the probe edited in place: after the 4 bytes where a reply has its status, all is as it was sent. */
 export const answersProbe = (answer: Uint8Array, probe: Uint8Array): boolean =>
   answer.length === probe.length && Buffer.compare(answer.subarray(4), probe.subarray(4)) === 0;
+
+/** Earlier names of this module's exports, for tests of others. */
+export { HvUtilsHost as UtilsHost, type HvUtilsHostOptions as UtilsHostOptions };

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { printable } from '../../cli/text.ts';
+import { printable } from '../../runtime/text.ts';
 
 for (const [what, text, shown] of [
   ['ordinary text', 'Grüße, 世界 🚀 C:\\dir', 'Grüße, 世界 🚀 C:\\dir'],
