@@ -90,7 +90,9 @@ export class Driver {
       stdio: ['pipe', 'pipe', process.env['BENCH_STDERR'] === undefined ? 'ignore' : 'inherit'],
     });
     const driver = new Driver(child);
-    const { pid, startNs } = await driver.#next<{ pid: number; startNs: number }>('the start of the daemon');
+    const { pid, startNs } = await driver.#next<{ pid: number; startNs: number }>(
+      'the start of the daemon',
+    );
     driver.pid = pid;
     driver.startNs = startNs;
     return driver;
@@ -100,7 +102,10 @@ export class Driver {
     const { value, done } = await this.#lines.next();
     if (done) {
       await this.#ended;
-      throw new Error(`the driver ended with status ${this.#child.exitCode} during ${what} (BENCH_STDERR=1 shows why)`);
+      throw new Error(
+        `the driver ended with status ${this.#child.exitCode} during ${what} (BENCH_STDERR=1 ` +
+          'shows why)',
+      );
     }
     return JSON.parse(value) as T;
   }
@@ -110,10 +115,15 @@ export class Driver {
     return this.#next<T>(line);
   }
 
-  /** All operations in turn, `repeats` times: `enum:POOL:INDEX`, `get:POOL:KEY`, `set:POOL:KEY=VALUE`, `del:POOL:KEY`. */
+  /**
+   * All operations in turn, `repeats` times: `enum:POOL:INDEX`, `get:POOL:KEY`,
+   * `set:POOL:KEY=VALUE`, `del:POOL:KEY`.
+   */
   async time(repeats: number, ...operations: readonly string[]): Promise<TimeResult> {
     type Raw = OperationResult & { readonly keyHex?: string; readonly valueHex?: string };
-    const raw = await this.#ask<{ medianNs: number; operations: Raw[] }>(`time ${repeats} ${operations.join(' ')}`);
+    const raw = await this.#ask<{ medianNs: number; operations: Raw[] }>(
+      `time ${repeats} ${operations.join(' ')}`,
+    );
     return {
       medianNs: raw.medianNs,
       operations: raw.operations.map(({ medianNs, differing, status, keyHex, valueHex }) => {
@@ -149,7 +159,11 @@ export class Driver {
     const rollup = fs.readFileSync(`/proc/${this.pid}/smaps_rollup`, 'utf8');
     const field = (text: string, name: string): number =>
       Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1]);
-    return { rssKiB: field(status, 'VmRSS'), pssKiB: field(rollup, 'Pss'), threads: field(status, 'Threads') };
+    return {
+      rssKiB: field(status, 'VmRSS'),
+      pssKiB: field(rollup, 'Pss'),
+      threads: field(status, 'Threads'),
+    };
   }
 
   /** Ends the daemon, then the driver. */

@@ -1,9 +1,12 @@
 /**
- * File copy beside the C daemons, in one run: Debian's hv_fcopy_daemon behind /dev/vmbus/hv_fcopy and hv_fcopy_uio_daemon behind /dev/uio0 (both a
- * socket, through the preload shim), pinned, in alternating rounds. 64 MiB in fragments of 6 KiB, each sent when the one before has been
- * answered, to a file on tmpfs whose content is compared. Prints medians and ratios; asserts no times. Exit status 1: a copy went wrong.
+ * File copy beside the C daemons, in one run: Debian's hv_fcopy_daemon behind /dev/vmbus/hv_fcopy
+ * and hv_fcopy_uio_daemon behind /dev/uio0 (both a socket, through the preload shim), pinned, in
+ * alternating rounds. 64 MiB in fragments of 6 KiB, each sent when the one before has been
+ * answered, to a file on tmpfs whose content is compared. Prints medians and ratios; asserts no
+ * times. Exit status 1: a copy went wrong.
  *
- * "one core" is the daemon's own cost: driver and daemon take turns. On "two cores" waking the other core costs more than either daemon.
+ * "one core" is the daemon's own cost: driver and daemon take turns. On "two cores" waking the
+ * other core costs more than either daemon.
  *
  * usage: npm run bench -- fcopy [--json] [--quick] [--only-c]     --only-c: the C daemons alone
  */
@@ -13,7 +16,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { binFolder } from '../simulator/stages/daemon.ts';
-import { findCDaemon, findUioDaemon, missingFcopyReference, shimmedFcopy } from '../test/compat/reference.ts';
+import {
+  findCDaemon,
+  findUioDaemon,
+  missingFcopyReference,
+  shimmedFcopy,
+} from '../test/compat/reference.ts';
 import { type Cores, Driver } from './driver.ts';
 
 const { values: options } = parseArgs({
@@ -27,7 +35,10 @@ const ROUNDS = options.quick ? 5 : 15;
 const MIB = 64;
 /** Of the driver: 4 KiB of control page, 16 KiB of data. */
 const RING_BYTES = 20 * 1024;
-/** Aims: throughput of at least this part of the C daemon's, CPU time of at most this many times its. */
+/**
+ * Aims: throughput of at least this part of the C daemon's, CPU time of at most this many times
+ * its.
+ */
 const AIMS = { throughput: 0.9, cpu: 1.3 } as const;
 
 type Name = 'vmic' | 'c';
@@ -51,9 +62,12 @@ const wrong: string[] = [];
 /** Where a file costs memory only. */
 const memoryFolder = '/dev/shm';
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-bench-'));
-const target = fs.mkdtempSync(path.join(fs.existsSync(memoryFolder) ? memoryFolder : folder, 'vmic-bench-'));
+const target = fs.mkdtempSync(
+  path.join(fs.existsSync(memoryFolder) ? memoryFolder : folder, 'vmic-bench-'),
+);
 
-const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!;
+const median = (numbers: readonly number[]): number =>
+  [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!;
 
 let serial = 0;
 function start(name: Name, link: Link, cores: Cores): Promise<Driver> {
@@ -82,7 +96,9 @@ async function measure(where: string, link: Link, cores: Cores): Promise<void> {
   for (const name of names) drivers.set(name, await start(name, link, cores));
   const figures = { throughput: new Map<Name, number[]>(), cpu: new Map<Name, number[]>() };
   for (let round = -1; round < ROUNDS; round++) {
-    process.stderr.write(`${where}, ${link}: ${round < 0 ? 'warming up' : `round ${round + 1} of ${ROUNDS}`}\n`);
+    process.stderr.write(
+      `${where}, ${link}: ${round < 0 ? 'warming up' : `round ${round + 1} of ${ROUNDS}`}\n`,
+    );
     // A B, then B A: whatever drifts meets both
     for (const name of round % 2 === 0 ? names : [...names].reverse()) {
       const file = `${name}.bin`;
@@ -99,10 +115,31 @@ async function measure(where: string, link: Link, cores: Cores): Promise<void> {
     const list = figures[kind].get(name);
     return list && median(list);
   };
-  const add = (what: string, unit: Row['unit'], vmic: number | undefined, c: number, aim?: string): void => {
-    rows.push({ where, link, what, unit, vmic, c, ratio: vmic === undefined ? undefined : vmic / c, aim });
+  const add = (
+    what: string,
+    unit: Row['unit'],
+    vmic: number | undefined,
+    c: number,
+    aim?: string,
+  ): void => {
+    rows.push({
+      where,
+      link,
+      what,
+      unit,
+      vmic,
+      c,
+      ratio: vmic === undefined ? undefined : vmic / c,
+      aim,
+    });
   };
-  add('throughput', 'MiB/s', at('throughput', 'vmic'), at('throughput', 'c')!, `>= ${AIMS.throughput}`);
+  add(
+    'throughput',
+    'MiB/s',
+    at('throughput', 'vmic'),
+    at('throughput', 'c')!,
+    `>= ${AIMS.throughput}`,
+  );
   add('CPU time', 'ms/MiB', at('cpu', 'vmic'), at('cpu', 'c')!, `<= ${AIMS.cpu}`);
   const rssMib = (name: Name) => drivers.get(name) && drivers.get(name)!.memory().rssKiB / 1024;
   add('Rss after that', 'MiB', rssMib('vmic'), rssMib('c')!);
@@ -116,14 +153,26 @@ function met({ ratio, what }: Row): string {
 
 function table(): string {
   const figure = (value: number | undefined, unit: string) =>
-    value === undefined ? '' : `${value.toFixed(unit === 'ms/MiB' ? 2 : value < 100 ? 1 : 0)} ${unit}`;
+    value === undefined
+      ? ''
+      : `${value.toFixed(unit === 'ms/MiB' ? 2 : value < 100 ? 1 : 0)} ${unit}`;
   const lines = [['where', 'over the', 'what', 'vmic', 'C daemon', 'ratio', 'aim']];
   for (const row of rows) {
     const { where, link, what, unit, vmic, c, ratio, aim } = row;
     const verdict = aim === undefined ? '' : `${met(row)} (${aim})`.trim();
-    lines.push([where, link, what, figure(vmic, unit), figure(c, unit), ratio?.toFixed(2) ?? '', verdict]);
+    lines.push([
+      where,
+      link,
+      what,
+      figure(vmic, unit),
+      figure(c, unit),
+      ratio?.toFixed(2) ?? '',
+      verdict,
+    ]);
   }
-  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
+  const widths = lines[0]!.map((_, column) =>
+    Math.max(...lines.map((line) => line[column]!.length)),
+  );
   return lines
     .map((line) =>
       line
@@ -136,11 +185,14 @@ function table(): string {
 
 const missing = missingFcopyReference();
 const links = LINKS.filter((link) => missing[link] === undefined);
-for (const link of LINKS) if (missing[link]) process.stderr.write(`Not measured over the ${link}: ${missing[link]}\n`);
+for (const link of LINKS)
+  if (missing[link]) process.stderr.write(`Not measured over the ${link}: ${missing[link]}\n`);
 const notBuilt = names.includes('vmic') && !fs.existsSync(path.join(binFolder(), 'vmic-fcopy'));
 try {
   if (links.length === 0 || notBuilt) {
-    process.stderr.write(`Can't measure${notBuilt ? ': bin/vmic-fcopy is not built: npm run build' : ''}\n`);
+    process.stderr.write(
+      `Can't measure${notBuilt ? ': bin/vmic-fcopy is not built: npm run build' : ''}\n`,
+    );
     process.exitCode = 1;
   } else {
     const last = os.availableParallelism() - 1;
@@ -167,7 +219,9 @@ function report(): void {
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ ...facts, mib: MIB, rows, wrong }, undefined, 2)}\n`);
   } else {
-    const about = `Medians of ${ROUNDS} alternating rounds of ${MIB} MiB to ${fileSystem}; ${facts.cpu}, Linux ${facts.kernel}, Node.js ${facts.node}.`;
+    const about =
+      `Medians of ${ROUNDS} alternating rounds of ${MIB} MiB to ${fileSystem}; ${facts.cpu}, ` +
+      `Linux ${facts.kernel}, Node.js ${facts.node}.`;
     process.stdout.write(`${table()}\n\n${about}\n`);
   }
   for (const line of wrong) process.stderr.write(`wrong: ${line}\n`);

@@ -1,6 +1,7 @@
 /**
- * How soon a beat is answered, as the host sees it: on a quiet machine, and while everything that must not matter goes wrong at once: checks
- * hang, nobody reads the daemon's log, and a core is busy. As root the daemon has the priority that its unit gives it. The host's end runs in this
+ * How soon a beat is answered, as the host sees it: on a quiet machine, and while everything that
+ * must not matter goes wrong at once: checks hang, nobody reads the daemon's log, and a core is
+ * busy. As root the daemon has the priority that its unit gives it. The host's end runs in this
  * process, whose own delays count, too; so it has the highest priority. Asserts no times.
  *
  * usage: npm run bench -- heartbeat [--json] [--quick]
@@ -18,7 +19,10 @@ import { script } from '../simulator/scenes/scene.ts';
 import { binFolder } from '../simulator/stages/daemon.ts';
 
 const { values: options } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+  },
 });
 const SECONDS = options.quick ? 5 : 30;
 const PAUSE_MS = 2;
@@ -32,7 +36,10 @@ interface Result {
   readonly p99Ms: number;
   readonly p999Ms: number;
   readonly maxMs: number;
-  /** By how much this process woke up too late from its own pauses, at p99.9: what the machine does to everybody. */
+  /**
+   * By how much this process woke up too late from its own pauses, at p99.9: what the machine does
+   * to everybody.
+   */
   readonly lateness999Ms: number;
 }
 
@@ -62,12 +69,24 @@ function fullPipe(): { keep: number; end: number } {
 
 async function measure(what: string, trouble: boolean): Promise<Result> {
   const socketPath = path.join(folder, `host-${trouble}`);
-  const host = new VmbusHost({ native, protocol: heartbeatProtocol, view: heartbeatView, socketPath });
+  const host = new VmbusHost({
+    native,
+    protocol: heartbeatProtocol,
+    view: heartbeatView,
+    socketPath,
+  });
   const pipe = trouble ? fullPipe() : undefined;
-  if (trouble) for (let i = 0; i < 4; i++) script(checks, `hangs-${i}`, 'trap "" TERM', 'while :; do sleep 1; done');
+  if (trouble)
+    for (let i = 0; i < 4; i++)
+      script(checks, `hangs-${i}`, 'trap "" TERM', 'while :; do sleep 1; done');
   const config = path.join(folder, 'config.toml');
   fs.writeFileSync(config, '');
-  const set = [`checks_directory=${checks}`, 'check_interval_secs=1', 'check_timeout_secs=1', 'interval_secs=1'];
+  const set = [
+    `checks_directory=${checks}`,
+    'check_interval_secs=1',
+    'check_timeout_secs=1',
+    'interval_secs=1',
+  ];
   const daemon = spawn(
     process.execPath,
     [
@@ -79,7 +98,9 @@ async function measure(what: string, trouble: boolean): Promise<Result> {
   );
   children.push(daemon);
   if (isRoot) os.setPriority(daemon.pid!, UNIT_NICE);
-  const busy = trouble ? spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }) : undefined;
+  const busy = trouble
+    ? spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' })
+    : undefined;
   if (busy) {
     children.push(busy);
     if (isRoot) os.setPriority(busy.pid!, 0);
@@ -94,7 +115,8 @@ async function measure(what: string, trouble: boolean): Promise<Result> {
     const sentMs = performance.now();
     const reply = await host.request({ sequence });
     times.push(performance.now() - sentMs);
-    if (reply.status !== 0 || reply.sequence !== sequence + 1n) throw new Error(`beat ${sequence}: a wrong answer`);
+    if (reply.status !== 0 || reply.sequence !== sequence + 1n)
+      throw new Error(`beat ${sequence}: a wrong answer`);
     const pausedMs = performance.now();
     await sleep(PAUSE_MS);
     lateness.push(performance.now() - pausedMs - PAUSE_MS);
@@ -130,16 +152,20 @@ try {
   if (options.json) process.stdout.write(`${JSON.stringify({ aimMs: AIM_MS, results })}\n`);
   else {
     const ms = (value: number): string => value.toFixed(3).padStart(8);
-    process.stdout.write(`${os.cpus().length} cores, Node ${process.version}; time from a beat to its answer in ms\n`);
+    process.stdout.write(
+      `${os.cpus().length} cores, Node ${process.version}; time from a beat to its answer in ms\n`,
+    );
     process.stdout.write(`   beats      p50      p99    p99.9      max     (*)  while\n`);
     for (const { what, beats, p50Ms, p99Ms, p999Ms, maxMs, lateness999Ms } of results) {
       const verdict = p999Ms <= AIM_MS ? '' : `  (aim: ${AIM_MS} at p99.9)`;
       process.stdout.write(
-        `${String(beats).padStart(8)} ${ms(p50Ms)} ${ms(p99Ms)} ${ms(p999Ms)} ${ms(maxMs)} ${ms(lateness999Ms)}  ${what}${verdict}\n`,
+        `${String(beats).padStart(8)} ${ms(p50Ms)} ${ms(p99Ms)} ${ms(p999Ms)} ${ms(maxMs)} ` +
+          `${ms(lateness999Ms)}  ${what}${verdict}\n`,
       );
     }
     process.stdout.write(
-      '(*) how much too late the measuring process itself woke up, p99.9: what the machine does to everybody\n',
+      '(*) how much too late the measuring process itself woke up, p99.9: what the machine ' +
+        'does to everybody\n',
     );
   }
 } finally {

@@ -1,9 +1,11 @@
 /**
- * KVP beside Debian's C daemon, in one run: both behind /dev/vmbus/hv_kvp (a socket, through the preload shim), pinned, in
- * alternating rounds. Prints medians and ratios; asserts no times. Exit status 1: a daemon gave a wrong answer.
+ * KVP beside Debian's C daemon, in one run: both behind /dev/vmbus/hv_kvp (a socket, through the
+ * preload shim), pinned, in alternating rounds. Prints medians and ratios; asserts no times. Exit
+ * status 1: a daemon gave a wrong answer.
  *
- * "one core" is the daemon's own cost: driver and daemon take turns. On "two cores" waking the other core costs more than either daemon.
- * Enumerating all of 10,000 is the mean of one walk, all else a median.
+ * "one core" is the daemon's own cost: driver and daemon take turns. On "two cores" waking the
+ * other core costs more than either daemon. Enumerating all of 10,000 is the mean of one walk, all
+ * else a median.
  *
  * usage: npm run bench -- kvp [--json] [--quick]
  */
@@ -11,11 +13,21 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { compile, findCDaemon, missingReference, ownDaemon, preloadSource, shimmed } from '../test/compat/reference.ts';
+import {
+  compile,
+  findCDaemon,
+  missingReference,
+  ownDaemon,
+  preloadSource,
+  shimmed,
+} from '../test/compat/reference.ts';
 import { type Cores, Driver, type DriverOptions, type OperationResult } from './driver.ts';
 
 const { values: options } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+  },
 });
 const quick = options.quick;
 const ROUNDS = quick ? 3 : 7;
@@ -42,7 +54,8 @@ const rows: Row[] = [];
 const wrong: string[] = [];
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-bench-'));
 
-const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!;
+const median = (numbers: readonly number[]): number =>
+  [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const key = (index: number): string => `key${String(index).padStart(6, '0')}`;
 const valueFor = (index: number): string => `value of ${key(index)}`;
@@ -90,12 +103,18 @@ function echo(cores: Cores): Promise<Driver> {
   return Driver.start({ command: [program], env: shimmed(socketPath, folder), socketPath, cores });
 }
 
-function expect(who: string, what: string, got: OperationResult, want: { key?: string; value?: string }): void {
+function expect(
+  who: string,
+  what: string,
+  got: OperationResult,
+  want: { key?: string; value?: string },
+): void {
   const say = (text: string) => wrong.push(`${who}: ${what}: ${text}`);
   if (got.status !== 0) say(`status 0x${got.status.toString(16)}`);
   if (got.differing > 0) say(`${got.differing} replies differ from the first`);
   if (want.key !== undefined && got.key !== want.key) say(`key ${got.key}, expected ${want.key}`);
-  if (want.value !== undefined && got.value !== want.value) say(`value ${got.value}, expected ${want.value}`);
+  if (want.value !== undefined && got.value !== want.value)
+    say(`value ${got.value}, expected ${want.value}`);
 }
 
 interface Measurement {
@@ -135,20 +154,59 @@ function one(
 const nothing = () => ({});
 
 const measurements: readonly Measurement[] = [
-  one('round trip, static key', 5000, [`enum:2:${OS_NAME}`], 0, () => ({ key: 'OSName' }), { target: 1.25 }),
-  one('get, 20 records', 1000, [`get:0:${key(10)}`], 0, (name) => (name === 'vmic' ? { value: valueFor(10) } : {}), {
+  one('round trip, static key', 5000, [`enum:2:${OS_NAME}`], 0, () => ({ key: 'OSName' }), {
+    target: 1.25,
+  }),
+  one(
+    'get, 20 records',
+    1000,
+    [`get:0:${key(10)}`],
+    0,
+    (name) => (name === 'vmic' ? { value: valueFor(10) } : {}),
+    {
+      target: 1,
+      note: 'the C daemon answers every get with an empty value',
+    },
+  ),
+  one(
+    'enumerate one, 20 records',
+    1000,
+    ['enum:0:10'],
+    0,
+    () => ({ key: key(10), value: valueFor(10) }),
+    {
+      target: 1,
+    },
+  ),
+  one(
+    'delete the last of 20',
+    500,
+    [`del:0:${key(19)}`, `set:0:${key(19)}=${key(19)}`],
+    0,
+    nothing,
+    { target: 1 },
+  ),
+  one(
+    'set a new key, 20 records',
+    500,
+    [`del:0:${key(19)}`, `set:0:${key(19)}=${key(19)}`],
+    1,
+    nothing,
+    { target: 1 },
+  ),
+  one('set a key again, 20 records', 500, [`set:0:${key(7)}=a`, `set:0:${key(7)}=bc`], 1, nothing, {
     target: 1,
-    note: 'the C daemon answers every get with an empty value',
   }),
-  one('enumerate one, 20 records', 1000, ['enum:0:10'], 0, () => ({ key: key(10), value: valueFor(10) }), {
-    target: 1,
-  }),
-  one('delete the last of 20', 500, [`del:0:${key(19)}`, `set:0:${key(19)}=${key(19)}`], 0, nothing, { target: 1 }),
-  one('set a new key, 20 records', 500, [`del:0:${key(19)}`, `set:0:${key(19)}=${key(19)}`], 1, nothing, { target: 1 }),
-  one('set a key again, 20 records', 500, [`set:0:${key(7)}=a`, `set:0:${key(7)}=bc`], 1, nothing, { target: 1 }),
-  one('set a key again, 10,000 records', 10, [`set:3:${key(5000)}=a`, `set:3:${key(5000)}=bc`], 1, nothing, {
-    target: 0.02,
-  }),
+  one(
+    'set a key again, 10,000 records',
+    10,
+    [`set:3:${key(5000)}=a`, `set:3:${key(5000)}=bc`],
+    1,
+    nothing,
+    {
+      target: 0.02,
+    },
+  ),
   {
     what: 'enumerate all of 10,000 records',
     messages: 10_000,
@@ -185,7 +243,8 @@ async function roundTrips(where: string, cores: Cores): Promise<void> {
     const order = round % 2 === 0 ? NAMES : [...NAMES].reverse();
     record('floor', (await floor.time(scale(5000), `enum:2:${OS_NAME}`)).medianNs);
     for (const measurement of measurements) {
-      for (const name of order) record(`${measurement.what}/${name}`, await measurement.run(drivers.get(name)!, name));
+      for (const name of order)
+        record(`${measurement.what}/${name}`, await measurement.run(drivers.get(name)!, name));
     }
     for (const name of order) {
       const result = await drivers.get(name)!.time(scale(200), ...autoKeys);
@@ -206,7 +265,8 @@ async function roundTrips(where: string, cores: Cores): Promise<void> {
   for (const { what, target, note, messages } of measurements) {
     // The way there and back, which no daemon can make shorter
     const echoes =
-      messages && `${messages.toLocaleString('en')} bare echoes take ${figure(at('floor') * messages, 'ns')}`;
+      messages &&
+      `${messages.toLocaleString('en')} bare echoes take ${figure(at('floor') * messages, 'ns')}`;
     const notes = [note, echoes].filter(Boolean).join('; ');
     add(what, where, 'ns', at(`${what}/vmic`), at(`${what}/c`), {
       ...(target && { target }),
@@ -214,7 +274,13 @@ async function roundTrips(where: string, cores: Cores): Promise<void> {
     });
   }
   for (const index of AUTO_INDEXES) {
-    add(`auto key ${autoNames[index]}`, where, 'ns', at(`auto ${index}/vmic`), at(`auto ${index}/c`));
+    add(
+      `auto key ${autoNames[index]}`,
+      where,
+      'ns',
+      at(`auto ${index}/vmic`),
+      at(`auto ${index}/c`),
+    );
   }
   add('all ten auto keys', where, 'ns', at('auto/vmic'), at('auto/c'), { target: 1 });
   for (const driver of [...drivers.values(), floor]) await driver.end();
@@ -231,7 +297,11 @@ async function growth(cores: Cores): Promise<void> {
   for (const size of [10_000, 20_000, 50_000]) {
     const grow = await own.grow(0, grown, size - grown);
     const walk = await own.walk(0, size, 1);
-    const set = await own.time(scale(200), `set:0:${key(size >> 1)}=a`, `set:0:${key(size >> 1)}=bc`);
+    const set = await own.time(
+      scale(200),
+      `set:0:${key(size >> 1)}=a`,
+      `set:0:${key(size >> 1)}=bc`,
+    );
     if (grow.wrong + walk.wrong > 0)
       wrong.push(`vmic: growth to ${size}: ${grow.wrong} sets, ${walk.wrong} replies wrong`);
     for (const operation of set.operations) expect('vmic', `set at ${size}`, operation, {});
@@ -305,17 +375,25 @@ async function startAndMemory(cores: Cores): Promise<void> {
     }
   }
   const start = (kind: string) => median(starts.get(kind)!);
-  const memory = (kind: string, field: 'rssKiB' | 'pssKiB') => median(memories.get(kind)!.map((one) => one[field]));
+  const memory = (kind: string, field: 'rssKiB' | 'pssKiB') =>
+    median(memories.get(kind)!.map((one) => one[field]));
   const version = `node ${process.versions.node}`;
   const threads = (kind: string) => memories.get(kind)![0]!.threads;
-  add('start to registered', 'rest', 'ns', start('vmic'), start('node'), { otherName: `bare ${version}`, target: 1.5 });
+  add('start to registered', 'rest', 'ns', start('vmic'), start('node'), {
+    otherName: `bare ${version}`,
+    target: 1.5,
+  });
   add('start to registered', 'rest', 'ns', start('vmic'), start('c'));
   add('idle Rss', 'rest', 'KiB', memory('vmic', 'rssKiB'), memory('node', 'rssKiB'), {
     otherName: `bare ${version}`,
     target: 1.15,
-    note: `threads: vmic ${threads('vmic')}, bare node ${threads('node')}, C daemon ${threads('c')}`,
+    note:
+      `threads: vmic ${threads('vmic')}, bare node ${threads('node')}, C daemon ` +
+      `${threads('c')}`,
   });
-  add('idle Pss', 'rest', 'KiB', memory('vmic', 'pssKiB'), memory('node', 'pssKiB'), { otherName: `bare ${version}` });
+  add('idle Pss', 'rest', 'KiB', memory('vmic', 'pssKiB'), memory('node', 'pssKiB'), {
+    otherName: `bare ${version}`,
+  });
   add('idle Rss', 'rest', 'KiB', memory('vmic', 'rssKiB'), memory('c', 'rssKiB'));
 }
 
@@ -331,7 +409,8 @@ function verdict(row: Row): string {
 }
 
 function table(): string {
-  const ratio = (value: number | undefined) => (value === undefined ? '' : value.toFixed(value < 0.1 ? 4 : 2));
+  const ratio = (value: number | undefined) =>
+    value === undefined ? '' : value.toFixed(value < 0.1 ? 4 : 2);
   const cells = rows.map((row) => [
     row.where,
     row.what,
@@ -356,7 +435,8 @@ function table(): string {
 }
 
 const missing =
-  missingReference() ?? (fs.existsSync(ownDaemon) ? undefined : `${ownDaemon} is not built: npm run build`);
+  missingReference() ??
+  (fs.existsSync(ownDaemon) ? undefined : `${ownDaemon} is not built: npm run build`);
 if (missing !== undefined) {
   process.stderr.write(`Can't measure: ${missing}\n`);
   process.exit(1);
@@ -370,11 +450,19 @@ try {
 } finally {
   fs.rmSync(folder, { recursive: true, force: true });
 }
-const facts = { node: process.versions.node, kernel: os.release(), cpu: os.cpus()[0]?.model, rounds: ROUNDS, quick };
+const facts = {
+  node: process.versions.node,
+  kernel: os.release(),
+  cpu: os.cpus()[0]?.model,
+  rounds: ROUNDS,
+  quick,
+};
 if (options.json) {
   process.stdout.write(`${JSON.stringify({ ...facts, rows, wrong }, undefined, 2)}\n`);
 } else {
-  process.stdout.write(`${table()}\n\nMedians of ${ROUNDS} alternating rounds; ${facts.cpu}, Linux ${facts.kernel}.\n`);
+  process.stdout.write(
+    `${table()}\n\nMedians of ${ROUNDS} alternating rounds; ${facts.cpu}, Linux ${facts.kernel}.\n`,
+  );
 }
 for (const line of wrong) process.stderr.write(`wrong answer: ${line}\n`);
 process.exitCode = wrong.length > 0 ? 1 : 0;

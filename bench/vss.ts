@@ -1,10 +1,12 @@
 /**
- * Freezes beside Debian's C daemon, in one run: both behind /dev/vmbus/hv_vss (a socket, through the preload shim), pinned, in alternating rounds on
- * the same scratch file systems, ext4 on loop devices in a private mount namespace. Prints medians and ratios; asserts no times. Exit status 1: a
- * daemon reported success and not all was frozen, or failed.
+ * Freezes beside Debian's C daemon, in one run: both behind /dev/vmbus/hv_vss (a socket, through
+ * the preload shim), pinned, in alternating rounds on the same scratch file systems, ext4 on loop
+ * devices in a private mount namespace. Prints medians and ratios; asserts no times. Exit status 1:
+ * a daemon reported success and not all was frozen, or failed.
  *
- * Since when the first file system has been frozen is seen from outside, by a writer on each that waits (driver/witness.c, to a millisecond).
- * A kernel that was just made to freeze does the next freeze faster (rcu_sync), so every freeze has a pause before it.
+ * Since when the first file system has been frozen is seen from outside, by a writer on each that
+ * waits (driver/witness.c, to a millisecond). A kernel that was just made to freeze does the next
+ * freeze faster (rcu_sync), so every freeze has a pause before it.
  *
  * usage: npm run bench -- vss [--json] [--quick]
  */
@@ -20,7 +22,10 @@ import { compile, missingReference, ownDaemon } from '../test/compat/reference.t
 import { Operation, VssSubject } from '../test/compat/vss-subject.ts';
 
 const { values: options } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+  },
 });
 const ROUNDS = options.quick ? 3 : 7;
 const PAUSE_MS = 1000;
@@ -51,7 +56,8 @@ interface Row {
 
 const rows: Row[] = [];
 const wrong: string[] = [];
-const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!;
+const median = (numbers: readonly number[]): number =>
+  [...numbers].sort((a, b) => a - b)[numbers.length >> 1]!;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 const progress = (text: string): boolean => process.stderr.write(`${text}\n`);
@@ -99,13 +105,16 @@ async function freezeOnce(name: Name, subject: VssSubject, witness: Witness): Pr
   const thaw = await subject.ask(Operation.thaw);
   const thawMs = nowMs() - thawStartMs;
   const free = lastMs.filter((ms) => ms > replyMs).length;
-  if (status !== 0 || free > 0) wrong.push(`${name}: freeze: status 0x${status.toString(16)}, ${free} not frozen`);
+  if (status !== 0 || free > 0)
+    wrong.push(`${name}: freeze: status 0x${status.toString(16)}, ${free} not frozen`);
   if (thaw !== 0) wrong.push(`${name}: thaw: status 0x${thaw.toString(16)}`);
   return { replyMs: replyMs - startMs, firstFrozenMs: replyMs - Math.min(...lastMs), thawMs };
 }
 
 function dirty(scratch: Scratch, sizeMiB: number): void {
-  const script = `for one; do dd if=/dev/urandom of="$one/dirty" bs=1M count=${sizeMiB} conv=notrunc status=none & done; wait`;
+  const script =
+    `for one; do dd if=/dev/urandom of="$one/dirty" bs=1M count=${sizeMiB} conv=notrunc ` +
+    'status=none & done; wait';
   scratch.run('sh', '-c', script, 'sh', ...scratch.fileSystems.map(({ mountPoint }) => mountPoint));
 }
 
@@ -125,7 +134,9 @@ async function compare(count: number, dirtyMiB: number, aim: number | undefined)
     }
     const freezes = new Map<Name, Freeze[]>(NAMES.map((name) => [name, []]));
     for (let round = 0; round < ROUNDS; round++) {
-      progress(`${count} file systems, ${dirtyMiB} MiB dirty in each: round ${round + 1} of ${ROUNDS}`);
+      progress(
+        `${count} file systems, ${dirtyMiB} MiB dirty in each: round ${round + 1} of ${ROUNDS}`,
+      );
       // A B, then B A: whatever drifts meets both
       for (const name of round % 2 === 0 ? NAMES : [...NAMES].reverse()) {
         await sleep(PAUSE_MS);
@@ -133,10 +144,19 @@ async function compare(count: number, dirtyMiB: number, aim: number | undefined)
         freezes.get(name)!.push(await freezeOnce(name, subjects.get(name)!, witness));
       }
     }
-    const at = (name: Name, what: keyof Freeze) => median(freezes.get(name)!.map((freeze) => freeze[what]));
+    const at = (name: Name, what: keyof Freeze) =>
+      median(freezes.get(name)!.map((freeze) => freeze[what]));
     const add = (what: string, key: keyof Freeze, wanted: number | undefined) => {
       const [vmicMs, cMs] = [at('vmic', key), at('c', key)];
-      rows.push({ fileSystems: count, dirtyMiB, what, vmicMs, cMs, ratio: cMs / vmicMs, aim: wanted });
+      rows.push({
+        fileSystems: count,
+        dirtyMiB,
+        what,
+        vmicMs,
+        cMs,
+        ratio: cMs / vmicMs,
+        aim: wanted,
+      });
     };
     add('freeze, request to reply', 'replyMs', aim);
     add('first one frozen before the reply', 'firstFrozenMs', aim);
@@ -184,11 +204,18 @@ await compare(1, 0, undefined);
 await compare(1, 16, undefined);
 await compare(20, 0, 5);
 await compare(20, 16, 5);
-const facts = { node: process.versions.node, kernel: os.release(), cpu: os.cpus()[0]?.model, rounds: ROUNDS };
+const facts = {
+  node: process.versions.node,
+  kernel: os.release(),
+  cpu: os.cpus()[0]?.model,
+  rounds: ROUNDS,
+};
 if (options.json) {
   process.stdout.write(`${JSON.stringify({ ...facts, rows, wrong }, undefined, 2)}\n`);
 } else {
-  process.stdout.write(`${table()}\n\nMedians of ${ROUNDS} alternating rounds; ${facts.cpu}, Linux ${facts.kernel}.\n`);
+  process.stdout.write(
+    `${table()}\n\nMedians of ${ROUNDS} alternating rounds; ${facts.cpu}, Linux ${facts.kernel}.\n`,
+  );
 }
 for (const line of wrong) process.stderr.write(`wrong: ${line}\n`);
 process.exitCode = wrong.length > 0 ? 1 : 0;

@@ -1,7 +1,9 @@
 /**
- * How soon the request that wakes a service is answered, as the host sees it: between requests there is no process, a stand-in for systemd holds the
- * descriptor and starts vmic-kvp, vmic-vss or vmic-fcopy when it is readable. With this Node.js and with the one that the package which brings its own carries. For comparison
- * a request to the process while it runs. Asserts no times; exit status 1: a wrong answer.
+ * How soon the request that wakes a service is answered, as the host sees it: between requests
+ * there is no process, a stand-in for systemd holds the descriptor and starts vmic-kvp, vmic-vss or
+ * vmic-fcopy when it is readable. With this Node.js and with the one that the package which brings
+ * its own carries. For comparison a request to the process while it runs. Asserts no times; exit
+ * status 1: a wrong answer.
  *
  * usage: npm run bench -- wake [--json] [--quick]
  */
@@ -15,10 +17,19 @@ import { IcStatus } from '../protocol/ic/status.ts';
 import { Ask } from '../simulator/hosts/vss-host.ts';
 import { WIRES, type Wire } from '../simulator/wire.ts';
 import { buildHolder } from '../test/ondemand/holder.ts';
-import { fcopyScenery, type HeldOptions, HeldStage, OnDemandStage, vssScenery } from '../test/ondemand/stage.ts';
+import {
+  fcopyScenery,
+  type HeldOptions,
+  HeldStage,
+  OnDemandStage,
+  vssScenery,
+} from '../test/ondemand/stage.ts';
 
 const { values: options } = parseArgs({
-  options: { json: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
+  options: {
+    json: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+  },
 });
 const WAKE_UPS = options.quick ? 10 : 50;
 /** Long enough to ask twice on a machine that has other things to do. */
@@ -46,13 +57,19 @@ const holder = buildHolder({ after: (atEnd) => void ends.push(atEnd) });
 
 /** The Node.js of the flavour that brings its own, fetched from the npm registry once. */
 function ownRuntime(): string | undefined {
-  const script = "import('./packaging/native.mjs').then((m) => console.log(m.fetchNode(process.argv[1]).node))";
+  const script =
+    "import('./packaging/native.mjs').then((m) => console.log(m.fetchNode(process.argv[1]).node))";
   const cwd = path.resolve(import.meta.dirname, '..');
   const arch = process.arch === 'x64' ? 'amd64' : 'arm64';
   try {
-    return execFileSync(process.execPath, ['-e', script, arch], { encoding: 'utf8', cwd }).trim().split('\n').at(-1);
+    return execFileSync(process.execPath, ['-e', script, arch], { encoding: 'utf8', cwd })
+      .trim()
+      .split('\n')
+      .at(-1);
   } catch (error) {
-    process.stderr.write(`without the Node.js that packages bring: ${(error as Error).message.split('\n')[0]}\n`);
+    process.stderr.write(
+      `without the Node.js that packages bring: ${(error as Error).message.split('\n')[0]}\n`,
+    );
     return undefined;
   }
 }
@@ -77,7 +94,8 @@ const SUBJECTS = {
     await stage.host.set(0, 'key', 'value');
     const ask = async (): Promise<void> => {
       const got = await stage.host.get(0, 'key');
-      if (got?.type !== 'string' || got.text !== 'value') throw new Error(`expected value, got ${JSON.stringify(got)}`);
+      if (got?.type !== 'string' || got.text !== 'value')
+        throw new Error(`expected value, got ${JSON.stringify(got)}`);
     };
     return { stage, ask };
   },
@@ -114,7 +132,9 @@ async function measure(service: keyof typeof SUBJECTS, node: string, wire: Wire)
       await timed(awake);
       await manager.until(() => manager.starts > starts);
       if (wake === 0)
-        rss = Number(/^VmRSS:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${manager.pid}/status`, 'utf8'))?.[1]);
+        rss = Number(
+          /^VmRSS:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${manager.pid}/status`, 'utf8'))?.[1],
+        );
     }
   } finally {
     await stage.close();
@@ -144,14 +164,21 @@ try {
   if (options.json) process.stdout.write(`${JSON.stringify({ aimMs: AIM_MS, results })}\n`);
   else {
     const ms = (value: number): string => value.toFixed(1).padStart(8);
-    process.stdout.write(`${os.cpus().length} cores; from a request to its answer, in ms (aim: ${AIM_MS})\n`);
     process.stdout.write(
-      'service  node         wire       wakes  wake p50      p99      max   awake p50  idle processes  MiB while awake\n',
+      `${os.cpus().length} cores; from a request to its answer, in ms (aim: ${AIM_MS})\n`,
+    );
+    process.stdout.write(
+      'service  node         wire       wakes  wake p50      p99      max   awake p50  idle ' +
+        'processes  MiB while awake\n',
     );
     for (const r of results) {
       const verdict = r.wakeMaxMs <= AIM_MS ? '' : '  MISSED';
       process.stdout.write(
-        `${r.service.padEnd(8)} ${r.node.padEnd(12)} ${r.wire.padEnd(9)} ${String(r.wakeUps).padStart(6)}  ${ms(r.wakeP50Ms)} ${ms(r.wakeP99Ms)} ${ms(r.wakeMaxMs)}    ${r.awakeP50Ms.toFixed(3).padStart(8)}  ${String(r.idleProcesses).padStart(14)}  ${r.rssMiB.toFixed(1).padStart(15)}${verdict}\n`,
+        `${r.service.padEnd(8)} ${r.node.padEnd(12)} ${r.wire.padEnd(9)} ` +
+          `${String(r.wakeUps).padStart(6)}  ${ms(r.wakeP50Ms)} ${ms(r.wakeP99Ms)} ` +
+          `${ms(r.wakeMaxMs)}    ${r.awakeP50Ms.toFixed(3).padStart(8)}  ` +
+          `${String(r.idleProcesses).padStart(14)}  ` +
+          `${r.rssMiB.toFixed(1).padStart(15)}${verdict}\n`,
       );
     }
   }

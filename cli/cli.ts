@@ -12,7 +12,15 @@ import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts
 import { CommandError, EXIT, EXIT_HELP, toCommandError } from './exit.ts';
 import { fcopyStatus } from './fcopy/commands.ts';
 import { generalize } from './generalize.ts';
-import { get, type KvpOptions, list, listKeys, remove, type Surroundings, set } from './kvp/commands.ts';
+import {
+  get,
+  type KvpOptions,
+  list,
+  listKeys,
+  remove,
+  type Surroundings,
+  set,
+} from './kvp/commands.ts';
 import { POOL_CHOICES, POOLS_HELP, parsePool } from './kvp/pool-names.ts';
 import { watch } from './kvp/watch.ts';
 import { doctor, explain, status as showStatus } from './status/commands.ts';
@@ -33,17 +41,23 @@ import {
 const COMPLETE = '--get-yargs-completions';
 
 /**
- * yargs does not fill a command's arguments from what follows "--". So these words lose their look of options by a NUL in front, which no
- * word of a command line can have, and get it back by `plain`.
+ * yargs does not fill a command's arguments from what follows "--". So these words lose their look
+ * of options by a NUL in front, which no word of a command line can have, and get it back by
+ * `plain`.
  */
 function markLiterals(argv: readonly string[]): string[] {
   const at = argv.indexOf('--');
-  return at < 0 ? [...argv] : [...argv.slice(0, at), ...argv.slice(at + 1).map((word) => `\0${word}`)];
+  return at < 0
+    ? [...argv]
+    : [...argv.slice(0, at), ...argv.slice(at + 1).map((word) => `\0${word}`)];
 }
 
 const plain = (word: string): string => word.replaceAll('\0', '');
 
-/** yargs makes a list of what is given more than once; where one value is meant, which one is not for us to guess. */
+/**
+ * yargs makes a list of what is given more than once; where one value is meant, which one is not
+ * for us to guess.
+ */
 const once = (name: string) => (value: string | string[] | undefined) => {
   if (Array.isArray(value)) throw new CommandError('usage', `give --${name} once`);
   return value;
@@ -108,10 +122,15 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
     .alias('version', 'V')
     .help()
     .alias('help', 'h')
-    .parserConfiguration({ 'parse-numbers': false, 'parse-positional-numbers': false, 'dot-notation': false })
+    .parserConfiguration({
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'dot-notation': false,
+    })
     .strict(!completing)
     .recommendCommands()
-    // Proposals for a shell are printed by yargs itself, some time after parsing, and end the process
+    // Proposals for a shell are printed by yargs itself, some time after parsing, and end the
+    // process
     .exitProcess(completing)
     .fail((message, error) => {
       // yargs' own errors and messages are all about usage
@@ -133,17 +152,20 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
             describe: 'only a channel that no driver has, such as that of fcopy from Linux 6.10 on',
           })
           .epilog(
-            'The channel moves from hv_utils to uio_hv_generic, so that vmic-SERVICE can answer over UIO.\n' +
+            'The channel moves from hv_utils to uio_hv_generic, so that vmic-SERVICE can ' +
+              'answer over UIO.\n' +
               'Undone completely when it fails. Takes root, and a kernel from about 6.12 on.',
           ),
-      ({ service, json, 'if-unbound': ifUnbound }) => move('bind', service as ServiceName, { json, ifUnbound }),
+      ({ service, json, 'if-unbound': ifUnbound }) =>
+        move('bind', service as ServiceName, { json, ifUnbound }),
     )
     .command(
       'release <service>',
       "Give a service's VMBus channel back to the kernel",
       (y) =>
         bindingArguments(y).epilog(
-          'From then on hv_utils answers by itself. Nothing happens when it does already. Takes root.',
+          'From then on hv_utils answers by itself. Nothing happens when it does already. ' +
+            'Takes root.',
         ),
       ({ service, json }) => move('release', service as ServiceName, { json }),
     )
@@ -163,7 +185,10 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
       (y) =>
         y
           .option('json', { type: 'boolean', default: false, describe: 'print one JSON object' })
-          .epilog('Needs no root. Exit status 1 when there is no VMBus: no Hyper-V guest, or hv_vmbus is not loaded.'),
+          .epilog(
+            'Needs no root. Exit status 1 when there is no VMBus: no Hyper-V guest, or ' +
+              'hv_vmbus is not loaded.',
+          ),
       async ({ json }) => {
         status = showStatus(around, await snapshot(around), json);
       },
@@ -188,11 +213,14 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
           .example('$0 doctor --explain "No Contact"', '')
           .epilog(
             'Root sees more (denials by SELinux or AppArmor). Changes nothing.\n' +
-              'Exit status: 0 nothing is wrong, 1 there is a problem, or no VMBus; warnings do not count.',
+              'Exit status: 0 nothing is wrong, 1 there is a problem, or no VMBus; warnings ' +
+              'do not count.',
           ),
       async ({ json, all, explain: code }) => {
         status =
-          code === undefined ? doctor(around, await snapshot(around), { json, all }) : explain(around, code, json);
+          code === undefined
+            ? doctor(around, await snapshot(around), { json, all })
+            : explain(around, code, json);
       },
     )
     .command(
@@ -200,7 +228,11 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
       'Empty the pools, so that an image can be made of this machine',
       (y) =>
         y
-          .option('dry-run', { type: 'boolean', default: false, describe: 'only print what would be emptied' })
+          .option('dry-run', {
+            type: 'boolean',
+            default: false,
+            describe: 'only print what would be emptied',
+          })
           .option('yes', { type: 'boolean', alias: 'y', default: false, describe: 'do not ask' })
           .option('json', { type: 'boolean', default: false, describe: 'print one JSON object' })
           .option('pool-directory', {
@@ -211,7 +243,8 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
             describe: 'the folder of the pool files',
           })
           .epilog(
-            'Files, owners and modes stay. Takes root. cloud-init clean runs it, too.\nExit status 1 when the answer was no.',
+            'Files, owners and modes stay. Takes root. cloud-init clean runs it, too.\nExit ' +
+              'status 1 when the answer was no.',
           ),
       async ({ dryRun, yes, json, poolDirectory }) => {
         const directory = poolDirectory ?? (await configuredDirectory(around.configFile));
@@ -230,7 +263,12 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
       'Print a shell completion script',
       (y) =>
         y
-          .positional('shell', { type: 'string', choices: SHELLS, demandOption: true, describe: 'the shell you use' })
+          .positional('shell', {
+            type: 'string',
+            choices: SHELLS,
+            demandOption: true,
+            describe: 'the shell you use',
+          })
           .epilog(
             'To install it:\n' +
               '  vmic completion bash > /usr/share/bash-completion/completions/vmic\n' +
@@ -244,7 +282,10 @@ export async function runCli(argv: readonly string[], around: CliSurroundings): 
     .epilog(EXIT_HELP)
     .wrap(80);
   if (around.simulator !== undefined) {
-    program.command('simulate', 'Play a Hyper-V host to the services of this tree (see simulate --help)');
+    program.command(
+      'simulate',
+      'Play a Hyper-V host to the services of this tree (see simulate --help)',
+    );
   }
   try {
     await program.parseAsync();
@@ -295,7 +336,8 @@ function timesyncCommands(y: Argv, show: (file: string, json: boolean) => void):
               '  discipline  the clock is slewed by the samples of the host\n' +
               '  chrony      the samples are given to chronyd, which disciplines the clock\n' +
               '  observe     another program disciplines the clock\n' +
-              'In all of them the clock is set when the host orders it, or when this guest was suspended.\n' +
+              'In all of them the clock is set when the host orders it, or when this guest ' +
+              'was suspended.\n' +
               'To choose another: mode = "..." in section [timesync] of /etc/vmic/config.toml.',
           ),
       ({ 'status-file': file, json }) => show(file, json),
@@ -339,7 +381,8 @@ function vssCommands(y: Argv, around: CliSurroundings, done: (status: number) =>
     .command(
       'plan',
       'Print what a backup would freeze now, and what not, and why',
-      (c) => c.example('$0 vss plan --set vss.include=/', 'what another configuration would come to'),
+      (c) =>
+        c.example('$0 vss plan --set vss.include=/', 'what another configuration would come to'),
       async (argv) => done(showPlan(around, await options(argv), argv.json)),
     )
     .command(
@@ -362,14 +405,24 @@ function vssCommands(y: Argv, around: CliSurroundings, done: (status: number) =>
               'thawed before its time.',
           ),
       async (argv) =>
-        done(await freezeFor(around, await options(argv), { forMs: argv.for, yes: argv.yes, json: argv.json })),
+        done(
+          await freezeFor(around, await options(argv), {
+            forMs: argv.for,
+            yes: argv.yes,
+            json: argv.json,
+          }),
+        ),
     )
     .command(
       'thaw',
       'Thaw now what vmic has frozen',
       (c) =>
         c
-          .option('force', { type: 'boolean', default: false, describe: 'also during a backup of the host' })
+          .option('force', {
+            type: 'boolean',
+            default: false,
+            describe: 'also during a backup of the host',
+          })
           .option('last-resort', {
             type: 'boolean',
             default: false,
@@ -414,7 +467,8 @@ function kvpCommands(y: Argv, run: Run, configFile: string): Argv {
   });
   const one = async (argv: KvpArguments): Promise<KvpOptions> => {
     const parsed = await options(argv);
-    if (parsed.pools.length > 1) throw new CommandError('usage', 'a key is written to one pool: give --pool once');
+    if (parsed.pools.length > 1)
+      throw new CommandError('usage', 'a key is written to one pool: give --pool once');
     return parsed;
   };
   const key = {
@@ -424,7 +478,11 @@ function kvpCommands(y: Argv, run: Run, configFile: string): Argv {
     describe: 'the key, up to 511 bytes of UTF-8; after -- it may begin with -',
   } as const;
   return y
-    .option('json', { type: 'boolean', default: false, describe: 'print JSON, with all text exactly as it is stored' })
+    .option('json', {
+      type: 'boolean',
+      default: false,
+      describe: 'print JSON, with all text exactly as it is stored',
+    })
     .option('pool', {
       type: 'string',
       array: true,
@@ -451,8 +509,10 @@ function kvpCommands(y: Argv, run: Run, configFile: string): Argv {
           .example('$0 kvp get VirtualMachineName', 'what the host calls this guest')
           .example('$0 kvp get --pool external Role', 'only what the host wrote')
           .epilog(
-            'Without --pool the key is looked for in all pools; a key that is in several needs --pool.\n' +
-              'Scripts should always name the pool. On a terminal control characters are shown escaped.',
+            'Without --pool the key is looked for in all pools; a key that is in several ' +
+              'needs --pool.\n' +
+              'Scripts should always name the pool. On a terminal control characters are ' +
+              'shown escaped.',
           ),
       (argv) => run(async (around) => get(around, await options(argv), argv.key))(),
     )
@@ -467,7 +527,11 @@ function kvpCommands(y: Argv, run: Run, configFile: string): Argv {
             coerce: (word: string | undefined) => (word === undefined ? undefined : plain(word)),
             describe: 'the value, up to 2047 bytes of UTF-8',
           })
-          .option('stdin', { type: 'boolean', default: false, describe: 'read the value from standard input' })
+          .option('stdin', {
+            type: 'boolean',
+            default: false,
+            describe: 'read the value from standard input',
+          })
           .check((argv) => {
             if (argv.stdin === (argv.value !== undefined)) {
               throw new CommandError('usage', 'give either a value or --stdin');
@@ -518,7 +582,9 @@ function kvpCommands(y: Argv, run: Run, configFile: string): Argv {
             type: 'string',
             requiresArg: true,
             coerce: once('until'),
-            describe: 'end with status 0 as soon as KEY exists, or KEY=VALUE holds (also when it does already)',
+            describe:
+              'end with status 0 as soon as KEY exists, or KEY=VALUE holds (also when it ' +
+              'does already)',
           })
           .option('timeout', {
             type: 'string',
@@ -528,7 +594,10 @@ function kvpCommands(y: Argv, run: Run, configFile: string): Argv {
           })
           .example('$0 kvp watch', 'everything, until Ctrl-C')
           .example('$0 kvp watch --pool external --until Go=yes --timeout 60', 'wait for the host')
-          .epilog('No polling: the kernel tells when a pool file changes. --json prints one object a line.'),
+          .epilog(
+            'No polling: the kernel tells when a pool file changes. --json prints one object ' +
+              'a line.',
+          ),
       (argv) =>
         run(async (around) =>
           watch(around, {
@@ -547,26 +616,37 @@ function parseTimeout(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const seconds = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
   if (seconds <= MAX_TIMEOUT_SECS) return seconds;
-  throw new CommandError('usage', `--timeout ${text}: expected seconds, from 0 to ${MAX_TIMEOUT_SECS}`);
+  throw new CommandError(
+    'usage',
+    `--timeout ${text}: expected seconds, from 0 to ${MAX_TIMEOUT_SECS}`,
+  );
 }
 
 /** Where the daemon keeps the pools. */
 async function configuredDirectory(file: string): Promise<string> {
   const sections = { kvp: { ...kvpOptions, ...commonOptions('') } };
   try {
-    return (await loadConfig({ file, required: false, overrides: [] }, sections)).kvp.pool_directory;
+    return (await loadConfig({ file, required: false, overrides: [] }, sections)).kvp
+      .pool_directory;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    throw new CommandError('usage', `${error.message}; mend it, or name the folder by --pool-directory`);
+    throw new CommandError(
+      'usage',
+      `${error.message}; mend it, or name the folder by --pool-directory`,
+    );
   }
 }
 
 /** The keys there are, where a key is what comes next. */
-async function completeKeys(argv: Record<string, unknown>, around: CliSurroundings): Promise<string[]> {
+async function completeKeys(
+  argv: Record<string, unknown>,
+  around: CliSurroundings,
+): Promise<string[]> {
   const [, section, command] = argv['_'] as string[];
   if (section !== 'kvp' || !['get', 'set', 'delete', 'watch'].includes(command ?? '')) return [];
   const named = argv['pool-directory'];
-  const directory = named === undefined ? await configuredDirectory(around.configFile) : String(named);
+  const directory =
+    named === undefined ? await configuredDirectory(around.configFile) : String(named);
   const pools = [argv['pool'] ?? []].flat().map((pool) => parsePool(String(pool)));
   const loaded = { ...around, native: await around.loadNative() };
   return safeWords(await listKeys(loaded, { json: false, directory, pools }));

@@ -2,15 +2,17 @@ export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
 /**
- * The words that may be put on a command line as they are. Keys come from the host or from other programs: one with a "$("
- * in it must not get to where the next Enter runs it.
+ * The words that may be put on a command line as they are. Keys come from the host or from other
+ * programs: one with a "$(" in it must not get to where the next Enter runs it.
  */
 export const safeWords = (words: readonly string[]): string[] =>
-  [...new Set(words)].filter((word) => /^[\p{L}\p{N}_./@%+,-]+$/u.test(word) && !word.startsWith('-'));
+  [...new Set(words)].filter(
+    (word) => /^[\p{L}\p{N}_./@%+,-]+$/u.test(word) && !word.startsWith('-'),
+  );
 
 /**
- * A script that asks `vmic` itself for the words that can follow. SHELL is set since yargs decides by it whether descriptions
- * go with the words, and the login shell need not be the one that asks.
+ * A script that asks `vmic` itself for the words that can follow. SHELL is set since yargs decides
+ * by it whether descriptions go with the words, and the login shell need not be the one that asks.
  */
 export const completionScript = (shell: Shell): string => SCRIPTS[shell];
 
@@ -32,7 +34,8 @@ complete -o default -F _vmic vmic
 #compdef vmic
 _vmic() {
   local -a proposals
-  proposals=("\${(@f)$(SHELL=zsh vmic --get-yargs-completions "\${(@)words[1,CURRENT]}" 2>/dev/null)}")
+  proposals=("\${(@f)$(SHELL=zsh vmic " +
+    "--get-yargs-completions "\${(@)words[1,CURRENT]}" 2>/dev/null)}")
   if (( \${#proposals} )) && [[ -n \${proposals[1]} ]]; then _describe vmic proposals; else _default; fi
 }
 if [[ \${zsh_eval_context[-1]} == loadautofunc ]]; then _vmic "$@"; else compdef _vmic vmic; fi

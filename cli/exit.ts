@@ -1,7 +1,15 @@
 import { PoolError, type PoolErrorCode } from '../daemons/kvp/pools/index.ts';
 
 /** Exit statuses of the `vmic` command. They are part of its interface: scripts rely on them. */
-export const EXIT = { ok: 0, notFound: 1, usage: 2, permission: 3, damaged: 4, busy: 5, system: 6 } as const;
+export const EXIT = {
+  ok: 0,
+  notFound: 1,
+  usage: 2,
+  permission: 3,
+  damaged: 4,
+  busy: 5,
+  system: 6,
+} as const;
 export type ExitName = keyof typeof EXIT;
 
 export const EXIT_HELP = `\
@@ -35,7 +43,9 @@ const EXIT_OF: Readonly<Record<PoolErrorCode, ExitName>> = {
   io: 'system',
 };
 
-/** What a command failed with, in words and as a status; an error that is none of ours is thrown on. */
+/**
+ * What a command failed with, in words and as a status; an error that is none of ours is thrown on.
+ */
 export function toCommandError(error: unknown): CommandError {
   if (error instanceof CommandError) return error;
   if (!(error instanceof PoolError)) throw error;

@@ -1,6 +1,11 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import { type Patience, PoolError, poolFileName, retryWhileLocked } from '../daemons/kvp/pools/index.ts';
+import {
+  type Patience,
+  PoolError,
+  poolFileName,
+  retryWhileLocked,
+} from '../daemons/kvp/pools/index.ts';
 import type { Native } from '../native/interface.ts';
 import { poolName } from '../protocol/kvp/pool-names.ts';
 import { printable } from '../runtime/text.ts';
@@ -33,8 +38,8 @@ interface Remainder {
 }
 
 /**
- * `vmic generalize`: empties what an image must not carry to the machines that are made of it: the pools, which name the old machine and may hold
- * its secrets. Files, modes and inodes stay.
+ * `vmic generalize`: empties what an image must not carry to the machines that are made of it: the
+ * pools, which name the old machine and may hold its secrets. Files, modes and inodes stay.
  */
 export async function generalize(around: Around, options: GeneralizeOptions): Promise<number> {
   const { directory, dryRun, json } = options;
@@ -42,12 +47,14 @@ export async function generalize(around: Around, options: GeneralizeOptions): Pr
     const file = path.join(directory, poolFileName(pool));
     const stat = fs.lstatSync(file, { throwIfNoEntry: false });
     if (!stat || stat.size === 0) return [];
-    if (!stat.isFile()) throw new CommandError('system', `${file} is no file: somebody else made it; remove it`);
+    if (!stat.isFile())
+      throw new CommandError('system', `${file} is no file: somebody else made it; remove it`);
     return [{ pool, path: file, sizeBytes: stat.size }];
   });
   if (options.daemonRuns) {
     around.err(
-      'vmic: vmic-kvp runs: a host may write its values again. Make this the last step before the image is taken.\n',
+      'vmic: vmic-kvp runs: a host may write its values again. Make this the last step ' +
+        'before the image is taken.\n',
     );
   }
   const say = (what: string): void => {
@@ -61,11 +68,15 @@ export async function generalize(around: Around, options: GeneralizeOptions): Pr
   }
   if (!options.yes) {
     if (!around.ask)
-      throw new CommandError('usage', 'nobody can be asked here: say --yes, or --dry-run to see what would be done');
+      throw new CommandError(
+        'usage',
+        'nobody can be asked here: say --yes, or --dry-run to see what would be done',
+      );
     for (const one of remainders) around.err(`  ${describe(one)}\n`);
     if (!(await around.ask('Empty these for good?'))) return EXIT.notFound;
   }
-  for (const { path: file } of remainders) await retryWhileLocked(() => empty(around.native, file), around.patience);
+  for (const { path: file } of remainders)
+    await retryWhileLocked(() => empty(around.native, file), around.patience);
   say('emptied');
   return EXIT.ok;
 }
@@ -87,7 +98,8 @@ function empty(native: Around['native'], file: string): void {
       throw new PoolError('locked', file, `${file}: another program holds its lock`);
     const page = Buffer.alloc(64 * 1024);
     const { size } = fs.fstatSync(fd);
-    for (let at = 0; at < size; at += page.length) fs.writeSync(fd, page, 0, Math.min(page.length, size - at), at);
+    for (let at = 0; at < size; at += page.length)
+      fs.writeSync(fd, page, 0, Math.min(page.length, size - at), at);
     fs.fsyncSync(fd);
     fs.ftruncateSync(fd, 0);
     fs.fsyncSync(fd);

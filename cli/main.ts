@@ -6,7 +6,10 @@ import { PROGRAM_PATH, run } from '../runtime/executables.ts';
 import { runCli } from './cli.ts';
 import { CommandError } from './exit.ts';
 
-/** The simulated host is a file of its own, which only a development tree has: nothing installed contains test code. */
+/**
+ * The simulated host is a file of its own, which only a development tree has: nothing installed
+ * contains test code.
+ */
 const simulatorPath = fileURLToPath(new URL('./simulate.js', import.meta.url));
 const simulator = fs.existsSync(simulatorPath) ? simulatorPath : undefined;
 
@@ -28,7 +31,9 @@ async function main(argv: readonly string[]): Promise<void> {
     process.exit();
   });
   if (argv[0] === 'simulate' && simulator !== undefined) {
-    const { simulate } = createRequire(import.meta.url)(simulator) as { simulate(argv: string[]): Promise<number> };
+    const { simulate } = createRequire(import.meta.url)(simulator) as {
+      simulate(argv: string[]): Promise<number>;
+    };
     process.exitCode = await simulate(argv.slice(1));
     return;
   }
@@ -46,7 +51,12 @@ async function main(argv: readonly string[]): Promise<void> {
     },
     run: async (program, args) => {
       const env = { PATH: PROGRAM_PATH, LC_ALL: 'C' };
-      const { problem, output } = await run(program, { args, env, timeoutMs: 10_000, outputBytes: 4 << 20 });
+      const { problem, output } = await run(program, {
+        args,
+        env,
+        timeoutMs: 10_000,
+        outputBytes: 4 << 20,
+      });
       return problem === undefined ? output : undefined;
     },
     ...(process.stdin.isTTY === true && process.stderr.isTTY === true ? { ask } : {}),

@@ -1,6 +1,6 @@
 /**
- * What packages hold. One entry of SERVICES is all that a further service takes: its program, units, presets, man page and the names of
- * the C daemon it replaces follow from it.
+ * What packages hold. One entry of SERVICES is all that a further service takes: its program,
+ * units, presets, man page and the names of the C daemon it replaces follow from it.
  */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -34,9 +34,9 @@ const ALL_SERVICES = [
 ];
 
 /** Those whose program there is. */
-export const SERVICES = ALL_SERVICES.filter(({ name }) => existsSync(join(root, `daemons/${name}/main.ts`))).map(
-  (service) => ({ units: [], executables: [], folders: [], ...service }),
-);
+export const SERVICES = ALL_SERVICES.filter(({ name }) =>
+  existsSync(join(root, `daemons/${name}/main.ts`)),
+).map((service) => ({ units: [], executables: [], folders: [], ...service }));
 
 /** Folders that are there, though empty. */
 export const FOLDERS = ['config.toml.d', ...SERVICES.flatMap(({ folders }) => folders)].map(
@@ -46,7 +46,10 @@ export const FOLDERS = ['config.toml.d', ...SERVICES.flatMap(({ folders }) => fo
 /** Scripts that an administrator may change: where they go -> where they are here. */
 export const CONFIGURATION = { 'etc/cloud/clean.d/80-vmic': 'packaging/cloud-init/80-vmic' };
 
-/** Unit names of the C daemons, of services that are no part of vmic yet, too: their packages are replaced as a whole. */
+/**
+ * Unit names of the C daemons, of services that are no part of vmic yet, too: their packages are
+ * replaced as a whole.
+ */
 export const C_UNITS = ALL_SERVICES.flatMap(({ units = [] }) => units);
 
 /** Packages that hold the C daemons. */
@@ -66,9 +69,13 @@ export const EXECUTABLES = SERVICES.flatMap(({ executables }) => executables);
 /** Units of ours, sockets first: a package that is removed stops them in this order. */
 export const UNITS = readdirSync(join(root, 'systemd'))
   .filter((file) =>
-    SERVICES.some(({ name }) => new RegExp(`^vmic-${name}(-\\w+)?@?\\.(service|socket|timer)$`).test(file)),
+    SERVICES.some(({ name }) =>
+      new RegExp(`^vmic-${name}(-\\w+)?@?\\.(service|socket|timer)$`).test(file),
+    ),
   )
-  .sort((a, b) => Number(a.endsWith('.service')) - Number(b.endsWith('.service')) || (a < b ? -1 : 1));
+  .sort(
+    (a, b) => Number(a.endsWith('.service')) - Number(b.endsWith('.service')) || (a < b ? -1 : 1),
+  );
 
 /** Those that can be enabled. */
 export const INSTALLED_UNITS = UNITS.filter((name) =>
@@ -85,14 +92,18 @@ export const SOURCE_DATE_EPOCH = Number(
   process.env.SOURCE_DATE_EPOCH ?? capture('git', ['log', '-1', '--format=%ct'])?.trim() ?? 0,
 );
 
-/** Debian's names of architectures -> those of RPM, of Node.js, and the prefix of the compilers'. */
+/**
+ * Debian's names of architectures -> those of RPM, of Node.js, and the prefix of the compilers'.
+ */
 export const ARCHITECTURES = {
   amd64: { rpm: 'x86_64', node: 'x64', triplet: 'x86_64-linux-gnu' },
   arm64: { rpm: 'aarch64', node: 'arm64', triplet: 'aarch64-linux-gnu' },
 };
 
 /** This machine's, if packages can be for it. */
-export const NATIVE_ARCH = Object.keys(ARCHITECTURES).find((arch) => ARCHITECTURES[arch].node === process.arch);
+export const NATIVE_ARCH = Object.keys(ARCHITECTURES).find(
+  (arch) => ARCHITECTURES[arch].node === process.arch,
+);
 
 /** The two packages: one uses the distribution's Node.js, the other brings its own. */
 export const FLAVOURS = {
@@ -112,14 +123,19 @@ export const ABOUT = [
   'exchange.',
 ];
 
-/** From the npm registry, where Node.js's own builds lie as packages. Integrity is that registry's, checked after the download. */
+/**
+ * From the npm registry, where Node.js's own builds lie as packages. Integrity is that registry's,
+ * checked after the download.
+ */
 export const BUNDLED_NODE = {
   version: '24.21.0',
   integrity: {
     x64: 'sha512-3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==',
-    arm64: 'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
+    arm64:
+      'sha512-FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==',
   },
 };
 
 /** Of packages built here; distributions put their own. */
-export const MAINTAINER = process.env.VMIC_MAINTAINER ?? 'The vmic authors <vmic@localhost.localdomain>';
+export const MAINTAINER =
+  process.env.VMIC_MAINTAINER ?? 'The vmic authors <vmic@localhost.localdomain>';

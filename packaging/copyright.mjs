@@ -1,4 +1,7 @@
-/** The copyright file of a package, in Debian's machine-readable format: ours, of all that the bundles contain, and of Node.js. */
+/**
+ * The copyright file of a package, in Debian's machine-readable format: ours, of all that the
+ * bundles contain, and of Node.js.
+ */
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,8 +18,12 @@ const indent = (text) =>
 
 /** {name, version, licence, text} of an npm package. */
 function readPackage(folder) {
-  const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
-  const file = readdirSync(join(root, folder)).find((entry) => /^(licen[sc]e|copying)/i.test(entry));
+  const { name, version, license } = JSON.parse(
+    readFileSync(join(root, folder, 'package.json'), 'utf8'),
+  );
+  const file = readdirSync(join(root, folder)).find((entry) =>
+    /^(licen[sc]e|copying)/i.test(entry),
+  );
   if (typeof license !== 'string' || file === undefined)
     throw new Failure(`${folder} does not say what its licence is`);
   return { name, version, licence: license, text: readFileSync(join(root, folder, file), 'utf8') };
@@ -24,7 +31,9 @@ function readPackage(folder) {
 
 const holdersOf = (text) => {
   const lines = text.split('\n').map((line) => line.trim());
-  return lines.filter((line) => /^(©|copyright)\b.*/i.test(line) && !/copyright (notice|holder)/i.test(line));
+  return lines.filter(
+    (line) => /^(©|copyright)\b.*/i.test(line) && !/copyright (notice|holder)/i.test(line),
+  );
 };
 
 function paragraph({ files, comment, holders, licence, text }) {
@@ -42,8 +51,11 @@ export function licencesOf({ node }) {
   const bundled = JSON.parse(readFileSync(join(root, 'bin/.bundled.json'), 'utf8'));
   const folders = PROGRAMS.flatMap((program) => bundled[program]);
   const own = folders.map((folder) => readPackage(folder).licence);
-  // Node.js contains OpenSSL (Apache-2.0), V8 (BSD), ICU (Unicode-3.0), zlib and more: its LICENSE names them all.
-  const more = node ? ['Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'ISC', 'Unicode-3.0', 'Zlib', 'Artistic-2.0'] : [];
+  // Node.js contains OpenSSL (Apache-2.0), V8 (BSD), ICU (Unicode-3.0), zlib and more: its LICENSE
+  // names them all.
+  const more = node
+    ? ['Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'ISC', 'Unicode-3.0', 'Zlib', 'Artistic-2.0']
+    : [];
   return [...new Set(['MIT', ...own, ...more])].join(' AND ');
 }
 
@@ -52,12 +64,18 @@ export function copyrightFile(nodeLicence) {
   const bundled = JSON.parse(readFileSync(join(root, 'bin/.bundled.json'), 'utf8'));
   const programsOf = new Map();
   for (const program of PROGRAMS) {
-    for (const folder of bundled[program]) programsOf.set(folder, [...(programsOf.get(folder) ?? []), program]);
+    for (const folder of bundled[program])
+      programsOf.set(folder, [...(programsOf.get(folder) ?? []), program]);
   }
   const own = readFileSync(join(root, 'LICENSE'), 'utf8').split('\n\nThe kernel module')[0];
   const paragraphs = [
     'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: vmic',
-    paragraph({ files: '*', holders: holdersOf(own), licence: 'Expat', text: own.split('\n\n').slice(2).join('\n\n') }),
+    paragraph({
+      files: '*',
+      holders: holdersOf(own),
+      licence: 'Expat',
+      text: own.split('\n\n').slice(2).join('\n\n'),
+    }),
   ];
   for (const [folder, programs] of [...programsOf].sort()) {
     const { name, version, licence, text } = readPackage(folder);
@@ -88,7 +106,9 @@ export function copyrightFile(nodeLicence) {
         holders: ['Node.js contributors, and those named below'],
         licence: 'Node.js',
         text: nodeLicence,
-        comment: `Node.js ${BUNDLED_NODE.version}, as built by its project; the licences of all that it contains are part of this text`,
+        comment:
+          `Node.js ${BUNDLED_NODE.version}, as built by its project; the licences of all that ` +
+          'it contains are part of this text',
       }),
     );
   }

@@ -1,5 +1,6 @@
 /**
- * Builds the Debian packages into dist/: vmic_VERSION_ARCH.deb, and vmic-bundled-node_VERSION_ARCH.deb, which brings its own Node.js.
+ * Builds the Debian packages into dist/: vmic_VERSION_ARCH.deb, and
+ * vmic-bundled-node_VERSION_ARCH.deb, which brings its own Node.js.
  *
  * usage: node packaging/deb.mjs [--arch amd64|arm64]... [--flavour vmic|vmic-bundled-node]...     by default all
  */
@@ -46,7 +47,11 @@ function control({ name, arch, installedKib, glibc, gcc }) {
     Architecture: arch,
     Maintainer: MAINTAINER,
     'Installed-Size': installedKib,
-    Depends: [`libc6 (>= ${glibc})`, `libstdc++6 (>= ${gcc})`, ...(own ? [`nodejs (>= ${NODE_MIN})`] : [])].join(', '),
+    Depends: [
+      `libc6 (>= ${glibc})`,
+      `libstdc++6 (>= ${gcc})`,
+      ...(own ? [`nodejs (>= ${NODE_MIN})`] : []),
+    ].join(', '),
     'Pre-Depends': 'init-system-helpers (>= 1.54~)',
     Conflicts: [own ? 'vmic-bundled-node' : 'vmic', ...C_PACKAGES].join(', '),
     Replaces: [own ? 'vmic-bundled-node' : 'vmic', ...C_PACKAGES].join(', '),
@@ -70,17 +75,25 @@ function control({ name, arch, installedKib, glibc, gcc }) {
     .join('')}${about.map((line) => ` ${line}\n`).join('')}`;
 }
 
-/** Debian's form of a changelog, with the one entry that there is to say: a package of this version was built. */
+/**
+ * Debian's form of a changelog, with the one entry that there is to say: a package of this version
+ * was built.
+ */
 function changelog(name) {
   const date = new Date(SOURCE_DATE_EPOCH * 1000).toUTCString().replace('GMT', '+0000');
-  return `${name} (${VERSION}) unstable; urgency=medium\n\n  * See /usr/share/doc/${name}/CHANGELOG.md.gz for what changed.\n\n -- ${MAINTAINER}  ${date}\n`;
+  return (
+    `${name} (${VERSION}) unstable; urgency=medium\n\n  * See ` +
+    `/usr/share/doc/${name}/CHANGELOG.md.gz for what changed.\n\n -- ${MAINTAINER}  ${date}\n`
+  );
 }
 
 const md5 = (file) => createHash('md5').update(readFileSync(file)).digest('hex');
 
 await runMain(() => {
   if (!isOnPath('dpkg-deb'))
-    throw new Failure('Debian packages are built by dpkg-deb, on Debian or where the package dpkg is installed');
+    throw new Failure(
+      'Debian packages are built by dpkg-deb, on Debian or where the package dpkg is installed',
+    );
   forEachPackage(({ name, arch, native, node, nodeLicence, folder }) => {
     const tree = join(folder, 'root');
     stage(tree, { format: 'deb', flavour: name, native, node });
@@ -92,7 +105,10 @@ await runMain(() => {
     writeFileSync(join(doc, 'README.md.gz'), gzip(readFileSync(join(root, 'README.md'))));
     const overrides = join(tree, 'usr/share/lintian/overrides');
     mkdirSync(overrides, { recursive: true });
-    const template = ['lintian-overrides', ...(node === undefined ? [] : ['lintian-overrides-node'])]
+    const template = [
+      'lintian-overrides',
+      ...(node === undefined ? [] : ['lintian-overrides-node']),
+    ]
       .map((file) => readFileSync(join(root, 'packaging/debian', file), 'utf8'))
       .join('');
     writeFileSync(join(overrides, name), template.replaceAll('@PACKAGE@', name));
@@ -104,7 +120,8 @@ await runMain(() => {
       ({ name: path, entry }) => entry.isFile() && !Object.hasOwn(CONFIGURATION, path),
     );
     mkdirSync(join(tree, 'DEBIAN'));
-    const meta = (file, content, mode) => writeFileSync(join(tree, 'DEBIAN', file), content, { mode });
+    const meta = (file, content, mode) =>
+      writeFileSync(join(tree, 'DEBIAN', file), content, { mode });
     meta('control', control({ name, arch, installedKib, ...requiredLibraries(native) }), 0o644);
     meta(
       'conffiles',
@@ -113,7 +130,11 @@ await runMain(() => {
         .join(''),
       0o644,
     );
-    meta('md5sums', sums.map(({ name: path }) => `${md5(join(tree, path))}  ${path}\n`).join(''), 0o644);
+    meta(
+      'md5sums',
+      sums.map(({ name: path }) => `${md5(join(tree, path))}  ${path}\n`).join(''),
+      0o644,
+    );
     for (const maintainerScript of ['preinst', 'postinst', 'prerm', 'postrm'])
       meta(maintainerScript, script(maintainerScript), 0o755);
     normalize(tree);

@@ -1,10 +1,19 @@
 /**
- * The compiled parts of a package (addon, executables), and the Node.js of the flavour that brings its own: made or fetched once, in .cache,
- * for an architecture that need not be this machine's.
+ * The compiled parts of a package (addon, executables), and the Node.js of the flavour that brings
+ * its own: made or fetched once, in .cache, for an architecture that need not be this machine's.
  */
 
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
   capture,
@@ -40,7 +49,10 @@ function toolchain(arch) {
   return { CC: `${triplet}-gcc`, CXX: compiler, AR: `${triplet}-ar`, STRIP: `${triplet}-strip` };
 }
 
-/** The folder with include/node that the addon of this tree was built with: any Node.js's fits, Node-API is the same in all. */
+/**
+ * The folder with include/node that the addon of this tree was built with: any Node.js's fits,
+ * Node-API is the same in all.
+ */
 function headers() {
   const config = readFileSync(join(root, 'build/config.gypi'), 'utf8');
   const folder = /"nodedir": "([^"]+)"/.exec(config)?.[1];
@@ -73,7 +85,9 @@ export function buildNative(arch) {
   cpSync(join(root, 'native'), join(folder, 'native'), { recursive: true });
   cpSync(join(root, 'package.json'), join(folder, 'package.json'));
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  const flags = `-O2 -ffile-prefix-map=${folder}=. -ffile-prefix-map=${root}=. -fstack-protector-strong -D_FORTIFY_SOURCE=2`;
+  const flags =
+    `-O2 -ffile-prefix-map=${folder}=. -ffile-prefix-map=${root}=. -fstack-protector-strong ` +
+    '-D_FORTIFY_SOURCE=2';
   const env = {
     ...tools,
     CFLAGS: flags,
@@ -91,9 +105,13 @@ export function buildNative(arch) {
   ];
   run(process.execPath, [nodeGyp, '-C', folder, ...args], { hide: true, env });
   for (const name of RESULTS) {
-    run(tools.STRIP, ['--strip-unneeded', '--remove-section=.comment', '--remove-section=.note', join(out, name)], {
-      hide: true,
-    });
+    run(
+      tools.STRIP,
+      ['--strip-unneeded', '--remove-section=.comment', '--remove-section=.note', join(out, name)],
+      {
+        hide: true,
+      },
+    );
   }
   writeStamp(stamp, print);
   return out;
@@ -102,15 +120,24 @@ export function buildNative(arch) {
 /** Minor version of GLIBCXX_3.4.N -> the GCC that brought it. */
 const GCC_OF = { 29: 11, 30: 12, 31: 13, 32: 13, 33: 14 };
 
-/** The oldest glibc and GCC whose libraries the compiled files of a folder run with: { glibc: "2.33", gcc: 11 }. */
+/**
+ * The oldest glibc and GCC whose libraries the compiled files of a folder run with: { glibc:
+ * "2.33", gcc: 11 }.
+ */
 export function requiredLibraries(folder) {
-  const symbols = RESULTS.map((name) => capture('objdump', ['-T', join(folder, name)]) ?? '').join('');
-  const newest = (pattern) => Math.max(...[...symbols.matchAll(pattern)].map(([, minor]) => Number(minor)));
+  const symbols = RESULTS.map((name) => capture('objdump', ['-T', join(folder, name)]) ?? '').join(
+    '',
+  );
+  const newest = (pattern) =>
+    Math.max(...[...symbols.matchAll(pattern)].map(([, minor]) => Number(minor)));
   const glibc = newest(/\bGLIBC_2\.(\d+)/g);
   const libstdcxx = newest(/\bGLIBCXX_3\.4\.(\d+)/g);
-  if (!Number.isFinite(glibc)) throw new Failure(`objdump -T finds no version of glibc in ${folder}`);
+  if (!Number.isFinite(glibc))
+    throw new Failure(`objdump -T finds no version of glibc in ${folder}`);
   if (libstdcxx > 33)
-    throw new Failure(`${folder} takes GLIBCXX_3.4.${libstdcxx}: name its GCC in packaging/native.mjs`);
+    throw new Failure(
+      `${folder} takes GLIBCXX_3.4.${libstdcxx}: name its GCC in packaging/native.mjs`,
+    );
   return { glibc: `2.${glibc}`, gcc: GCC_OF[libstdcxx] ?? 5 };
 }
 
@@ -131,14 +158,20 @@ export function fetchNode(arch) {
     const found = `sha512-${createHash('sha512').update(readFileSync(archive)).digest('base64')}`;
     if (found !== BUNDLED_NODE.integrity[nodeArch]) {
       throw new Failure(
-        `${name} is not what it was: its integrity is ${found}, not ${BUNDLED_NODE.integrity[nodeArch]}`,
+        `${name} is not what it was: its integrity is ${found}, not ` +
+          `${BUNDLED_NODE.integrity[nodeArch]}`,
       );
     }
-    run('tar', ['-xzf', archive, '-C', work, '--strip-components=1', 'package/bin/node', 'package/LICENSE'], {
-      hide: true,
-    });
+    run(
+      'tar',
+      ['-xzf', archive, '-C', work, '--strip-components=1', 'package/bin/node', 'package/LICENSE'],
+      {
+        hide: true,
+      },
+    );
     renameSync(join(work, 'bin/node'), join(work, 'node'));
-    for (const extra of ['bin', archive]) rmSync(extra === 'bin' ? join(work, extra) : extra, { recursive: true });
+    for (const extra of ['bin', archive])
+      rmSync(extra === 'bin' ? join(work, extra) : extra, { recursive: true });
     // Its symbols of functions are a seventh of its size; those that addons link to stay.
     run(tools.STRIP, ['--strip-unneeded', join(work, 'node')], { hide: true });
     mkdirSync(dirname(folder), { recursive: true });

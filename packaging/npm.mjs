@@ -1,6 +1,7 @@
 /**
- * What `npm pack` runs first (prepack): makes lib/, all that the npm package holds. JavaScript and types of the protocol codecs and of the
- * simulated host; the programs; the addon for each architecture that can be built for here.
+ * What `npm pack` runs first (prepack): makes lib/, all that the npm package holds. JavaScript and
+ * types of the protocol codecs and of the simulated host; the programs; the addon for each
+ * architecture that can be built for here.
  */
 
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
@@ -13,7 +14,8 @@ await runMain(() => {
   const lib = join(root, 'lib');
   rmSync(lib, { recursive: true, force: true });
   run('node_modules/.bin/tsc', ['-p', 'packaging/npm.tsconfig.json']);
-  for (const name of ['package.json', ...PROGRAMS]) cpSync(join(root, 'bin', name), join(lib, 'bin', name));
+  for (const name of ['package.json', ...PROGRAMS])
+    cpSync(join(root, 'bin', name), join(lib, 'bin', name));
   for (const [arch, { node }] of Object.entries(ARCHITECTURES)) {
     let native;
     try {
@@ -25,6 +27,7 @@ await runMain(() => {
     }
     const folder = join(lib, 'prebuilt', node);
     mkdirSync(folder, { recursive: true });
-    for (const file of ['vmic.node', ...EXECUTABLES]) cpSync(join(native, file), join(folder, file));
+    for (const file of ['vmic.node', ...EXECUTABLES])
+      cpSync(join(native, file), join(folder, file));
   }
 });

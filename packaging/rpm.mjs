@@ -1,5 +1,6 @@
 /**
- * Builds the RPM packages into dist/: vmic-VERSION-1.ARCH.rpm, and vmic-bundled-node-VERSION-1.ARCH.rpm, which brings its own Node.js.
+ * Builds the RPM packages into dist/: vmic-VERSION-1.ARCH.rpm, and
+ * vmic-bundled-node-VERSION-1.ARCH.rpm, which brings its own Node.js.
  *
  * usage: node packaging/rpm.mjs [--arch amd64|arm64]... [--flavour vmic|vmic-bundled-node]...     by default all
  */
@@ -50,9 +51,13 @@ function spec({ name, tree, files }) {
     MAINTAINER,
     // Fedora and RHEL call it nodejs, with an epoch; openSUSE by its major version, without.
     REQUIRES: own ? `Requires: (nodejs >= 1:${NODE_MIN} or nodejs20 or nodejs22 or nodejs24)` : '',
-    // No Obsoletes: an upgrade of everything must not bring vmic to somebody who did not ask for it.
+    // No Obsoletes: an upgrade of everything must not bring vmic to somebody who did not ask for
+    // it.
     CONFLICTS: lines('Conflicts', [own ? 'vmic-bundled-node' : 'vmic', ...C_PACKAGES]),
-    PROVIDES: lines('Provides', [...(own ? [] : [`vmic = ${VERSION}`]), ...C_PACKAGES.map((c) => `${c} = ${VERSION}`)]),
+    PROVIDES: lines('Provides', [
+      ...(own ? [] : [`vmic = ${VERSION}`]),
+      ...C_PACKAGES.map((c) => `${c} = ${VERSION}`),
+    ]),
     ABOUT: [...ABOUT, ...(own ? [] : ['It brings the Node.js it runs with.'])].join('\n'),
     TREE: tree,
     C_UNITS: C_UNITS.map((unit) => `${unit}.service`).join(' '),
@@ -74,7 +79,8 @@ await runMain(() => {
     const doc = join(tree, 'usr/share/doc', name);
     mkdirSync(doc, { recursive: true });
     writeFileSync(join(doc, 'copyright'), copyrightFile(nodeLicence));
-    for (const file of ['CHANGELOG.md', 'README.md']) writeFileSync(join(doc, file), readFileSync(join(root, file)));
+    for (const file of ['CHANGELOG.md', 'README.md'])
+      writeFileSync(join(doc, file), readFileSync(join(root, file)));
     normalize(tree);
 
     const specFile = join(folder, `${name}.spec`);
@@ -95,9 +101,15 @@ await runMain(() => {
       // Modules of ours are nobody else's
       __provides_exclude_from: '^/usr/lib/vmic/.*$',
     };
-    const defines = Object.entries(macros).flatMap(([key, value]) => ['--define', `${key} ${value}`]);
+    const defines = Object.entries(macros).flatMap(([key, value]) => [
+      '--define',
+      `${key} ${value}`,
+    ]);
     const env = { SOURCE_DATE_EPOCH: String(SOURCE_DATE_EPOCH), HOME: folder };
-    run('rpmbuild', ['-bb', '--nodeps', '--target', `${rpmArch}-linux`, ...defines, specFile], { hide: true, env });
+    run('rpmbuild', ['-bb', '--nodeps', '--target', `${rpmArch}-linux`, ...defines, specFile], {
+      hide: true,
+      env,
+    });
     const out = join(root, 'dist', `${name}-${VERSION}-1.${rpmArch}.rpm`);
     cpSync(join(folder, 'out', `${name}-${VERSION}-1.${rpmArch}.rpm`), out);
     return out;

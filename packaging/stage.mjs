@@ -61,15 +61,22 @@ export function stage(folder, { format, flavour, native, node, init = 'systemd' 
 
   for (const program of PROGRAMS) {
     const source = readFileSync(join(root, 'bin', program), 'utf8');
-    if (!source.startsWith('#!/usr/bin/env node\n')) throw new Failure(`bin/${program} does not begin as it should`);
-    // Not whichever node is on the path first: a service has to run with the one its package depends on.
+    if (!source.startsWith('#!/usr/bin/env node\n'))
+      throw new Failure(`bin/${program} does not begin as it should`);
+    // Not whichever node is on the path first: a service has to run with the one its package
+    // depends on.
     const interpreter = FLAVOURS[flavour].interpreter;
     put(join(HOME, program), source.replace('#!/usr/bin/env node', `#!${interpreter}`), 0o755);
     link(join('usr/bin', program), join(HOME, program));
   }
   put(join(HOME, 'package.json'), readFileSync(join(root, 'bin/package.json')));
-  // Debian wants shared objects not to be executable, RPM finds what they depend on only when they are.
-  put(join(HOME, 'vmic.node'), readFileSync(join(native, 'vmic.node')), format === 'rpm' ? 0o755 : 0o644);
+  // Debian wants shared objects not to be executable, RPM finds what they depend on only when they
+  // are.
+  put(
+    join(HOME, 'vmic.node'),
+    readFileSync(join(native, 'vmic.node')),
+    format === 'rpm' ? 0o755 : 0o644,
+  );
   for (const name of EXECUTABLES) put(join(HOME, name), readFileSync(join(native, name)), 0o755);
   if (node !== undefined) put(join(HOME, 'node'), readFileSync(node), 0o755);
 
@@ -79,7 +86,10 @@ export function stage(folder, { format, flavour, native, node, init = 'systemd' 
       copy('packaging/openrc/vmic', `etc/init.d/vmic-${name}`, 0o755);
     } else {
       for (const unit of units)
-        link(`usr/lib/systemd/system/${unit}.service`, `usr/lib/systemd/system/vmic-${name}.service`);
+        link(
+          `usr/lib/systemd/system/${unit}.service`,
+          `usr/lib/systemd/system/vmic-${name}.service`,
+        );
     }
   }
   if (init === 'systemd') {
@@ -89,12 +99,14 @@ export function stage(folder, { format, flavour, native, node, init = 'systemd' 
   }
   for (const [path, source] of Object.entries(CONFIGURATION)) copy(source, path, 0o755);
   const examples = listFiles(['packaging/examples']);
-  for (const path of examples) copy(path, join('usr/share/doc', flavour, relative('packaging', path)), 0o755);
+  for (const path of examples)
+    copy(path, join('usr/share/doc', flavour, relative('packaging', path)), 0o755);
   for (const path of FOLDERS) mkdirSync(join(folder, path), { recursive: true });
 
   for (const [page, source] of manPages()) put(`${page}.gz`, gzip(source));
   for (const { name, daemon } of SERVICES) {
-    if (daemon !== undefined) link(`usr/share/man/man8/${daemon}.8.gz`, `usr/share/man/man8/vmic-${name}.8.gz`);
+    if (daemon !== undefined)
+      link(`usr/share/man/man8/${daemon}.8.gz`, `usr/share/man/man8/vmic-${name}.8.gz`);
   }
   const completion = (shell) => {
     const script = capture(process.execPath, ['bin/vmic', 'completion', shell]);
@@ -122,7 +134,9 @@ function manPages() {
     .map((name) => {
       const source = readFileSync(join(root, folder, name), 'utf8');
       const date = new Date(SOURCE_DATE_EPOCH * 1000);
-      const day = `${date.toLocaleString('en', { month: 'long', timeZone: 'UTC' })} ${date.getUTCDate()}, ${date.getUTCFullYear()}`;
+      const day =
+        `${date.toLocaleString('en', { month: 'long', timeZone: 'UTC' })} ` +
+        `${date.getUTCDate()}, ${date.getUTCFullYear()}`;
       return [
         `usr/share/man/man${name.at(-1)}/${name}`,
         source.replace('$Mdocdate$', day).replace('$Version$', `vmic ${VERSION}`),
@@ -151,7 +165,8 @@ export function normalize(folder) {
 
 /**
  * Runs `build` for each package that the command line asks for, and names what came out.
- * @param build takes {name, arch, native, node, nodeLicence, folder}, `folder` being an empty one to work in; gives the package's path
+ * @param build takes {name, arch, native, node, nodeLicence, folder}, `folder` being an empty one
+ * to work in; gives the package's path
  */
 export function forEachPackage(build) {
   const { values } = parseArgs({
@@ -185,7 +200,10 @@ export function forEachPackage(build) {
   }
 }
 
-/** A unit that names its man page, which only packages have: without one systemd-analyze verify calls the unit wrong. */
+/**
+ * A unit that names its man page, which only packages have: without one systemd-analyze verify
+ * calls the unit wrong.
+ */
 function withManPage(unit) {
   const [program] = /^vmic-[a-z]+/.exec(unit);
   const source = readFileSync(join(root, 'systemd', unit), 'utf8');

@@ -1,5 +1,6 @@
 /**
- * Lays out what a package holds below a folder: for distributions that are neither Debian's nor Red Hat's kin, and for images.
+ * Lays out what a package holds below a folder: for distributions that are neither Debian's nor Red
+ * Hat's kin, and for images.
  *
  * usage: node packaging/tree.mjs [--init systemd|openrc] [--flavour vmic|vmic-bundled-node] FOLDER
  */
@@ -14,10 +15,14 @@ import { normalize, stage } from './stage.mjs';
 
 await runMain(() => {
   const { values, positionals } = parseArgs({
-    options: { init: { type: 'string', default: 'systemd' }, flavour: { type: 'string', default: 'vmic' } },
+    options: {
+      init: { type: 'string', default: 'systemd' },
+      flavour: { type: 'string', default: 'vmic' },
+    },
     allowPositionals: true,
   });
-  if (positionals.length !== 1) throw new Failure('usage: npm run package:tree -- [--init systemd|openrc] FOLDER');
+  if (positionals.length !== 1)
+    throw new Failure('usage: npm run package:tree -- [--init systemd|openrc] FOLDER');
   if (!['systemd', 'openrc'].includes(values.init))
     throw new Failure(`--init ${values.init}: there are systemd, openrc`);
   if (!Object.hasOwn(FLAVOURS, values.flavour)) {
@@ -25,7 +30,8 @@ await runMain(() => {
   }
   if (NATIVE_ARCH === undefined) throw new Failure(`There are no packages for ${process.arch}`);
   const folder = resolve(positionals[0]);
-  if (existsSync(folder) && readdirSync(folder).length > 0) throw new Failure(`${folder} is not empty`);
+  if (existsSync(folder) && readdirSync(folder).length > 0)
+    throw new Failure(`${folder} is not empty`);
   const native = buildNative(NATIVE_ARCH);
   const node = values.flavour === 'vmic' ? undefined : fetchNode(NATIVE_ARCH).node;
   stage(folder, { format: 'tree', flavour: values.flavour, native, node, init: values.init });

@@ -9,7 +9,12 @@ export type Option =
       readonly help: string;
       readonly check?: (value: string) => string | undefined;
     }
-  | { readonly type: 'choice'; readonly default: string; readonly choices: readonly string[]; readonly help: string }
+  | {
+      readonly type: 'choice';
+      readonly default: string;
+      readonly choices: readonly string[];
+      readonly help: string;
+    }
   | { readonly type: 'boolean'; readonly default: boolean; readonly help: string }
   | {
       readonly type: 'integer';
@@ -31,12 +36,27 @@ type ValueOf<O extends Option> = O extends { type: 'boolean' }
       : string;
 export type OptionValues<T extends OptionTable> = { readonly [K in keyof T]: ValueOf<T[K]> };
 
-/** Every section there may be: one file serves all services, and a misspelt section must not pass in silence. */
-export const SECTIONS = ['log', 'heartbeat', 'shutdown', 'timesync', 'kvp', 'vss', 'fcopy', 'session'] as const;
+/**
+ * Every section there may be: one file serves all services, and a misspelt section must not pass in
+ * silence.
+ */
+export const SECTIONS = [
+  'log',
+  'heartbeat',
+  'shutdown',
+  'timesync',
+  'kvp',
+  'vss',
+  'fcopy',
+  'session',
+] as const;
 
 export const DEFAULT_CONFIG_FILE = '/etc/vmic/config.toml';
 
-/** A configuration that can't be used. The message names file, line and key, and says what is expected. */
+/**
+ * A configuration that can't be used. The message names file, line and key, and says what is
+ * expected.
+ */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
@@ -50,16 +70,22 @@ export interface ConfigSource {
   readonly overrides: readonly string[];
 }
 
-type Tables<S extends Readonly<Record<string, OptionTable>>> = { readonly [K in keyof S]: OptionValues<S[K]> };
+type Tables<S extends Readonly<Record<string, OptionTable>>> = {
+  readonly [K in keyof S]: OptionValues<S[K]>;
+};
 
-/** Reads file, drop-ins in name order, then overrides; later ones win key by key. Throws ConfigError. */
+/**
+ * Reads file, drop-ins in name order, then overrides; later ones win key by key. Throws
+ * ConfigError.
+ */
 export async function loadConfig<S extends Readonly<Record<string, OptionTable>>>(
   source: ConfigSource,
   sections: S,
 ): Promise<Tables<S>> {
   const values = new Map<string, unknown>();
   for (const [section, table] of Object.entries(sections)) {
-    for (const [key, option] of Object.entries(table)) values.set(`${section}.${key}`, option.default);
+    for (const [key, option] of Object.entries(table))
+      values.set(`${section}.${key}`, option.default);
   }
   for (const file of configFiles(source)) await readFile(file, sections, values);
   for (const override of source.overrides) applyOverride(override, sections, values);
@@ -74,10 +100,13 @@ export async function loadConfig<S extends Readonly<Record<string, OptionTable>>
 function configFiles(source: ConfigSource): string[] {
   const files: string[] = [];
   if (fs.existsSync(source.file)) files.push(source.file);
-  else if (source.required) throw new ConfigError(`${source.file}: no such file (named by --config)`);
+  else if (source.required)
+    throw new ConfigError(`${source.file}: no such file (named by --config)`);
   const dropIns = `${source.file}.d`;
   try {
-    const names = fs.readdirSync(dropIns).filter((name) => name.endsWith('.toml') && !name.startsWith('.'));
+    const names = fs
+      .readdirSync(dropIns)
+      .filter((name) => name.endsWith('.toml') && !name.startsWith('.'));
     files.push(...names.sort().map((name) => path.join(dropIns, name)));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
@@ -104,16 +133,26 @@ async function readFile(
     document = toml.parse(text);
   } catch (error) {
     const { line, message } = error as { line?: number; message: string };
-    throw new ConfigError(`${file}${line ? `:${line}` : ''}: not valid TOML: ${message.split('\n')[0]}`);
+    throw new ConfigError(
+      `${file}${line ? `:${line}` : ''}: not valid TOML: ${message.split('\n')[0]}`,
+    );
   }
   for (const [section, content] of Object.entries(document)) {
     if (!(SECTIONS as readonly string[]).includes(section)) {
       throw new ConfigError(
-        `${at(file, text, section)}: unknown section "${section}"; there are ${SECTIONS.join(', ')}`,
+        `${at(file, text, section)}: unknown section "${section}"; there are ` +
+          `${SECTIONS.join(', ')}`,
       );
     }
-    if (typeof content !== 'object' || content === null || Array.isArray(content) || content instanceof Date) {
-      throw new ConfigError(`${at(file, text, section)}: "${section}" has to be a section: [${section}]`);
+    if (
+      typeof content !== 'object' ||
+      content === null ||
+      Array.isArray(content) ||
+      content instanceof Date
+    ) {
+      throw new ConfigError(
+        `${at(file, text, section)}: "${section}" has to be a section: [${section}]`,
+      );
     }
     const table = sections[section];
     if (!table) continue; // another service's
@@ -130,11 +169,17 @@ function applyOverride(
   values: Map<string, unknown>,
 ): void {
   const match = /^([a-z]+)\.([a-z0-9_]+)=(.*)$/s.exec(override);
-  if (!match) throw new ConfigError(`--set ${override}: expected SECTION.KEY=VALUE, for example log.level=debug`);
+  if (!match)
+    throw new ConfigError(
+      `--set ${override}: expected SECTION.KEY=VALUE, for example log.level=debug`,
+    );
   const [, section, key, text] = match as unknown as [string, string, string, string];
   const where = `--set ${section}.${key}`;
   const table = sections[section];
-  if (!table) throw new ConfigError(`${where}: no such section here; there are ${Object.keys(sections).join(', ')}`);
+  if (!table)
+    throw new ConfigError(
+      `${where}: no such section here; there are ${Object.keys(sections).join(', ')}`,
+    );
   const option = optionOf(table, key, where);
   const value =
     option.type === 'boolean' && /^(true|false)$/.test(text)
@@ -171,7 +216,9 @@ function checked(value: unknown, option: Option, where: string): unknown {
     case 'boolean':
       return typeof value === 'boolean' ? value : fail('true or false');
     case 'integer':
-      return Number.isInteger(value) && (value as number) >= option.min && (value as number) <= option.max
+      return Number.isInteger(value) &&
+        (value as number) >= option.min &&
+        (value as number) <= option.max
         ? value
         : fail(`a whole number from ${option.min} to ${option.max}`);
     case 'strings':
@@ -181,17 +228,24 @@ function checked(value: unknown, option: Option, where: string): unknown {
   }
 }
 
-/** "file:line" of a key, found by its text since TOML parsers don't keep positions; of its section where that fails. */
+/**
+ * "file:line" of a key, found by its text since TOML parsers don't keep positions; of its section
+ * where that fails.
+ */
 function at(file: string, text: string, section: string, key?: string): string {
   const lines = text.split('\n');
   const name = (word: string): string => `["']?${word.replace(/[^\w-]/g, '\\$&')}["']?`;
-  const header = lines.findIndex((line) => new RegExp(`^\\s*\\[\\s*${name(section)}\\s*[\\].]`).test(line));
+  const header = lines.findIndex((line) =>
+    new RegExp(`^\\s*\\[\\s*${name(section)}\\s*[\\].]`).test(line),
+  );
   const plain = lines.findIndex((line) =>
     new RegExp(`^\\s*${name(section)}\\s*[.=]${key ? `\\s*${name(key)}\\s*=` : ''}`).test(line),
   );
   let line = header >= 0 ? header : plain;
   if (key !== undefined && header >= 0) {
-    const inside = lines.findIndex((text, i) => i > header && new RegExp(`^\\s*${name(key)}\\s*[.=]`).test(text));
+    const inside = lines.findIndex(
+      (text, i) => i > header && new RegExp(`^\\s*${name(key)}\\s*[.=]`).test(text),
+    );
     if (inside >= 0) line = inside;
   }
   return line >= 0 ? `${file}:${line + 1}` : file;

@@ -18,9 +18,15 @@ export interface RunOptions {
   readonly input?: string;
   /** What is kept of each output; the rest is read and dropped. */
   readonly outputBytes?: number;
-  /** It is made at least this nice, so that it does not hold up others; by default it is as nice as we are. */
+  /**
+   * It is made at least this nice, so that it does not hold up others; by default it is as nice as
+   * we are.
+   */
   readonly niceness?: number;
-  /** Told the process's id, which is that of its process group, once it runs, and undefined when it has ended. */
+  /**
+   * Told the process's id, which is that of its process group, once it runs, and undefined when it
+   * has ended.
+   */
   readonly onProcess?: (pid: number | undefined) => void;
   /** Who starts it: the addon, but in tests. */
   readonly native?: Pick<Native, 'startProgram'>;
@@ -34,14 +40,24 @@ export interface Outcome {
 }
 
 /**
- * Runs a program without a shell, in a process group of its own, and with nothing of ours but what is given here. It has to be a program of this
- * machine or a script that begins with "#!". Never rejects, and never takes much longer than its time: what can't even be killed (a
- * process stuck in the kernel) is left alone. What a program that ended in time has left behind goes on.
+ * Runs a program without a shell, in a process group of its own, and with nothing of ours but what
+ * is given here. It has to be a program of this machine or a script that begins with "#!". Never
+ * rejects, and never takes much longer than its time: what can't even be killed (a process stuck in
+ * the kernel) is left alone. What a program that ended in time has left behind goes on.
  *
- * Nothing here waits: not for the disk that the program is on, not for its pipes (see `startProgram` in native/interface.ts).
+ * Nothing here waits: not for the disk that the program is on, not for its pipes (see
+ * `startProgram` in native/interface.ts).
  */
 export async function run(program: string, options: RunOptions): Promise<Outcome> {
-  const { args = [], env, timeoutMs, input, outputBytes = 4096, niceness, onProcess = () => {} } = options;
+  const {
+    args = [],
+    env,
+    timeoutMs,
+    input,
+    outputBytes = 4096,
+    niceness,
+    onProcess = () => {},
+  } = options;
   const native = options.native ?? (await import('../native/index.ts')).native;
   return new Promise((resolve) => {
     let running: Program;
@@ -96,7 +112,8 @@ function outcomeOf(end: ProgramEnd): Outcome {
 
 /** Real-time signals have none. */
 const signalName = (signal: number): string =>
-  Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ?? `signal ${signal}`;
+  Object.entries(constants.signals).find(([, number]) => number === signal)?.[0] ??
+  `signal ${signal}`;
 
 /** Signals a program started by `run`, and what it started. */
 export function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
@@ -119,8 +136,9 @@ export interface Executables {
 const LEFTOVER = /^\.|~$|\.(bak|swp|dpkg-\w+|rpm\w+|ucf-\w+|pacnew|pacsave)$/;
 
 /**
- * The programs an administrator put into a folder: executable files in name order. They run with our rights, so files are refused that others
- * than root and the user we run as own or may write. Waits for the folder's disk.
+ * The programs an administrator put into a folder: executable files in name order. They run with
+ * our rights, so files are refused that others than root and the user we run as own or may write.
+ * Waits for the folder's disk.
  */
 export function listExecutables(folder: string): Executables {
   try {
@@ -145,7 +163,10 @@ export async function findExecutables(folder: string): Promise<Executables> {
     const found: Found[] = [];
     for (const name of await fs.promises.readdir(folder)) {
       const file = path.join(folder, name);
-      found.push([file, await fs.promises.stat(file).catch((error: NodeJS.ErrnoException) => error)]);
+      found.push([
+        file,
+        await fs.promises.stat(file).catch((error: NodeJS.ErrnoException) => error),
+      ]);
     }
     return choose(found);
   } catch (error) {
@@ -166,7 +187,8 @@ function choose(found: readonly Found[]): Executables {
       continue;
     }
     if (!stat.isFile() || (stat.mode & 0o111) === 0) continue;
-    if (stat.uid !== 0 && stat.uid !== process.geteuid?.()) refused.push(`${file}: belongs to another user`);
+    if (stat.uid !== 0 && stat.uid !== process.geteuid?.())
+      refused.push(`${file}: belongs to another user`);
     else if ((stat.mode & 0o022) !== 0) refused.push(`${file}: others may write to it`);
     else files.push(file);
   }

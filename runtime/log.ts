@@ -2,7 +2,14 @@ import fs from 'node:fs';
 import type { DestinationStream } from 'pino';
 
 /** syslog(3) severities, which journald takes as PRIORITY. */
-export const SEVERITIES = { critical: 2, error: 3, warning: 4, notice: 5, info: 6, debug: 7 } as const;
+export const SEVERITIES = {
+  critical: 2,
+  error: 3,
+  warning: 4,
+  notice: 5,
+  info: 6,
+  debug: 7,
+} as const;
 export type Severity = keyof typeof SEVERITIES;
 
 export type Fields = Readonly<Record<string, unknown>>;
@@ -12,7 +19,10 @@ export type Log = { readonly [S in Severity]: (message: string, fields?: Fields)
 
 /** Keeps a log from writing for a while, as when its reader's disk is frozen. */
 export interface LogHold {
-  /** From now on lines stay in memory, with their time. Resolves when those before are written, or nobody took them in time. */
+  /**
+   * From now on lines stay in memory, with their time. Resolves when those before are written, or
+   * nobody took them in time.
+   */
   hold(): Promise<void>;
   /** Writes what was kept, and how much had no room (MAX_WAITING_BYTES). */
   release(): void;
@@ -23,19 +33,33 @@ export interface RootLog extends Log, LogHold {
   setLevel(level: Severity): void;
   /** Between `hold` and `release`. */
   readonly isHeld: boolean;
-  /** Writes out what is still in memory, and takes no more lines. False: nobody took it in time, and a thread is stuck in writing. */
+  /**
+   * Writes out what is still in memory, and takes no more lines. False: nobody took it in time, and
+   * a thread is stuck in writing.
+   */
   close(): Promise<boolean>;
 }
 
 export type LogFormat = 'json' | 'journal' | 'terminal';
 
-type Entry = readonly [severity: Severity, timeMs: number, message: string, fields: Fields | undefined];
+type Entry = readonly [
+  severity: Severity,
+  timeMs: number,
+  message: string,
+  fields: Fields | undefined,
+];
 
-/** What may wait in memory when nobody reads our output, and as much again while it is held; further lines are dropped and counted. */
+/**
+ * What may wait in memory when nobody reads our output, and as much again while it is held; further
+ * lines are dropped and counted.
+ */
 const MAX_WAITING_BYTES = 1 << 20;
 const MAX_EARLY_ENTRIES = 1000;
 const MAX_HELD_ENTRIES = 10_000;
-/** How long the last lines may take: a reader that stalls must not keep the process from ending, or a backup from its beginning. */
+/**
+ * How long the last lines may take: a reader that stalls must not keep the process from ending, or
+ * a backup from its beginning.
+ */
 const CLOSE_LIMIT_MS = 1000;
 
 /** Under systemd the journal; a person's terminal; otherwise plain JSON lines. */
@@ -44,7 +68,10 @@ export function detectFormat(): LogFormat {
   return toJournal() ? 'journal' : 'json';
 }
 
-/** Whether $JOURNAL_STREAM speaks of our standard error (systemd.exec(5)): children and redirections inherit the variable, too. */
+/**
+ * Whether $JOURNAL_STREAM speaks of our standard error (systemd.exec(5)): children and redirections
+ * inherit the variable, too.
+ */
 function toJournal(): boolean {
   const stream = process.env['JOURNAL_STREAM'];
   if (!stream) return false;
@@ -56,7 +83,10 @@ function toJournal(): boolean {
   }
 }
 
-/** Not `process.stderr.isTTY`, which loads Node's streams and network modules: 2 MB for an answer that /proc has. */
+/**
+ * Not `process.stderr.isTTY`, which loads Node's streams and network modules: 2 MB for an answer
+ * that /proc has.
+ */
 function onTerminal(): boolean {
   try {
     return /^\/dev\/(pts\/|tty|console)/.test(fs.readlinkSync('/proc/self/fd/2'));
@@ -66,10 +96,15 @@ function onTerminal(): boolean {
 }
 
 /**
- * A log on standard error, in JSON lines by pino. Writing never blocks the event loop: a reader that stalls costs lines, not answers.
- * pino is loaded with the first line, off the path from start to registration; lines before it is there keep their time.
+ * A log on standard error, in JSON lines by pino. Writing never blocks the event loop: a reader
+ * that stalls costs lines, not answers. pino is loaded with the first line, off the path from start
+ * to registration; lines before it is there keep their time.
  */
-export function createLog(name: string, level: Severity, format: LogFormat = detectFormat()): RootLog {
+export function createLog(
+  name: string,
+  level: Severity,
+  format: LogFormat = detectFormat(),
+): RootLog {
   let threshold: number = SEVERITIES[level];
   let early: Entry[] | undefined;
   let loading: Promise<void> | undefined;
@@ -79,7 +114,10 @@ export function createLog(name: string, level: Severity, format: LogFormat = det
 
   const emit = (entry: Entry): void => {
     const [severity, timeMs, message, fields] = entry;
-    output!.logger[severity]({ time: new Date(timeMs).toISOString(), ...serializable(fields) }, message);
+    output!.logger[severity](
+      { time: new Date(timeMs).toISOString(), ...serializable(fields) },
+      message,
+    );
   };
   const load = async (): Promise<void> => {
     output = await openPino(name, format, () => lost++);
@@ -100,7 +138,12 @@ export function createLog(name: string, level: Severity, format: LogFormat = det
       if (lost > 0) {
         const count = lost;
         lost = 0;
-        emit(['warning', Date.now(), `${count} log lines were dropped because nobody read them`, undefined]);
+        emit([
+          'warning',
+          Date.now(),
+          `${count} log lines were dropped because nobody read them`,
+          undefined,
+        ]);
       }
       emit(entry);
       return;
@@ -225,7 +268,10 @@ export function decorate(line: string, format: Exclude<LogFormat, 'json'>): stri
   const { level, priority, time, name, pid: _, message, ...fields } = JSON.parse(line);
   if (format === 'journal') return `<${priority}>${line}`;
   const rest = Object.entries(fields).map(([key, value]) => ` ${key}=${printable(value)}`);
-  return `${time.slice(11, 23)} ${name} ${level.padEnd(8)} ${printable(message, false)}${rest.join('')}\n`;
+  return (
+    `${time.slice(11, 23)} ${name} ${level.padEnd(8)} ` +
+    `${printable(message, false)}${rest.join('')}\n`
+  );
 }
 
 /** Text that cannot move a terminal's cursor: what comes from a host may be hostile. */
@@ -241,7 +287,8 @@ function printable(value: unknown, quote = true): string {
 function serializable(fields: Fields | undefined): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(fields ?? {})) {
-    out[key] = value instanceof Error ? value.message : typeof value === 'bigint' ? value.toString() : value;
+    out[key] =
+      value instanceof Error ? value.message : typeof value === 'bigint' ? value.toString() : value;
   }
   return out;
 }
@@ -249,24 +296,33 @@ function serializable(fields: Fields | undefined): Record<string, unknown> {
 /** Clock in milliseconds that never goes back. */
 export type MonotonicMs = () => number;
 
-/** Read twice for each request: not `performance.now()`, with which Node loads all of perf_hooks, nor `process.uptime()`, twice as slow. */
+/**
+ * Read twice for each request: not `performance.now()`, with which Node loads all of perf_hooks,
+ * nor `process.uptime()`, twice as slow.
+ */
 export const monotonicMs: MonotonicMs = () => {
   const [seconds, nanoseconds] = process.hrtime();
   return seconds * 1000 + nanoseconds / 1e6;
 };
 
-/** A burst of lines of one kind, then one line for each interval that says how many it stands for. */
+/**
+ * A burst of lines of one kind, then one line for each interval that says how many it stands for.
+ */
 export const HOST_LOG_BURST = 5;
 export const HOST_LOG_INTERVAL_MS = 10_000;
 
-/** The same log for what a host can trigger at will. The kind of a line is its message: put what varies into the fields. */
+/**
+ * The same log for what a host can trigger at will. The kind of a line is its message: put what
+ * varies into the fields.
+ */
 export function limitLog(log: Log, now: MonotonicMs = monotonicMs): Log {
   const kinds = new Map<string, { tokens: number; last: number; suppressed: number }>();
   return levels((severity, message, fields) => {
     const at = now();
     let kind = kinds.get(message);
     if (!kind) {
-      // The messages are our own constants, so the map stays small; a mistake must not turn into a leak
+      // The messages are our own constants, so the map stays small; a mistake must not turn into a
+      // leak
       if (kinds.size >= 256) kinds.clear();
       kind = { tokens: HOST_LOG_BURST, last: at, suppressed: 0 };
       kinds.set(message, kind);
@@ -291,7 +347,10 @@ export function limitLog(log: Log, now: MonotonicMs = monotonicMs): Log {
 export function lastWords(name: string, severity: Severity, message: string): void {
   try {
     const prefix = detectFormat() === 'journal' ? `<${SEVERITIES[severity]}>` : '';
-    fs.writeSync(2, `${prefix}${JSON.stringify({ level: severity, priority: SEVERITIES[severity], name, message })}\n`);
+    fs.writeSync(
+      2,
+      `${prefix}${JSON.stringify({ level: severity, priority: SEVERITIES[severity], name, message })}\n`,
+    );
   } catch {
     // Nobody listens
   }

@@ -9,12 +9,19 @@ export interface Notifier {
 }
 
 /**
- * @param healthy asked before each watchdog ping: a process whose loop turns, but which sits on a request, must not look alive.
+ * @param healthy asked before each watchdog ping: a process whose loop turns, but which sits on a
+ * request, must not look alive.
  */
-export function createNotifier(native: Native, env: NodeJS.ProcessEnv, healthy: () => boolean): Notifier {
+export function createNotifier(
+  native: Native,
+  env: NodeJS.ProcessEnv,
+  healthy: () => boolean,
+): Notifier {
   const socket = env['NOTIFY_SOCKET'];
   const watchdogUsec =
-    env['WATCHDOG_PID'] === undefined || Number(env['WATCHDOG_PID']) === process.pid ? Number(env['WATCHDOG_USEC']) : 0;
+    env['WATCHDOG_PID'] === undefined || Number(env['WATCHDOG_PID']) === process.pid
+      ? Number(env['WATCHDOG_USEC'])
+      : 0;
   // Children must not speak for us (sd_notify(3), unset_environment)
   delete env['NOTIFY_SOCKET'];
   delete env['WATCHDOG_USEC'];

@@ -3,7 +3,13 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Native } from '../native/interface.ts';
 import { formatVersion, type Version } from '../protocol/ic/version.ts';
-import { ConfigError, DEFAULT_CONFIG_FILE, loadConfig, type OptionTable, type OptionValues } from './config.ts';
+import {
+  ConfigError,
+  DEFAULT_CONFIG_FILE,
+  loadConfig,
+  type OptionTable,
+  type OptionValues,
+} from './config.ts';
 import {
   createLog,
   type Log,
@@ -19,7 +25,12 @@ import type { Peer, Program, Service } from './service.ts';
 import { startHvUtilsSession } from './sessions/hvutils.ts';
 import type { Keeping, Session, SessionEnd } from './sessions/session.ts';
 import { startIcSession } from './sessions/vmbus.ts';
-import { readPeer, runtimeDirectory, type ServiceStatus, StatusPublisher } from './status/status.ts';
+import {
+  readPeer,
+  runtimeDirectory,
+  type ServiceStatus,
+  StatusPublisher,
+} from './status/status.ts';
 import { adoptTransport, type Inherited, identify, listenFds } from './transports/inherited.ts';
 import {
   commonOptions,
@@ -34,16 +45,27 @@ import {
 } from './transports/transport.ts';
 import { VERSION } from './version.ts';
 
-/** Exit statuses; 75 and 78 are sysexits' EX_TEMPFAIL and EX_CONFIG, which systemd shows by name. */
+/**
+ * Exit statuses; 75 and 78 are sysexits' EX_TEMPFAIL and EX_CONFIG, which systemd shows by name.
+ */
 export const EXIT = { ok: 0, failure: 1, usage: 2, unbound: 75, configuration: 78 } as const;
 
-/** A device that is absent or taken is looked for again this often: there is no event for every way it can come back. */
+/**
+ * A device that is absent or taken is looked for again this often: there is no event for every way
+ * it can come back.
+ */
 const RETRY_MS = 2000;
 /** What a channel that was just bound takes to show its device. */
 const BOUND_MS = 100;
-/** Sessions that end this soon after their start are not started again at once, or a broken peer would keep a core busy. */
+/**
+ * Sessions that end this soon after their start are not started again at once, or a broken peer
+ * would keep a core busy.
+ */
 const HEALTHY_SESSION_MS = 1000;
-/** A request worked on for longer than this is stuck, unless a program knows better: the watchdog is no longer fed. */
+/**
+ * A request worked on for longer than this is stuck, unless a program knows better: the watchdog is
+ * no longer fed.
+ */
 const LONGEST_REQUEST_SECS = 60;
 
 const logOptions = {
@@ -56,23 +78,30 @@ const logOptions = {
 } as const satisfies OptionTable;
 
 /** Runs a daemon from its command line to the end of the process. */
-export async function runProgram<Request, Reply extends { readonly status: number }, Options extends OptionTable>(
-  program: Program<Request, Reply, Options>,
-): Promise<void> {
+export async function runProgram<
+  Request,
+  Reply extends { readonly status: number },
+  Options extends OptionTable,
+>(program: Program<Request, Reply, Options>): Promise<void> {
   const command = parseCommandLine(program);
   if (typeof command === 'number') {
     process.exitCode = command;
     return;
   }
   takeFileName();
-  // libuv's pool has to do with little here (log lines, resolving the host name): fewer idle threads
+  // libuv's pool has to do with little here (log lines, resolving the host name): fewer idle
+  // threads
   process.env['UV_THREADPOOL_SIZE'] ??= '2';
   const log = createLog(program.name, command.debug ? 'debug' : 'info');
   const daemon = new Daemon(program, command, log);
   process.on('uncaughtException', (error) => {
     // First, since words can't be written where the service holds the disk
     daemon.abandon();
-    lastWords(program.name, 'critical', `Internal error, please report it: ${error.stack ?? error}`);
+    lastWords(
+      program.name,
+      'critical',
+      `Internal error, please report it: ${error.stack ?? error}`,
+    );
     process.exit(EXIT.failure);
   });
   try {
@@ -87,19 +116,20 @@ export async function runProgram<Request, Reply extends { readonly status: numbe
     } else throw error;
   }
   if (!(await log.close())) {
-    // A thread of libuv's is stuck in a write, and process.exit would wait for it; a signal's own effect does not. systemd takes SIGTERM
-    // for a clean end and SIGKILL for a failure.
+    // A thread of libuv's is stuck in a write, and process.exit would wait for it; a signal's own
+    // effect does not. systemd takes SIGTERM for a clean end and SIGKILL for a failure.
     const signal = process.exitCode === EXIT.ok ? 'SIGTERM' : 'SIGKILL';
     process.removeAllListeners(signal);
     process.kill(process.pid, signal);
   }
-  // Not left to an empty event loop: a request that was being worked on may still hold a timer or a child
+  // Not left to an empty event loop: a request that was being worked on may still hold a timer or a
+  // child
   process.exit();
 }
 
 /**
- * From about 22 on Node.js names its process "MainThread" for ps, pgrep and systemd. It gets back the name of the file it was started as, so
- * that tools which look for hv_kvp_daemon find it.
+ * From about 22 on Node.js names its process "MainThread" for ps, pgrep and systemd. It gets back
+ * the name of the file it was started as, so that tools which look for hv_kvp_daemon find it.
  */
 function takeFileName(): void {
   try {
@@ -126,7 +156,9 @@ function parseCommandLine(program: {
   try {
     values = parse();
   } catch (error) {
-    process.stderr.write(`${program.name}: ${(error as Error).message}\nTry '${program.name} --help'.\n`);
+    process.stderr.write(
+      `${program.name}: ${(error as Error).message}\nTry '${program.name} --help'.\n`,
+    );
     return EXIT.usage;
   }
   if (values.help) {
@@ -188,14 +220,24 @@ user space (--end-unbound), 78 wrong configuration.
 const describe = (peer: Peer): Record<string, string> =>
   peer.via === 'hv_utils'
     ? { via: peer.via, kernelVersion: peer.versionText }
-    : { via: peer.via, framework: formatVersion(peer.framework), messages: formatVersion(peer.message) };
+    : {
+        via: peer.via,
+        framework: formatVersion(peer.framework),
+        messages: formatVersion(peer.message),
+      };
 
-/** One daemon's life: configuration, open, READY, serve, and again while the device comes and goes, STOPPING, close. */
+/**
+ * One daemon's life: configuration, open, READY, serve, and again while the device comes and goes,
+ * STOPPING, close.
+ */
 class Daemon<Request, Reply extends { readonly status: number }, Options extends OptionTable> {
   readonly #program: Program<Request, Reply, Options>;
   readonly #command: CommandLine;
   readonly #log: RootLog;
-  /** One for all sessions: a host that makes us open anew again and again must not get a fresh burst each time. */
+  /**
+   * One for all sessions: a host that makes us open anew again and again must not get a fresh burst
+   * each time.
+   */
   readonly #hostLog: Log;
   #session: Session | undefined;
   #service: Service<Request, Reply> | undefined;
@@ -222,11 +264,19 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     const handedOver = listenFds(process.env);
     const { own, transport, idleExitMs } = await this.#configure();
     const { native } = await import('../native/index.ts');
-    if (handedOver.length > 0) this.#inherited = identify(handedOver, transport, program.protocol.classId);
+    if (handedOver.length > 0)
+      this.#inherited = identify(handedOver, transport, program.protocol.classId);
     const notifier = createNotifier(native, process.env, () => this.#healthy());
     this.#listenToSignals(notifier);
     const log = this.#log;
-    const context = { native, options: own, log, hostLog: this.#hostLog, logHold: log, version: VERSION };
+    const context = {
+      native,
+      options: own,
+      log,
+      hostLog: this.#hostLog,
+      logHold: log,
+      version: VERSION,
+    };
     const service = program.create(context);
     this.#service = service;
     this.#status = new StatusPublisher(runtimeDirectory(process.env), program.protocol.name, {
@@ -274,7 +324,11 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     };
   }
 
-  async #configure(): Promise<{ own: OptionValues<Options>; transport: Transport; idleExitMs: number }> {
+  async #configure(): Promise<{
+    own: OptionValues<Options>;
+    transport: Transport;
+    idleExitMs: number;
+  }> {
     const program = this.#program;
     const { configFile, overrides, debug } = this.#command;
     const sections = {
@@ -289,7 +343,10 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       sections,
     );
     if (!debug) this.#log.setLevel(config['log']!['level'] as Severity);
-    const own = config[program.section] as OptionValues<Options> & { transport: string; idle_exit_ms: number };
+    const own = config[program.section] as OptionValues<Options> & {
+      transport: string;
+      idle_exit_ms: number;
+    };
     const spec = this.#command.transport ?? own.transport;
     const transport = parseTransport(spec, program.protocol.classId);
     if (typeof transport === 'string') {
@@ -298,7 +355,10 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     return { own, transport, idleExitMs: own.idle_exit_ms };
   }
 
-  /** One life on a channel that somebody else keeps: until there is nothing to do, or the channel is gone. */
+  /**
+   * One life on a channel that somebody else keeps: until there is nothing to do, or the channel is
+   * gone.
+   */
   async #serveInherited(
     native: Native,
     inherited: Inherited,
@@ -324,14 +384,23 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       peer: begun && file !== undefined ? readPeer(file, this.#program.protocol.name) : undefined,
       begin: () => native.mark(fd),
     };
-    const end = this.#serveOnce(opened, formatTransport(transport), notifier, extraVersions, keeping);
+    const end = this.#serveOnce(
+      opened,
+      formatTransport(transport),
+      notifier,
+      extraVersions,
+      keeping,
+    );
     if (begun) notifier.ready(`serving ${formatTransport(transport)} on demand`);
     const idle = idleExitMs > 0 ? this.#leaveWhenIdle(idleExitMs) : undefined;
     const { reason, ...why } = await end;
     clearInterval(idle);
     if (this.#stopping || this.#state === 'left') return EXIT.ok;
     if (reason === 'failed') {
-      log.critical('The channel is broken; it has to be opened anew by restarting the socket unit', why);
+      log.critical(
+        'The channel is broken; it has to be opened anew by restarting the socket unit',
+        why,
+      );
       return EXIT.failure;
     }
     log.notice('The device went away; ending, to be started with the next one', why);
@@ -344,7 +413,8 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     return setInterval(() => {
       const isIdle = seen === this.#messages && this.#service?.busy !== true;
       seen = this.#messages;
-      // From here on nothing is read any more: what comes while this process ends waits, and starts the next
+      // From here on nothing is read any more: what comes while this process ends waits, and starts
+      // the next
       if (!isIdle || !this.#session?.leave()) return;
       this.#state = 'left';
       this.#status?.write();
@@ -399,8 +469,10 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
           log.notice('The device went away; waiting for it to come back');
           notifier.status('device gone; waiting');
           this.#isWaiting('the device to come back');
-          // Not at once: hv_utils takes its char device down only after our close, and an open that falls into that finds freed memory
-          // (hvutil_transport_destroy, drivers/hv/hv_utils_transport.c: kfree follows misc_deregister without waiting for misc_open)
+          // Not at once: hv_utils takes its char device down only after our close, and an open that
+          // falls into that finds freed memory (hvutil_transport_destroy,
+          // drivers/hv/hv_utils_transport.c: kfree follows misc_deregister without waiting for
+          // misc_open)
           await this.#pause(RETRY_MS);
           break;
         case 'reopen':
@@ -436,7 +508,8 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       const events = {
         connected: (peer: Peer) => {
           service.connected(peer);
-          const isNews = this.#state !== 'serving' || JSON.stringify(peer) !== JSON.stringify(this.#peer);
+          const isNews =
+            this.#state !== 'serving' || JSON.stringify(peer) !== JSON.stringify(this.#peer);
           this.#state = 'serving';
           this.#peer = peer;
           // At once, also for a later life; but a host can negotiate as often as it likes
@@ -454,7 +527,9 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       this.#stop = () => resolve({ reason: 'gone' });
       if (opened.via === 'hv_utils') {
         if (!protocol.hvUtils)
-          throw new ConfigError(`transport ${where}: hv_utils has no char device for ${protocol.name}`);
+          throw new ConfigError(
+            `transport ${where}: hv_utils has no char device for ${protocol.name}`,
+          );
         this.#session = startHvUtilsSession(
           opened.channel,
           protocol.hvUtils,
@@ -519,7 +594,11 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     // Node's own answer to this signal would be to open a debugger port
     process.on('SIGUSR1', () => {
       const memory = process.memoryUsage.rss();
-      this.#log.notice('State', { ...this.#session?.counters(), open: this.#session !== undefined, rssBytes: memory });
+      this.#log.notice('State', {
+        ...this.#session?.counters(),
+        open: this.#session !== undefined,
+        rssBytes: memory,
+      });
     });
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Text that can be shown on a terminal: whatever would control it, or is invisible (control and format characters, line
- * separators, lone surrogates), is written as an escape. What comes from a host or from a program may be hostile.
+ * Text that can be shown on a terminal: whatever would control it, or is invisible (control and
+ * format characters, line separators, lone surrogates), is written as an escape. What comes from a
+ * host or from a program may be hostile.
  */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (character) => {

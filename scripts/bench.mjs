@@ -18,7 +18,8 @@ await runMain(() => {
   const names = given.filter((word) => !word.startsWith('-'));
   const options = given.filter((word) => word.startsWith('-'));
   const unknown = names.find((name) => !all.includes(name));
-  if (unknown !== undefined) throw new Failure(`no measurement "${unknown}": there are ${all.join(', ')}`);
+  if (unknown !== undefined)
+    throw new Failure(`no measurement "${unknown}": there are ${all.join(', ')}`);
   let failed = 0;
   for (const name of names.length > 0 ? names : all) {
     say(`\n${name}`);

@@ -1,14 +1,33 @@
 /**
- * Bundles the programs: daemons/NAME/main.ts -> bin/vmic-NAME (cli/ -> bin/vmic), and the simulated host,
- * simulator/ -> bin/simulate.js, which `vmic simulate` loads where it is: packages leave it out. Each is one CommonJS file (so
- * no top-level await in an entry file); the addon stays beside, in build/Release. The guard, which no Node runs, is copied from there.
+ * Bundles the programs: daemons/NAME/main.ts -> bin/vmic-NAME (cli/ -> bin/vmic), and the simulated
+ * host, simulator/ -> bin/simulate.js, which `vmic simulate` loads where it is: packages leave it
+ * out. Each is one CommonJS file (so no top-level await in an entry file); the addon stays beside,
+ * in build/Release. The guard, which no Node runs, is copied from there.
  *
  * usage: node scripts/build.mjs [--quiet]
  */
 
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
-import { Failure, fingerprint, isCurrent, listFiles, locked, root, runMain, say, writeStamp } from './support.mjs';
+import {
+  Failure,
+  fingerprint,
+  isCurrent,
+  listFiles,
+  locked,
+  root,
+  runMain,
+  say,
+  writeStamp,
+} from './support.mjs';
 
 const STAMP = 'bin/.inputs';
 const GUARD = 'build/Release/vmic-vss-guard';
@@ -28,7 +47,16 @@ function findPrograms() {
 
 function inputsFingerprint(programs) {
   const sources = listFiles(
-    ['protocol', 'native', 'runtime', 'daemons', 'cli', 'simulator', 'fixtures', 'scripts/build.mjs'],
+    [
+      'protocol',
+      'native',
+      'runtime',
+      'daemons',
+      'cli',
+      'simulator',
+      'fixtures',
+      'scripts/build.mjs',
+    ],
     (path) => /\.(ts|json|mjs)$/.test(path),
   );
   return fingerprint([...sources, 'package-lock.json', GUARD], { programs });
@@ -43,21 +71,27 @@ function replaceFile(path, content, mode) {
 }
 
 /**
- * What pino brings and a daemon never uses (worker threads, their transports) or hardly uses (assert), made small: each would pull
- * modules of Node's into memory, 1.7 MB of a resident process in all.
+ * What pino brings and a daemon never uses (worker threads, their transports) or hardly uses
+ * (assert), made small: each would pull modules of Node's into memory, 1.7 MB of a resident process
+ * in all.
  */
 const SLIM = {
-  transport: 'module.exports = () => { throw new Error("log transports are left out of this bundle"); };',
+  transport:
+    'module.exports = () => { throw new Error("log transports are left out of this bundle"); };',
   worker_threads: 'module.exports = { isMainThread: true };',
-  assert: 'module.exports = (ok, message) => { if (!ok) throw new Error(message ?? "assertion failed"); };',
+  assert:
+    'module.exports = (ok, message) => { if (!ok) throw new Error(message ?? "assertion ' +
+    'failed"); };',
 };
 const slimPino = {
   name: 'slim-pino',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^((node:)?(worker_threads|assert)|\.\/(lib\/)?transport)$/ }, ({ path, importer }) =>
-      /node_modules\/(pino|sonic-boom)\//.test(importer)
-        ? { path: basename(path).replace('node:', ''), namespace: 'slim' }
-        : undefined,
+    onResolve(
+      { filter: /^((node:)?(worker_threads|assert)|\.\/(lib\/)?transport)$/ },
+      ({ path, importer }) =>
+        /node_modules\/(pino|sonic-boom)\//.test(importer)
+          ? { path: basename(path).replace('node:', ''), namespace: 'slim' }
+          : undefined,
     );
     onLoad({ filter: /.*/, namespace: 'slim' }, ({ path }) => ({ contents: SLIM[path] }));
   },
@@ -84,13 +118,19 @@ async function build(programs) {
     // CommonJS has no import.meta; the sources find files beside themselves with it.
     define: { 'import.meta.url': '__bundleUrl' },
     banner: {
-      js: '#!/usr/bin/env node\nconst __bundleUrl=require("node:url").pathToFileURL(require("node:fs").realpathSync(__filename)).href;',
+      js:
+        '#!/usr/bin/env node\nconst ' +
+        '__bundleUrl=require("node:url").pathToFileURL(require("node:fs").realpathSync(__filename)).href;',
     },
     plugins: [slimPino],
     logLevel: 'silent',
   }).catch(async (error) => {
     const { formatMessages } = await import('esbuild');
-    throw new Failure((await formatMessages(error.errors ?? [{ text: String(error) }], { kind: 'error' })).join('\n'));
+    throw new Failure(
+      (await formatMessages(error.errors ?? [{ text: String(error) }], { kind: 'error' })).join(
+        '\n',
+      ),
+    );
   });
   mkdirSync(join(root, 'bin'), { recursive: true });
   replaceFile(join(root, 'bin/package.json'), '{"type":"commonjs"}\n', 0o644);
@@ -99,10 +139,17 @@ async function build(programs) {
     replaceFile(join(root, 'bin', name), file.contents, name.endsWith('.js') ? 0o644 : 0o755);
   }
   replaceFile(join(root, 'bin', basename(GUARD)), readFileSync(join(root, GUARD)), 0o755);
-  replaceFile(join(root, BUNDLED), `${JSON.stringify(npmPackages(result.metafile), null, 2)}\n`, 0o644);
+  replaceFile(
+    join(root, BUNDLED),
+    `${JSON.stringify(npmPackages(result.metafile), null, 2)}\n`,
+    0o644,
+  );
 }
 
-/** Program -> the folders of the npm packages of which something is in its bundle: a package's copyright file has to name them. */
+/**
+ * Program -> the folders of the npm packages of which something is in its bundle: a package's
+ * copyright file has to name them.
+ */
 function npmPackages({ outputs }) {
   const found = Object.entries(outputs).map(([path, { inputs }]) => {
     const folders = Object.entries(inputs)
@@ -117,9 +164,11 @@ function npmPackages({ outputs }) {
 await runMain(async () => {
   const programs = findPrograms();
   const isBuilt = () =>
-    [BUNDLED, ...[...Object.keys(programs), basename(GUARD)].map((name) => join('bin', name))].every((path) =>
-      existsSync(join(root, path)),
-    ) && isCurrent(STAMP, inputsFingerprint(programs));
+    [
+      BUNDLED,
+      ...[...Object.keys(programs), basename(GUARD)].map((name) => join('bin', name)),
+    ].every((path) => existsSync(join(root, path))) &&
+    isCurrent(STAMP, inputsFingerprint(programs));
   if (!isBuilt()) {
     return locked('build', async () => {
       if (isBuilt()) return 0;

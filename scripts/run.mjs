@@ -3,8 +3,9 @@
  *
  * usage: node scripts/run.mjs setup|build|start|test|bench|deb|rpm|tree|npm [ARG...]
  *
- * Where Node.js is too old, as Debian 12's own, a newer one from the npm registry does the work; nothing is installed outside
- * this folder. This file and support.mjs therefore have to run with Node.js 18.
+ * Where Node.js is too old, as Debian 12's own, a newer one from the npm registry does the work;
+ * nothing is installed outside this folder. This file and support.mjs therefore have to run with
+ * Node.js 18.
  */
 
 import { spawn } from 'node:child_process';
@@ -20,7 +21,10 @@ const QUIETLY = [
   ['scripts/setup.mjs', '--quiet'],
   ['scripts/build.mjs', '--quiet'],
 ];
-/** Task -> the commands it consists of, each an argument list of Node's; further arguments go to the last. */
+/**
+ * Task -> the commands it consists of, each an argument list of Node's; further arguments go to the
+ * last.
+ */
 const TASKS = {
   setup: [['scripts/setup.mjs']],
   build: [['scripts/setup.mjs'], ['scripts/build.mjs']],
@@ -33,16 +37,23 @@ const TASKS = {
   npm: [...QUIETLY, ['packaging/npm.mjs']],
 };
 
-const isNewEnough = ([major, minor]) => major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1]);
+const isNewEnough = ([major, minor]) =>
+  major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1]);
 
-/** The Node.js to use: this one, or else one of the npm registry (which brings its C++ headers along). */
+/**
+ * The Node.js to use: this one, or else one of the npm registry (which brings its C++ headers
+ * along).
+ */
 function findNode() {
   if (isNewEnough(process.versions.node.split('.').map(Number))) return process.execPath;
   const name = `node-linux-${process.arch}`;
   const prefix = join(root, '.cache/node');
   const node = join(prefix, 'node_modules', name, 'bin/node');
   if (!existsSync(node)) {
-    say(`Node.js ${process.version} is too old: getting a newer one from the npm registry, for this folder only`);
+    say(
+      `Node.js ${process.version} is too old: getting a newer one from the npm registry, for ` +
+        'this folder only',
+    );
     if (!isOnPath('npm')) installDebianPackages(['npm'], 'npm is missing');
     run(
       'npm',
@@ -83,7 +94,8 @@ function runStep(node, args) {
 await runMain(async () => {
   const [task, ...args] = process.argv.slice(2);
   const steps = TASKS[task];
-  if (steps === undefined) throw new Failure(`usage: node scripts/run.mjs ${Object.keys(TASKS).join('|')} [ARG...]`);
+  if (steps === undefined)
+    throw new Failure(`usage: node scripts/run.mjs ${Object.keys(TASKS).join('|')} [ARG...]`);
   const node = findNode();
   for (const [i, step] of steps.entries()) {
     const status = await runStep(node, i === steps.length - 1 ? [...step, ...args] : step);

@@ -1,6 +1,6 @@
 /**
- * From a fresh clone to a built addon: npm packages, Debian packages for the build, Node's headers, build/Release/vmic.node.
- * Does only what is missing, and nothing at all the second time.
+ * From a fresh clone to a built addon: npm packages, Debian packages for the build, Node's headers,
+ * build/Release/vmic.node. Does only what is missing, and nothing at all the second time.
  *
  * usage: node scripts/setup.mjs [--quiet]     --quiet: no word when there was nothing to do
  */
@@ -27,7 +27,9 @@ import {
 const ADDON_STAMP = 'build/.inputs';
 const BUILD_TOOLS = { 'g++': 'g++', make: 'make', python3: 'python3' };
 
-/** Compares what npm says it installed with the lock file; times of files say nothing after a clone. */
+/**
+ * Compares what npm says it installed with the lock file; times of files say nothing after a clone.
+ */
 function npmPackagesAreCurrent() {
   const installedFile = join(root, 'node_modules/.package-lock.json');
   if (!existsSync(installedFile)) return false;
@@ -35,20 +37,31 @@ function npmPackagesAreCurrent() {
   const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
   return Object.entries(wanted).every(
     // Optional ones are binaries for other platforms.
-    ([path, { version, optional }]) => path === '' || optional || installed[path]?.version === version,
+    ([path, { version, optional }]) =>
+      path === '' || optional || installed[path]?.version === version,
   );
 }
 
 function installNpmPackages() {
   say('Installing npm packages');
   const npm = process.env.npm_execpath;
-  const args = ['ci', '--include=dev', '--include=optional', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const args = [
+    'ci',
+    '--include=dev',
+    '--include=optional',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+  ];
   if (npm !== undefined) return run(process.execPath, [npm, ...args], { hide: true });
   if (!isOnPath('npm')) installDebianPackages(['npm'], 'npm is missing');
   run('npm', args, { hide: true });
 }
 
-/** A folder is fit when it has the headers of this Node's major version, and uv.h beside them or where every compiler looks. */
+/**
+ * A folder is fit when it has the headers of this Node's major version, and uv.h beside them or
+ * where every compiler looks.
+ */
 function hasHeaders(folder) {
   const versionFile = join(folder, 'node_version.h');
   if (!existsSync(versionFile) || !existsSync(join(folder, 'node_api.h'))) return false;
@@ -57,10 +70,19 @@ function hasHeaders(folder) {
   return major === process.versions.node.split('.')[0];
 }
 
-/** The folder which holds include/node/node.h, for node-gyp's --nodedir; undefined when there is none that fits. */
+/**
+ * The folder which holds include/node/node.h, for node-gyp's --nodedir; undefined when there is
+ * none that fits.
+ */
 function findNodeDir() {
-  const candidates = [process.env.npm_config_nodedir, dirname(dirname(process.execPath)), '/usr', '/usr/local'];
-  const fit = (folder) => folder !== undefined && folder !== '' && hasHeaders(join(folder, 'include/node'));
+  const candidates = [
+    process.env.npm_config_nodedir,
+    dirname(dirname(process.execPath)),
+    '/usr',
+    '/usr/local',
+  ];
+  const fit = (folder) =>
+    folder !== undefined && folder !== '' && hasHeaders(join(folder, 'include/node'));
   const found = candidates.find(fit);
   if (found !== undefined) return found;
   const configured = capture('npm', ['config', 'get', 'nodedir'])?.trim();
@@ -77,20 +99,30 @@ function requireNodeDir() {
     if (nodeDir !== undefined) return nodeDir;
   }
   throw new Failure(
-    `${why}. They are part of every Node.js from nodejs.org and NodeSource (PREFIX/include/node), and the package ` +
-      'libnode-dev on Debian, nodejs-devel on Fedora, nodejs-dev on Alpine. For another place: npm_config_nodedir=PREFIX npm start',
+    `${why}. They are part of every Node.js from nodejs.org and NodeSource ` +
+      '(PREFIX/include/node), and the package ' +
+      'libnode-dev on Debian, nodejs-devel on Fedora, nodejs-dev on Alpine. For another ' +
+      'place: npm_config_nodedir=PREFIX npm start',
   );
 }
 
 /** What the addon is made from. */
 function addonFingerprint() {
-  const files = listFiles(['binding.gyp', 'native'], (path) => /\.(gyp|gypi|h|hpp|cc|cpp)$/.test(path));
+  const files = listFiles(['binding.gyp', 'native'], (path) =>
+    /\.(gyp|gypi|h|hpp|cc|cpp)$/.test(path),
+  );
   const { abi, arch } = { abi: process.versions.modules, arch: process.arch };
-  return fingerprint([...files, 'node_modules/node-addon-api/package.json'], { abi, arch, cxx: process.env.CXX });
+  return fingerprint([...files, 'node_modules/node-addon-api/package.json'], {
+    abi,
+    arch,
+    cxx: process.env.CXX,
+  });
 }
 
 function addonIsCurrent() {
-  const isBuilt = ['vmic.node', 'vmic-vss-guard'].every((name) => existsSync(join(root, 'build/Release', name)));
+  const isBuilt = ['vmic.node', 'vmic-vss-guard'].every((name) =>
+    existsSync(join(root, 'build/Release', name)),
+  );
   return isBuilt && isCurrent(ADDON_STAMP, addonFingerprint());
 }
 
@@ -107,9 +139,13 @@ function buildAddon() {
   say(`Building the addon with the headers in ${nodeDir}/include/node`);
   const nodeGyp = join(root, 'node_modules/node-gyp/bin/node-gyp.js');
   // With --nodedir node-gyp looks nowhere else, and downloads nothing.
-  run(process.execPath, [nodeGyp, 'configure', 'build', '--release', `--nodedir=${nodeDir}`, '--jobs=max'], {
-    hide: true,
-  });
+  run(
+    process.execPath,
+    [nodeGyp, 'configure', 'build', '--release', `--nodedir=${nodeDir}`, '--jobs=max'],
+    {
+      hide: true,
+    },
+  );
   writeStamp(ADDON_STAMP, print);
 }
 

@@ -1,4 +1,7 @@
-/** What setup, build and test share: the project's folder, running programs, Debian packages, stamps over input files. */
+/**
+ * What setup, build and test share: the project's folder, running programs, Debian packages, stamps
+ * over input files.
+ */
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -26,19 +29,26 @@ export function say(text) {
   process.stderr.write(`${text}\n`);
 }
 
-/** Runs a program in the project's folder. Its output is shown, or with `hide` only when it fails. */
+/**
+ * Runs a program in the project's folder. Its output is shown, or with `hide` only when it fails.
+ */
 export function run(program, args, { hide = false, env } = {}) {
   const result = spawnSync(program, args, {
     cwd: root,
     env: { ...process.env, ...env },
-    // What a script prints on stdout may be read by a machine (npm start -- --json): the output of helpers goes to stderr.
+    // What a script prints on stdout may be read by a machine (npm start -- --json): the output of
+    // helpers goes to stderr.
     stdio: ['ignore', hide ? 'pipe' : 2, hide ? 'pipe' : 2],
     maxBuffer: 256 * 1024 * 1024,
   });
   if (result.error === undefined && result.status === 0) return;
-  if (hide) process.stderr.write(Buffer.concat([result.stdout ?? Buffer.alloc(0), result.stderr ?? Buffer.alloc(0)]));
+  if (hide)
+    process.stderr.write(
+      Buffer.concat([result.stdout ?? Buffer.alloc(0), result.stderr ?? Buffer.alloc(0)]),
+    );
   const how =
-    result.error?.message ?? (result.signal ? `was ended by ${result.signal}` : `exited with ${result.status}`);
+    result.error?.message ??
+    (result.signal ? `was ended by ${result.signal}` : `exited with ${result.status}`);
   throw new Failure(`${[program, ...args].join(' ')}: ${how}`);
 }
 
@@ -54,7 +64,9 @@ export function capture(program, args, { env } = {}) {
 }
 
 export function isOnPath(program) {
-  return (process.env.PATH ?? '').split(':').some((folder) => folder !== '' && existsSync(join(folder, program)));
+  return (process.env.PATH ?? '')
+    .split(':')
+    .some((folder) => folder !== '' && existsSync(join(folder, program)));
 }
 
 export const isRoot = process.getuid?.() === 0;
@@ -70,14 +82,24 @@ export function installDebianPackages(packages, why) {
   if (!isRoot) throw new Failure(`${why}. Run this once, then try again:\n  sudo ${line}`);
   say(`${why}: installing ${packages.join(', ')}`);
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
-  const args = ['-o', 'DPkg::Lock::Timeout=300', 'install', '-y', '--no-install-recommends', ...packages];
+  const args = [
+    '-o',
+    'DPkg::Lock::Timeout=300',
+    'install',
+    '-y',
+    '--no-install-recommends',
+    ...packages,
+  ];
   if (capture('apt-get', args, { env }) !== undefined) return;
   // No package lists yet, or old ones that name versions which the mirror no longer has.
   run('apt-get', ['update'], { hide: true, env });
   run('apt-get', args, { hide: true, env });
 }
 
-/** The files below the given paths (relative to the project), sorted; a path that is missing has none. */
+/**
+ * The files below the given paths (relative to the project), sorted; a path that is missing has
+ * none.
+ */
 export function listFiles(paths, accept = () => true) {
   const files = [];
   const visit = (path) => {
@@ -114,8 +136,9 @@ export function writeStamp(stampFile, print) {
 }
 
 /**
- * Runs `work` while no other script of this project does the same in this clone. Node has no file locks, so flock(1)
- * of util-linux holds it around this same command, started anew; `work` then runs in that child.
+ * Runs `work` while no other script of this project does the same in this clone. Node has no file
+ * locks, so flock(1) of util-linux holds it around this same command, started anew; `work` then
+ * runs in that child.
  */
 export function locked(name, work) {
   if (process.env.VMIC_SCRIPT_LOCK === name || !isOnPath('flock')) return work();

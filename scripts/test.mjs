@@ -14,7 +14,18 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } f
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { capture, Failure, isDebian, isOnPath, isRoot, listFiles, root, run, runMain, say } from './support.mjs';
+import {
+  capture,
+  Failure,
+  isDebian,
+  isOnPath,
+  isRoot,
+  listFiles,
+  root,
+  run,
+  runMain,
+  say,
+} from './support.mjs';
 
 const isRig = (path) => path.startsWith('test/rig/') || path.endsWith('.rig.test.ts');
 const isSlow = (path) => path.endsWith('.slow.test.ts');
@@ -32,24 +43,27 @@ const MAX_MACHINES = 2;
 const LONGEST = 'test/rig/package/package.test.ts';
 
 /**
- * Debian's C daemons, which ours are compared with: unpacked into .cache/hyperv-daemons, not installed. Without them those tests
- * skip and say so.
+ * Debian's C daemons, which ours are compared with: unpacked into .cache/hyperv-daemons, not
+ * installed. Without them those tests skip and say so.
  */
 function fetchCDaemons() {
   const cache = join(root, '.cache');
   const target = join(cache, 'hyperv-daemons');
   if (existsSync(target)) return;
-  if (!isDebian || !isOnPath('dpkg-deb')) return say('Not on Debian: no C daemons to compare with.');
+  if (!isDebian || !isOnPath('dpkg-deb'))
+    return say('Not on Debian: no C daemons to compare with.');
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, 'fetch-'));
   try {
-    const download = () => spawnSync('apt-get', ['-q', 'download', 'hyperv-daemons'], { cwd: work, stdio: 'ignore' });
+    const download = () =>
+      spawnSync('apt-get', ['-q', 'download', 'hyperv-daemons'], { cwd: work, stdio: 'ignore' });
     if (download().status !== 0 && isRoot) {
       capture('apt-get', ['-q', 'update']);
       download();
     }
     const deb = readdirSync(work).find((name) => name.endsWith('.deb'));
-    if (deb === undefined) return say('apt-get download hyperv-daemons failed: no C daemons to compare with.');
+    if (deb === undefined)
+      return say('apt-get download hyperv-daemons failed: no C daemons to compare with.');
     run('dpkg-deb', ['-x', join(work, deb), join(work, 'tree')], { hide: true });
     renameSync(join(work, 'tree'), target);
   } finally {
@@ -63,9 +77,12 @@ await runMain(() => {
     allowPositionals: true,
   });
   const accept = SUITES[values.suite];
-  if (accept === undefined) throw new Failure(`--suite ${values.suite}: there are ${Object.keys(SUITES).join(', ')}`);
+  if (accept === undefined)
+    throw new Failure(`--suite ${values.suite}: there are ${Object.keys(SUITES).join(', ')}`);
   const files =
-    positionals.length > 0 ? positionals : listFiles(['test'], (path) => path.endsWith('.test.ts') && accept(path));
+    positionals.length > 0
+      ? positionals
+      : listFiles(['test'], (path) => path.endsWith('.test.ts') && accept(path));
   files.sort((a, b) => Number(b === LONGEST) - Number(a === LONGEST));
   if (files.length === 0) throw new Failure(`No test files in suite ${values.suite}`);
 
@@ -75,9 +92,12 @@ await runMain(() => {
   }
   if (values.suite !== 'rig') fetchCDaemons();
 
-  // What is slow loads the machine by itself. By its own choice Node.js would leave a core idle, which is half of a small machine.
+  // What is slow loads the machine by itself. By its own choice Node.js would leave a core idle,
+  // which is half of a small machine.
   const lanes =
-    { fast: availableParallelism(), rig: Math.min(availableParallelism(), MAX_MACHINES) }[values.suite] ?? 1;
+    { fast: availableParallelism(), rig: Math.min(availableParallelism(), MAX_MACHINES) }[
+      values.suite
+    ] ?? 1;
   const concurrency = `--test-concurrency=${lanes}`;
   const result = spawnSync(process.execPath, ['--import', 'tsx', concurrency, '--test', ...files], {
     cwd: root,

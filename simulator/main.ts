@@ -60,7 +60,10 @@ class Interrupted extends Error {
   override readonly name = 'Interrupted';
 }
 
-/** Runs the simulated host from its command line to its end; gives the exit status. Leaves no process, socket or file behind. */
+/**
+ * Runs the simulated host from its command line to its end; gives the exit status. Leaves no
+ * process, socket or file behind.
+ */
 export async function simulate(argv: readonly string[]): Promise<number> {
   const command = parseCommandLine(argv);
   if (typeof command === 'number') return command;
@@ -111,11 +114,13 @@ function parseCommandLine(argv: readonly string[]): Command | number {
     const behaviour = behaviours.get(name);
     const scene = scenes.find((one) => one.name === name);
     if (scene) chosenScenes.push(scene);
-    else if (!behaviour) return refuse(`--behaviour ${name}: there is none of that name; --list names them`);
+    else if (!behaviour)
+      return refuse(`--behaviour ${name}: there is none of that name; --list names them`);
     else chosen.push(behaviour);
   }
   const wires = WIRES.filter((wire) => values.transport === 'both' || values.transport === wire);
-  if (wires.length === 0) return refuse(`--transport ${values.transport}: expected ${WIRES.join(', ')} or both`);
+  if (wires.length === 0)
+    return refuse(`--transport ${values.transport}: expected ${WIRES.join(', ')} or both`);
   for (const { name, wires: own } of [...chosen, ...chosenScenes]) {
     if (!own.some((wire) => wires.includes(wire)))
       return refuse(`behaviour ${name} needs --transport ${own.join(' or ')}`);
@@ -155,11 +160,18 @@ const listText = (): string =>
       const only = wires.length === 1 ? ` (${WIRE_NAMES[wires[0]!]} only)` : '';
       return `${manner.padEnd(4)}  ${name}${only}\n        ${description}\n`;
     })
-    .concat(scenes.map(({ name, service, description }) => `${service.padEnd(9)}  ${name}\n        ${description}\n`))
+    .concat(
+      scenes.map(
+        ({ name, service, description }) =>
+          `${service.padEnd(9)}  ${name}\n        ${description}\n`,
+      ),
+    )
     .join('');
 
 const listJson = (): string =>
-  [...behaviours.values(), ...scenes].map(({ run: _, ...one }) => `${JSON.stringify(one)}\n`).join('');
+  [...behaviours.values(), ...scenes]
+    .map(({ run: _, ...one }) => `${JSON.stringify(one)}\n`)
+    .join('');
 
 function createShow(command: Command): Show {
   const startedMs = performance.now();
@@ -168,7 +180,9 @@ function createShow(command: Command): Show {
   if (command.json) return jsonShow(write, nowMs);
   const { stdout } = process;
   const colour = stdout.isTTY && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb';
-  const terminal = stdout.isTTY ? { columns: stdout.columns, rows: stdout.rows, colour } : undefined;
+  const terminal = stdout.isTTY
+    ? { columns: stdout.columns, rows: stdout.rows, colour }
+    : undefined;
   return textShow(write, nowMs, terminal);
 }
 
@@ -204,7 +218,8 @@ class Simulation {
         for (const wire of wires) await this.#script(wire, chosen);
       }
       for (const scene of played) {
-        for (const wire of wires) if (scene.wires.includes(wire)) await this.#playScene(scene, wire, SCRIPT_PAUSE_MS);
+        for (const wire of wires)
+          if (scene.wires.includes(wire)) await this.#playScene(scene, wire, SCRIPT_PAUSE_MS);
       }
     } catch (error) {
       if (!(error instanceof Interrupted)) throw error;
@@ -214,7 +229,9 @@ class Simulation {
     const ok = this.#failures === 0;
     this.#show.end(
       ok,
-      ok ? `All ${this.#checks} checks passed.` : `${this.#failures} of ${this.#checks} checks failed.`,
+      ok
+        ? `All ${this.#checks} checks passed.`
+        : `${this.#failures} of ${this.#checks} checks failed.`,
     );
     return ok ? EXIT.ok : EXIT.failure;
   }
@@ -243,15 +260,22 @@ class Simulation {
     if (serving.length > 0 || chosen.length === 0) {
       const stage = await this.#open(wire);
       if (chosen.length === 0) {
-        await this.#check(`look at the guest ${over}`, stage, async () => this.#show.view(await this.#look([stage])));
-        await this.#check(`guest to host ${over}`, stage, () => this.#guestToHost(stage, 'planted by the guest'));
-        await this.#check(`host to guest ${over}`, stage, () => this.#hostToGuest(stage, 'planted by the host'));
+        await this.#check(`look at the guest ${over}`, stage, async () =>
+          this.#show.view(await this.#look([stage])),
+        );
+        await this.#check(`guest to host ${over}`, stage, () =>
+          this.#guestToHost(stage, 'planted by the guest'),
+        );
+        await this.#check(`host to guest ${over}`, stage, () =>
+          this.#hostToGuest(stage, 'planted by the host'),
+        );
       }
       for (const behaviour of serving) await this.#play(stage, behaviour);
       this.#show.scene(`Stop ${over}`);
       await this.#check(`SIGTERM ends the daemon ${over}`, undefined, async () => {
         const exit = await this.#close(stage);
-        if (exit?.code !== 0) throw new Error(`the daemon ended ${exit ? describeExit(exit) : 'before'}`);
+        if (exit?.code !== 0)
+          throw new Error(`the daemon ended ${exit ? describeExit(exit) : 'before'}`);
       });
     }
     for (const behaviour of playable.filter(({ leaves }) => leaves === 'ended')) {
@@ -267,7 +291,9 @@ class Simulation {
     const pause = (ms: number): Promise<void> => this.#pause(Math.min(ms, SCRIPT_PAUSE_MS));
     const say = (text: string): void => this.#show.say(text);
     const what = `${name} over the ${WIRE_NAMES[stage.wire]}`;
-    await this.#check(what, undefined, () => stage.play(behaviour, { say, pause, signal: this.#signal }));
+    await this.#check(what, undefined, () =>
+      stage.play(behaviour, { say, pause, signal: this.#signal }),
+    );
   }
 
   async #playScene(
@@ -311,7 +337,9 @@ class Simulation {
     const stages: Stage[] = [];
     for (const wire of this.#command.wires) stages.push(await this.#open(wire));
     const heartbeat = await this.#openHeartbeat();
-    const shown = scenes.filter(({ live, wires }) => live && wires.some((wire) => this.#command.wires.includes(wire)));
+    const shown = scenes.filter(
+      ({ live, wires }) => live && wires.some((wire) => this.#command.wires.includes(wire)),
+    );
     for (let round = 0; ; round++) {
       this.#show.scene(`Look ${round + 1}`);
       try {
@@ -331,7 +359,8 @@ class Simulation {
       await this.#pause(this.#command.intervalMs);
       const scene = shown[Math.floor(round / 2) % shown.length];
       const wire = scene?.wires.find((one) => this.#command.wires.includes(one));
-      if (scene && wire && round % 2 === 1) await this.#playScene(scene, wire, this.#command.intervalMs);
+      if (scene && wire && round % 2 === 1)
+        await this.#playScene(scene, wire, this.#command.intervalMs);
     }
   }
 
@@ -360,30 +389,44 @@ class Simulation {
 
   /** What a host collects to show: the auto pool, and what lies in the others. */
   async #look(stages: readonly Stage[], heartbeat?: Heartbeat): Promise<AdminView> {
-    const plain = (items: readonly KvpItem[]) => items.map(({ key, value }) => ({ key, value: showValue(value) }));
+    const plain = (items: readonly KvpItem[]) =>
+      items.map(({ key, value }) => ({ key, value: showValue(value) }));
     const pools = [];
     let items: ReturnType<typeof plain> = [];
     for (const stage of stages) {
       items = plain(await stage.alive(stage.host.enumerate(KvpPool.auto)));
-      if (items.length < AUTO_KEYS.length) throw new Error(`the auto pool has only ${items.length} items`);
+      if (items.length < AUTO_KEYS.length)
+        throw new Error(`the auto pool has only ${items.length} items`);
       for (const pool of [KvpPool.external, KvpPool.guest]) {
-        pools.push({ wire: stage.wire, pool, items: plain(await stage.alive(stage.host.enumerate(pool))) });
+        pools.push({
+          wire: stage.wire,
+          pool,
+          items: plain(await stage.alive(stage.host.enumerate(pool))),
+        });
       }
     }
-    const services: AdminView['services'][number][] = stages.map(({ wire, agreed, daemon: { pid } }) => ({
-      service: 'Key-Value Pair Exchange',
-      wire,
-      agreed,
-      pid,
-      state: 'OK',
-    }));
+    const services: AdminView['services'][number][] = stages.map(
+      ({ wire, agreed, daemon: { pid } }) => ({
+        service: 'Key-Value Pair Exchange',
+        wire,
+        agreed,
+        pid,
+        state: 'OK',
+      }),
+    );
     if (heartbeat) {
       this.#sequence += 2n;
       const state = String(await beat(heartbeat, this.#sequence));
       const { agreed, daemon } = heartbeat;
       // As Get-VM says it: OkApplicationsHealthy
       const words = `OkApplications${state[0]!.toUpperCase()}${state.slice(1)}`;
-      services.push({ service: 'Heartbeat', wire: 'unix-ring', agreed, pid: daemon.pid, state: words });
+      services.push({
+        service: 'Heartbeat',
+        wire: 'unix-ring',
+        agreed,
+        pid: daemon.pid,
+        state: words,
+      });
     }
     return { services, items, pools };
   }
@@ -391,7 +434,12 @@ class Simulation {
   /** Runs bin/vmic as a program in the guest would; gives what it printed. */
   async #vmic(stage: Stage, args: readonly string[]): Promise<string> {
     this.#signal.throwIfAborted();
-    const command = [path.join(binFolder(), 'vmic'), ...args, '--pool-directory', stage.ground.poolFolder];
+    const command = [
+      path.join(binFolder(), 'vmic'),
+      ...args,
+      '--pool-directory',
+      stage.ground.poolFolder,
+    ];
     const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     let complaint = '';
@@ -426,7 +474,9 @@ class Simulation {
     });
     this.#stages.add(stage);
     await this.#unlessInterrupted(stage.startDaemon());
-    this.#show.say(`process ${stage.daemon.pid}, ${stage.agreed}; pools in ${stage.ground.poolFolder}`);
+    this.#show.say(
+      `process ${stage.daemon.pid}, ${stage.agreed}; pools in ${stage.ground.poolFolder}`,
+    );
     return stage;
   }
 

@@ -57,12 +57,15 @@ export class HostError extends Error {
   }
 }
 
-/** How the host describes its service's messages, and which request it uses to find out whether the guest is still there. */
+/**
+ * How the host describes its service's messages, and which request it uses to find out whether the
+ * guest is still there.
+ */
 export interface ServiceView<Request, Reply> {
   summarize(request: Request, reply?: Reply): Summary;
   /**
-   * A harmless request whose reply can be told from every other one. Where replies of the char device are no more than a status, those to even and
-   * to odd ones differ.
+   * A harmless request whose reply can be told from every other one. Where replies of the char
+   * device are no more than a status, those to even and to odd ones differ.
    */
   probe(serial: number): Request;
 }
@@ -88,16 +91,18 @@ export interface ServiceHost<Request, Reply> {
   /** The bytes `request` would send. */
   encode(request: Request): Uint8Array;
   /**
-   * Sends these bytes as they are and gives the answer, undefined when there is none: that is known by sending a
-   * well-formed probe after it and awaiting that one's reply, so this also proves that the guest still answers.
+   * Sends these bytes as they are and gives the answer, undefined when there is none: that is known
+   * by sending a well-formed probe after it and awaiting that one's reply, so this also proves that
+   * the guest still answers.
    */
   exchange(message: Uint8Array): Promise<Uint8Array | undefined>;
   /** The status in a reply's bytes. */
   statusOf(reply: Uint8Array): number;
 
   /**
-   * From now on every answer goes here, and nothing else may be asked until the returned function is called. `answer` is
-   * overwritten by the next one. `transactionId` is 0n where the wire has none.
+   * From now on every answer goes here, and nothing else may be asked until the returned function
+   * is called. `answer` is overwritten by the next one. `transactionId` is 0n where the wire has
+   * none.
    */
   takeOver(onAnswer: (answer: Uint8Array, transactionId: bigint) => void): () => void;
   /** Sends without awaiting anything. False: no room now. Only while taken over. */
@@ -110,7 +115,11 @@ export interface ServiceHost<Request, Reply> {
 }
 
 /** A promise with its ends outside. */
-export function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void; reject: (error: Error) => void } {
+export function deferred<T>(): {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (error: Error) => void;
+} {
   let resolve!: (value: T) => void;
   let reject!: (error: Error) => void;
   const promise = new Promise<T>((yes, no) => {

@@ -28,7 +28,9 @@ export async function moveChannel(
   let moved: Moved;
   try {
     moved =
-      move === 'bind' ? await bind(ports, service, { ifUnbound: ifUnbound ?? false }) : await release(ports, service);
+      move === 'bind'
+        ? await bind(ports, service, { ifUnbound: ifUnbound ?? false })
+        : await release(ports, service);
   } catch (error) {
     if (!(error instanceof BindingError)) throw error;
     throw new CommandError(EXIT_OF[error.code], error.message);

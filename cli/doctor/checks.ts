@@ -3,9 +3,18 @@ import { FREEZE_RESULTS } from '../../daemons/vss/freeze/status.ts';
 import type { ServiceName } from '../../protocol/ic/classes.ts';
 import { SERVICE_NAMES } from '../../protocol/ic/classes.ts';
 import { isCDaemon, type Snapshot, serviceOfCDaemon } from '../status/snapshot.ts';
-import { answersInKernel, cDaemonOf, noVmbus, type ServiceLine, summarize } from '../status/status.ts';
+import {
+  answersInKernel,
+  cDaemonOf,
+  noVmbus,
+  type ServiceLine,
+  summarize,
+} from '../status/status.ts';
 
-/** `problem`: something does not work. `warning`: it may go wrong, or is not as it should be. `note`: good to know. */
+/**
+ * `problem`: something does not work. `warning`: it may go wrong, or is not as it should be.
+ * `note`: good to know.
+ */
 export type Severity = 'problem' | 'warning' | 'note';
 
 export interface Finding {
@@ -31,7 +40,9 @@ export function diagnose(snapshot: Snapshot): readonly Finding[] {
   if (!snapshot.hasVmbus) return noBus(snapshot);
   const look = { snapshot, lines: summarize(snapshot) };
   const order: readonly Severity[] = ['problem', 'warning', 'note'];
-  return CHECKS.flatMap((check) => check(look)).sort((a, b) => order.indexOf(a.severity) - order.indexOf(b.severity));
+  return CHECKS.flatMap((check) => check(look)).sort(
+    (a, b) => order.indexOf(a.severity) - order.indexOf(b.severity),
+  );
 }
 
 function noBus(snapshot: Snapshot): readonly Finding[] {
@@ -41,7 +52,9 @@ function noBus(snapshot: Snapshot): readonly Finding[] {
           id: 'no-vmbus',
           severity: 'problem',
           title: noVmbus(snapshot),
-          explanation: 'Nothing of the integration services works without it, nor do synthetic disks and networks.',
+          explanation:
+            'Nothing of the integration services works without it, nor do synthetic disks ' +
+            'and networks.',
           mend: ['modprobe hv_vmbus', 'modprobe hv_utils'],
         },
       ]
@@ -51,24 +64,31 @@ function noBus(snapshot: Snapshot): readonly Finding[] {
           severity: 'problem',
           title: noVmbus(snapshot),
           explanation:
-            'vmic has nothing to do here: its services start on Hyper-V and Azure only, and can be left installed in an image.',
+            'vmic has nothing to do here: its services start on Hyper-V and Azure only, and ' +
+            'can be left installed in an image.',
         },
       ];
 }
 
-/** Whose job it is, by what the kernel is: what hv_utils has no char device for goes to user space. */
+/**
+ * Whose job it is, by what the kernel is: what hv_utils has no char device for goes to user space.
+ */
 const hasUtilsDevice = ({ utilsDevices }: Snapshot, service: ServiceName): boolean =>
   utilsDevices.includes(`hv_${service}`);
 
-const hasUnit = ({ units }: Snapshot, unit: string): boolean => units !== undefined && Object.hasOwn(units, unit);
+const hasUnit = ({ units }: Snapshot, unit: string): boolean =>
+  units !== undefined && Object.hasOwn(units, unit);
 
 /** The commands that have somebody of ours answer. */
 function startCommands(snapshot: Snapshot, service: ServiceName): string[] {
   const onDemand = service === 'vss' || service === 'fcopy';
   const socket = `vmic-${service}.socket`;
-  if (!onDemand || !hasUnit(snapshot, socket)) return [`systemctl enable --now vmic-${service}.service`];
-  // From Linux 6.10 on file copies have no char device: an instance of another unit has their UIO device
-  if (service !== 'fcopy' || hasUtilsDevice(snapshot, service)) return [`systemctl enable --now ${socket}`];
+  if (!onDemand || !hasUnit(snapshot, socket))
+    return [`systemctl enable --now vmic-${service}.service`];
+  // From Linux 6.10 on file copies have no char device: an instance of another unit has their UIO
+  // device
+  if (service !== 'fcopy' || hasUtilsDevice(snapshot, service))
+    return [`systemctl enable --now ${socket}`];
   const device = snapshot.channels.fcopy?.device;
   return [
     `systemctl enable ${socket}`,
@@ -88,7 +108,8 @@ const noUtils: Check = ({ snapshot }) =>
           severity: 'problem',
           title: 'The module hv_utils is not loaded.',
           explanation:
-            'It answers heartbeat, shutdown and time, and makes the devices for data exchange and backups. Some minimal kernels leave it out: then install the full one.',
+            'It answers heartbeat, shutdown and time, and makes the devices for data ' +
+            'exchange and backups. Some minimal kernels leave it out: then install the full one.',
           mend: ['modprobe hv_utils'],
         },
       ];
@@ -104,8 +125,13 @@ const unbound: Check = ({ snapshot, lines }) =>
           severity: 'problem',
           service,
           title: 'The channel of file copies is bound to no driver.',
-          explanation: `hv_utils has no file copy since Linux 6.10 (this is ${snapshot.kernel}), and not every kernel since gives the channel to user space by itself. Copy-VMFile fails with 0x800710DF.`,
-          mend: hasUnit(snapshot, 'vmic-fcopy.socket') ? startCommands(snapshot, service) : ['vmic bind fcopy'],
+          explanation:
+            `hv_utils has no file copy since Linux 6.10 (this is ${snapshot.kernel}), and not ` +
+            'every kernel since gives the channel to user space by itself. Copy-VMFile fails ' +
+            'with 0x800710DF.',
+          mend: hasUnit(snapshot, 'vmic-fcopy.socket')
+            ? startCommands(snapshot, service)
+            : ['vmic bind fcopy'],
         },
       ];
     }
@@ -131,8 +157,12 @@ const silent: Check = ({ snapshot, lines }) =>
           id: 'user-space-silent',
           severity: 'problem',
           service,
-          title: `The channel of ${service} is in user space (${line.device ?? 'no device yet'}), and no daemon answers.`,
-          explanation: 'The kernel does not answer in its place; a host shows "No Contact" or "Lost Communication".',
+          title:
+            `The channel of ${service} is in user space (${line.device ?? 'no device yet'}), ` +
+            'and no daemon answers.',
+          explanation:
+            'The kernel does not answer in its place; a host shows "No Contact" or "Lost ' +
+            'Communication".',
           mend: answersInKernel(service)
             ? [`systemctl start vmic-${service}.service`, `# or: vmic release ${service}`]
             : startCommands(snapshot, service),
@@ -146,8 +176,11 @@ const silent: Check = ({ snapshot, lines }) =>
           id: 'device-missing',
           severity: 'problem',
           service,
-          title: `hv_utils has the channel of ${service}, but there is no /dev/vmbus/hv_${service}.`,
-          explanation: 'The device is made when the channel is found; without it no daemon can register.',
+          title:
+            `hv_utils has the channel of ${service}, but there is no ` +
+            `/dev/vmbus/hv_${service}.`,
+          explanation:
+            'The device is made when the channel is found; without it no daemon can register.',
           mend: ['modprobe -r hv_utils', 'modprobe hv_utils'],
         },
       ];
@@ -159,7 +192,9 @@ const silent: Check = ({ snapshot, lines }) =>
         severity: service === 'kvp' ? 'problem' : 'warning',
         service,
         title: `No daemon answers ${WORDS[service] ?? service}.`,
-        explanation: `hv_utils passes these requests to a program that has registered on /dev/vmbus/hv_${service}; none has. A host's requests fail.`,
+        explanation:
+          'hv_utils passes these requests to a program that has registered on ' +
+          `/dev/vmbus/hv_${service}; none has. A host's requests fail.`,
         mend: startCommands(snapshot, service),
       },
     ];
@@ -197,7 +232,9 @@ const mismatch: Check = ({ lines }) =>
         severity: 'problem',
         service,
         title: `The host and vmic-${service} have no version of their protocol in common.`,
-        explanation: 'A host shows "protocol version mismatch" or "No Contact". The log has the versions of both.',
+        explanation:
+          'A host shows "protocol version mismatch" or "No Contact". The log has the ' +
+          'versions of both.',
         mend: [`journalctl -b -u vmic-${service} --no-pager --grep 'No version in common'`],
       },
     ];
@@ -247,11 +284,16 @@ const cDaemons: Check = ({ snapshot }) =>
 function cUnitOf({ units = {} }: Snapshot, service: ServiceName): string | undefined {
   return Object.entries(units).find(
     ([unit, { active }]) =>
-      active === 'active' && !unit.startsWith('vmic-') && unit.startsWith('h') && unit.includes(service),
+      active === 'active' &&
+      !unit.startsWith('vmic-') &&
+      unit.startsWith('h') &&
+      unit.includes(service),
   )?.[0];
 }
 
-const CLOCKS: Readonly<Record<string, { readonly program: string; readonly units: readonly string[] }>> = {
+const CLOCKS: Readonly<
+  Record<string, { readonly program: string; readonly units: readonly string[] }>
+> = {
   chronyd: { program: 'chronyd', units: ['chrony.service', 'chronyd.service'] },
   'systemd-timesyn': { program: 'systemd-timesyncd', units: ['systemd-timesyncd.service'] },
   ntpd: { program: 'ntpd', units: ['ntp.service', 'ntpd.service', 'ntpsec.service'] },
@@ -286,7 +328,8 @@ const clocks: Check = ({ snapshot }) => {
       service: 'timesync',
       title: `The clock is disciplined by vmic-timesync and by ${names.join(' and ')}.`,
       explanation:
-        'mode = "discipline" is configured, or the other program started later. By itself vmic-timesync leaves the clock to it.',
+        'mode = "discipline" is configured, or the other program started later. By itself ' +
+        'vmic-timesync leaves the clock to it.',
       mend: [
         '# remove mode = "discipline" from section [timesync] of /etc/vmic/config.toml',
         'systemctl restart vmic-timesync.service',
@@ -323,7 +366,13 @@ const pools: Check = ({ snapshot, lines }) => {
   const bootMs = snapshot.takenMs - snapshot.uptimeSecs * 1000;
   return files.flatMap((file): Finding[] => {
     const found: Finding[] = [];
-    const add = (id: string, severity: Severity, title: string, explanation: string, mend: readonly string[]): void => {
+    const add = (
+      id: string,
+      severity: Severity,
+      title: string,
+      explanation: string,
+      mend: readonly string[],
+    ): void => {
       found.push({ id, severity, service: 'kvp', title, explanation, mend });
     };
     if ((file.mode & 0o022) !== 0) {
@@ -331,14 +380,16 @@ const pools: Check = ({ snapshot, lines }) => {
         'pool-writable',
         'problem',
         `${file.path} can be written by others than its owner (mode ${file.mode.toString(8)}).`,
-        'Any user could tell the host, or programs that trust what the host wrote, whatever he likes.',
+        'Any user could tell the host, or programs that trust what the host wrote, whatever ' +
+          'he likes.',
         [`chmod go-w ${file.path}`],
       );
     } else if ((file.mode & 0o777) !== 0o644 && (file.mode & 0o777) !== 0o600) {
       add(
         'pool-mode',
         'warning',
-        `${file.path} has mode ${file.mode.toString(8)}; programs expect 644, or 600 where values are secret.`,
+        `${file.path} has mode ${file.mode.toString(8)}; programs expect 644, or 600 where ` +
+          'values are secret.',
         'cloud-init, WALinuxAgent and others read these files by path.',
         [`chmod 644 ${file.path}`],
       );
@@ -356,14 +407,18 @@ const pools: Check = ({ snapshot, lines }) => {
       add(
         'pool-damaged',
         'warning',
-        `${file.path} does not hold whole records (${file.sizeBytes} bytes, records are ${RECORD_BYTES}).`,
-        'A writer was killed halfway, as the C daemon leaves it, or the disk was full. Whole records are still read.',
+        `${file.path} does not hold whole records (${file.sizeBytes} bytes, records are ` +
+          `${RECORD_BYTES}).`,
+        'A writer was killed halfway, as the C daemon leaves it, or the disk was full. Whole ' +
+          'records are still read.',
         [`vmic kvp list --pool ${file.pool}`, 'vmic generalize'],
       );
     }
     const hasData = file.sizeBytes >= RECORD_BYTES;
     const isOlderThanMachine =
-      snapshot.machineIdMs !== undefined && file.modifiedMs < snapshot.machineIdMs && file.modifiedMs < bootMs;
+      snapshot.machineIdMs !== undefined &&
+      file.modifiedMs < snapshot.machineIdMs &&
+      file.modifiedMs < bootMs;
     if (hasData && isOlderThanMachine && [EXTERNAL, GUEST, AUTO_EXTERNAL].includes(file.pool)) {
       add(
         'pool-stale',
@@ -383,7 +438,9 @@ const pools: Check = ({ snapshot, lines }) => {
         'pool-not-refreshed',
         'note',
         `${file.path} is older than this boot: the host has written nothing since.`,
-        'A host writes its own name, and that of the virtual machine, when the machine starts. After a live migration, or with data exchange switched off for a while, they are old.',
+        'A host writes its own name, and that of the virtual machine, when the machine ' +
+          'starts. After a live migration, or with data exchange switched off for a while, ' +
+          'they are old.',
         [],
       );
     }
@@ -399,8 +456,12 @@ const backups: Check = ({ snapshot }) => {
         id: 'freeze-interrupted',
         severity: 'problem',
         service: 'vss',
-        title: `A freeze that began ${current.at} was interrupted, and nobody has cleared up after it.`,
-        explanation: `It froze ${current.mountPoints.join(', ')}. Its guard thaws by itself; hooks may still wait for their thaw.`,
+        title:
+          `A freeze that began ${current.at} was interrupted, and nobody has cleared up after ` +
+          'it.',
+        explanation:
+          `It froze ${current.mountPoints.join(', ')}. Its guard thaws by itself; hooks may ` +
+          'still wait for their thaw.',
         mend: ['vmic vss thaw'],
       },
     ];
@@ -412,7 +473,9 @@ const backups: Check = ({ snapshot }) => {
       severity: 'warning',
       service: 'vss',
       title: `The last freeze for a backup (${last.at}): ${FREEZE_RESULTS[last.result]}.`,
-      explanation: `${last.problem ?? 'There is no reason on record'}. The host's copy is not consistent, or there is none.`,
+      explanation:
+        `${last.problem ?? 'There is no reason on record'}. The host's copy is not consistent, ` +
+        'or there is none.',
       mend: ['vmic vss status', 'vmic vss plan'],
     },
   ];
@@ -426,7 +489,9 @@ const copies: Check = ({ snapshot }) => {
       id: 'copy-failed',
       severity: 'warning',
       service: 'fcopy',
-      title: `The last file of a host, ${last.target}, could not be copied: ${COPY_RESULTS[last.result]}.`,
+      title:
+        `The last file of a host, ${last.target}, could not be copied: ` +
+        `${COPY_RESULTS[last.result]}.`,
       explanation: `${last.reason ?? 'There is no reason on record'}. Nothing is left of it.`,
       mend: ['vmic fcopy status', 'df -h'],
     },
@@ -472,7 +537,8 @@ const hvSock: Check = ({ snapshot }) =>
           severity: 'note',
           title: 'The module hv_sock is not loaded.',
           explanation:
-            'Sockets between host and guest (AF_VSOCK) need it; nothing else does. It is loaded by itself when a program opens one.',
+            'Sockets between host and guest (AF_VSOCK) need it; nothing else does. It is ' +
+            'loaded by itself when a program opens one.',
           mend: ['modprobe hv_sock'],
         },
       ];
@@ -481,10 +547,14 @@ const hvSock: Check = ({ snapshot }) =>
 const UIO_KERNEL = [6, 12] as const;
 
 const oldKernel: Check = ({ snapshot }) => {
-  const [major = 0, minor = 0] = snapshot.kernel.split('.').map((part) => Number.parseInt(part, 10));
+  const [major = 0, minor = 0] = snapshot.kernel
+    .split('.')
+    .map((part) => Number.parseInt(part, 10));
   if (major > UIO_KERNEL[0] || (major === UIO_KERNEL[0] && minor >= UIO_KERNEL[1])) return [];
   const wanted = SERVICE_NAMES.filter(
-    (service) => answersInKernel(service) && snapshot.units?.[`vmic-${service}.service`]?.enabled === 'enabled',
+    (service) =>
+      answersInKernel(service) &&
+      snapshot.units?.[`vmic-${service}.service`]?.enabled === 'enabled',
   );
   return wanted.length === 0
     ? []
@@ -492,9 +562,13 @@ const oldKernel: Check = ({ snapshot }) => {
         {
           id: 'kernel-too-old',
           severity: 'warning',
-          title: `This kernel (${snapshot.kernel}) gives no channel to user space: ${wanted.join(', ')} ${wanted.length > 1 ? 'are' : 'is'} answered by hv_utils.`,
+          title:
+            `This kernel (${snapshot.kernel}) gives no channel to user space: ` +
+            `${wanted.join(', ')} ${wanted.length > 1 ? 'are' : 'is'} answered by hv_utils.`,
           explanation:
-            'uio_hv_generic refuses them with error 524 before about Linux 6.12. What only vmic does (the state of applications, the reason of a shutdown, a disciplined clock) takes a newer kernel.',
+            'uio_hv_generic refuses them with error 524 before about Linux 6.12. What only ' +
+            'vmic does (the state of applications, the reason of a shutdown, a disciplined ' +
+            'clock) takes a newer kernel.',
           mend: wanted.map((service) => `systemctl disable vmic-${service}.service`),
         },
       ];
@@ -523,7 +597,8 @@ const unmanaged: Check = ({ lines, snapshot }) =>
           id: 'no-channels',
           severity: 'problem',
           title: 'There is a VMBus, but no channel of an integration service.',
-          explanation: 'They are switched off for this virtual machine, or this is WSL, which has none.',
+          explanation:
+            'They are switched off for this virtual machine, or this is WSL, which has none.',
           mend: ['# on the host: Enable-VMIntegrationService -VMName NAME -Name *'],
         },
       ]
@@ -539,7 +614,10 @@ const unmanaged: Check = ({ lines, snapshot }) =>
                   line.service === 'fcopy'
                     ? 'That is the default for file copies ("Guest Service Interface").'
                     : 'Only the host can switch it on.',
-                mend: [`# on the host: Enable-VMIntegrationService -VMName NAME -Name "${HOST_NAMES[line.service]}"`],
+                mend: [
+                  '# on the host: Enable-VMIntegrationService -VMName NAME -Name ' +
+                    `"${HOST_NAMES[line.service]}"`,
+                ],
               },
             ]
           : [],

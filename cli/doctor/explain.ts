@@ -15,18 +15,24 @@ export const EXPLANATIONS: readonly Explanation[] = [
     code: '0x800710DF',
     also: ['not ready', 'the device is not ready for use', 'ERROR_DEVICE_NOT_AVAILABLE'],
     meaning:
-      'The device is not ready for use: the host found nobody at the other end of the channel. Seen with Copy-VMFile.',
+      'The device is not ready for use: the host found nobody at the other end of the ' +
+      'channel. Seen with Copy-VMFile.',
     causes: [
-      'Linux 6.10 and later: hv_utils has no file copy any more, and nothing gave the channel to user space (vmic bind fcopy).',
-      'No daemon for file copies runs, or its unit waits for /dev/vmbus/hv_fcopy, which such kernels do not have.',
-      'The guest service interface was switched on while the guest ran, and the guest did not notice.',
+      'Linux 6.10 and later: hv_utils has no file copy any more, and nothing gave the ' +
+        'channel to user space (vmic bind fcopy).',
+      'No daemon for file copies runs, or its unit waits for /dev/vmbus/hv_fcopy, which such ' +
+        'kernels do not have.',
+      'The guest service interface was switched on while the guest ran, and the guest did ' +
+        'not notice.',
     ],
     look: ['vmic doctor', 'systemctl status vmic-fcopy.socket vmic-fcopy.service'],
   },
   {
     code: 'No Contact',
     also: ['msvm 12', 'operational status 12', 'nocontact'],
-    meaning: 'The service is switched on at the host, and nobody in the guest has answered since the guest started.',
+    meaning:
+      'The service is switched on at the host, and nobody in the guest has answered since ' +
+      'the guest started.',
     causes: [
       'The channel is bound to no driver, or to uio_hv_generic without a daemon.',
       'hv_utils is not loaded, or the daemon for data exchange or backups does not run.',
@@ -51,13 +57,18 @@ export const EXPLANATIONS: readonly Explanation[] = [
       'protocolmismatch',
       'msvm 32775',
       '32775',
-      'The protocol version of the component installed in the virtual machine does not match the version expected by the hosting system',
+      'The protocol version of the component installed in the virtual machine does not match ' +
+        'the version expected by the hosting system',
     ],
     meaning:
-      'Guest and host speak different versions of a service. Hosts show it for guests older than themselves, Linux included, and it is harmless as long as both have one version in common.',
+      'Guest and host speak different versions of a service. Hosts show it for guests older ' +
+      'than themselves, Linux included, and it is harmless as long as both have one version ' +
+      'in common.',
     causes: [
-      'Shown as "Degraded" although all works: Linux answers with the newest version it knows, and the host knows a newer one.',
-      'No version in common at all: the log of the daemon says "No version in common with the host", with both lists.',
+      'Shown as "Degraded" although all works: Linux answers with the newest version it ' +
+        'knows, and the host knows a newer one.',
+      'No version in common at all: the log of the daemon says "No version in common with ' +
+        'the host", with both lists.',
     ],
     look: ['vmic status', "journalctl -b -u 'vmic-*' --no-pager --grep 'No version in common'"],
   },
@@ -65,7 +76,10 @@ export const EXPLANATIONS: readonly Explanation[] = [
     code: 'OkApplicationsUnknown',
     also: ['applications unknown', 'OK (No Heartbeat application data)'],
     meaning: 'Beats are answered, and nothing is said about applications: what hv_utils does.',
-    causes: ['vmic-heartbeat does not have the channel.', 'It has, but nothing is configured to be watched.'],
+    causes: [
+      'vmic-heartbeat does not have the channel.',
+      'It has, but nothing is configured to be watched.',
+    ],
     look: ['systemctl enable --now vmic-heartbeat.service', 'man vmic-heartbeat'],
   },
   {
@@ -111,7 +125,8 @@ export const EXPLANATIONS: readonly Explanation[] = [
     code: '0x80070005',
     also: ['E_ACCESSDENIED', 'access denied'],
     meaning:
-      'The guest refuses: the target of a copy is outside of what the configuration allows, or a file may not be written.',
+      'The guest refuses: the target of a copy is outside of what the configuration allows, ' +
+      'or a file may not be written.',
     causes: ['The policy for file copies in /etc/vmic/config.toml.', 'SELinux or AppArmor.'],
     look: ['vmic doctor', 'journalctl -b -u vmic-fcopy --no-pager'],
   },
@@ -148,12 +163,17 @@ export const EXPLANATIONS: readonly Explanation[] = [
   },
 ];
 
-/** HRESULTs as they come: hexadecimal in any case, or the signed and unsigned decimals of PowerShell and WMI. */
+/**
+ * HRESULTs as they come: hexadecimal in any case, or the signed and unsigned decimals of PowerShell
+ * and WMI.
+ */
 export function findExplanation(text: string): Explanation | undefined {
   const wanted = normalize(text);
   if (wanted === '') return undefined;
   return (
-    EXPLANATIONS.find(({ code, also }) => [code, ...also].some((name) => normalize(name) === wanted)) ??
+    EXPLANATIONS.find(({ code, also }) =>
+      [code, ...also].some((name) => normalize(name) === wanted),
+    ) ??
     // A pasted message that holds a code, or a name of three words or more
     EXPLANATIONS.find(({ code, also }) =>
       [code, ...also].some((name) => /^0x|\s\S+\s/i.test(name) && wanted.includes(normalize(name))),

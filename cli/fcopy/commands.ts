@@ -1,4 +1,9 @@
-import { type CopyStatus, type FcopyStatus, RESULTS, readStatus } from '../../daemons/fcopy/status.ts';
+import {
+  type CopyStatus,
+  type FcopyStatus,
+  RESULTS,
+  readStatus,
+} from '../../daemons/fcopy/status.ts';
 import { isAlive, uptimeSecs } from '../../runtime/status/status-file.ts';
 import { printable } from '../../runtime/text.ts';
 import { CommandError, EXIT } from '../exit.ts';
@@ -8,13 +13,17 @@ interface Output extends DaemonSurroundings {
   out(text: string): void;
 }
 
-/** Prints what the daemon of file copy said last; "not found" when it neither runs nor will when a host copies something. */
+/**
+ * Prints what the daemon of file copy said last; "not found" when it neither runs nor will when a
+ * host copies something.
+ */
 export async function fcopyStatus(around: Output, file: string, json: boolean): Promise<number> {
   const status = read(file);
   const running = status !== undefined && isAlive(status.process);
   const asleep = !running && (await sleeps(around, 'fcopy'));
   const nowSecs = uptimeSecs();
-  if (json) around.out(`${JSON.stringify({ running, asleep, nowUptimeSecs: nowSecs, ...status })}\n`);
+  if (json)
+    around.out(`${JSON.stringify({ running, asleep, nowUptimeSecs: nowSecs, ...status })}\n`);
   else {
     const now = running ? describe(status, nowSecs) : asleep ? ASLEEP : NOT_RUNNING;
     around.out(`${now}${status ? results(status, nowSecs) : ''}`);
@@ -40,23 +49,29 @@ function describe(status: FcopyStatus, nowSecs: number): string {
   const { process, peer, copy, counters } = status;
   const count = (name: string): number => counters[name] ?? 0;
   const rows: [string, string][] = [
-    ['Process', `${process.pid}${peer === undefined ? ', no host has called yet' : `, messages ${peer}`}`],
+    [
+      'Process',
+      `${process.pid}${peer === undefined ? ', no host has called yet' : `, messages ${peer}`}`,
+    ],
     ['Now', copy ? progress(copy, nowSecs - copy.startedUptimeSecs) : 'nothing is being copied'],
     [
       'So far',
-      `${count('started')} begun: ${count('copied')} copied (${size(count('bytes'))}), ${count('refused')} refused, ${count('failed')} not finished`,
+      `${count('started')} begun: ${count('copied')} copied (${size(count('bytes'))}), ` +
+        `${count('refused')} refused, ${count('failed')} not finished`,
     ],
   ];
   return table(rows);
 }
 
 function results({ last }: FcopyStatus, nowSecs: number): string {
-  const rows = last.map(({ result, reason, endedUptimeSecs, seconds, ...one }, i): [string, string] => {
-    const ago = `${Math.max(0, Math.round(nowSecs - endedUptimeSecs))} s ago`;
-    const words = `${RESULTS[result] ?? result}${reason === undefined ? '' : `: ${reason}`}`;
-    const how = result === 'copied' ? `${size(one.sizeBytes)} in ${seconds.toFixed(1)} s` : words;
-    return [i === 0 ? 'Last' : '', `${one.target}: ${how} (${ago})`];
-  });
+  const rows = last.map(
+    ({ result, reason, endedUptimeSecs, seconds, ...one }, i): [string, string] => {
+      const ago = `${Math.max(0, Math.round(nowSecs - endedUptimeSecs))} s ago`;
+      const words = `${RESULTS[result] ?? result}${reason === undefined ? '' : `: ${reason}`}`;
+      const how = result === 'copied' ? `${size(one.sizeBytes)} in ${seconds.toFixed(1)} s` : words;
+      return [i === 0 ? 'Last' : '', `${one.target}: ${how} (${ago})`];
+    },
+  );
   return table(rows);
 }
 
@@ -65,7 +80,10 @@ const table = (rows: readonly (readonly [string, string])[]): string =>
 
 function progress({ target, sizeBytes, receivedBytes }: CopyStatus, seconds: number): string {
   const percent = sizeBytes === 0 ? 100 : Math.floor((100 * receivedBytes) / sizeBytes);
-  return `${target}: ${size(receivedBytes)} of ${size(sizeBytes)} (${percent} %) in ${Math.max(0, seconds).toFixed(1)} s`;
+  return (
+    `${target}: ${size(receivedBytes)} of ${size(sizeBytes)} (${percent} %) in ` +
+    `${Math.max(0, seconds).toFixed(1)} s`
+  );
 }
 
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];

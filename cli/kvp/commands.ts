@@ -1,6 +1,11 @@
 import { isUtf8 } from 'node:buffer';
 import fs from 'node:fs';
-import { type Patience, type PoolLog, PoolStore, retryWhileLocked } from '../../daemons/kvp/pools/index.ts';
+import {
+  type Patience,
+  type PoolLog,
+  PoolStore,
+  retryWhileLocked,
+} from '../../daemons/kvp/pools/index.ts';
 import type { Native } from '../../native/interface.ts';
 import { poolName } from '../../protocol/kvp/pool-names.ts';
 import { KvpPool } from '../../protocol/kvp/types.ts';
@@ -27,7 +32,10 @@ export interface KvpOptions {
   readonly pools: readonly number[];
 }
 
-/** hv_utils passes no more to a host (drivers/hv/hv_kvp.c: the UTF-16 fields hold a NUL too, and so do ours). */
+/**
+ * hv_utils passes no more to a host (drivers/hv/hv_kvp.c: the UTF-16 fields hold a NUL too, and so
+ * do ours).
+ */
 const HOST_KEY_UNITS = 254;
 const HOST_VALUE_UNITS = 1022;
 
@@ -39,8 +47,14 @@ interface OpenedStore {
   readonly damaged: boolean;
 }
 
-/** A pool store for one command: what it reports goes to standard error, and damage is remembered. */
-export function openStore(around: Surroundings, options: KvpOptions, access: 'read' | 'write'): OpenedStore {
+/**
+ * A pool store for one command: what it reports goes to standard error, and damage is remembered.
+ */
+export function openStore(
+  around: Surroundings,
+  options: KvpOptions,
+  access: 'read' | 'write',
+): OpenedStore {
   let damaged = false;
   const log: PoolLog = {
     warning: (message, fields) => {
@@ -49,10 +63,15 @@ export function openStore(around: Surroundings, options: KvpOptions, access: 're
       if (path !== options.directory) damaged = true;
       around.err(`vmic: warning: ${printable(`${path}: ${message}`)}\n`);
     },
-    // Opening reports each file that can't be opened, also those we were not asked about; the operation itself fails
+    // Opening reports each file that can't be opened, also those we were not asked about; the
+    // operation itself fails
     error: () => {},
   };
-  const store = PoolStore.open(options.directory, { native: around.native, log, readOnly: access === 'read' });
+  const store = PoolStore.open(options.directory, {
+    native: around.native,
+    log,
+    readOnly: access === 'read',
+  });
   return {
     store,
     attempt: (operation) => retryWhileLocked(() => operation(store), around.patience),
@@ -78,14 +97,19 @@ async function withStore<T>(
 
 function requireDirectory(directory: string): void {
   if (!fs.existsSync(directory)) {
-    throw new CommandError('notFound', `${directory} does not exist: no KVP daemon has run on this machine yet`);
+    throw new CommandError(
+      'notFound',
+      `${directory} does not exist: no KVP daemon has run on this machine yet`,
+    );
   }
 }
 
 /** The pools a command looks at: all, unless some are named. */
-export const selected = ({ pools }: KvpOptions): readonly number[] => (pools.length > 0 ? pools : ALL_POOLS);
+export const selected = ({ pools }: KvpOptions): readonly number[] =>
+  pools.length > 0 ? pools : ALL_POOLS;
 
-export const nameWidth = (pools: readonly number[]): number => Math.max(...pools.map((pool) => poolName(pool).length));
+export const nameWidth = (pools: readonly number[]): number =>
+  Math.max(...pools.map((pool) => poolName(pool).length));
 
 export const json = (value: unknown): string => `${JSON.stringify(value)}\n`;
 
@@ -100,7 +124,8 @@ export async function get(around: Surroundings, options: KvpOptions, key: string
     }
     const [first, ...others] = found;
     if (first === undefined) {
-      const where = options.pools.length > 0 ? `pool ${options.pools.map(poolName).join(', ')}` : 'any pool';
+      const where =
+        options.pools.length > 0 ? `pool ${options.pools.map(poolName).join(', ')}` : 'any pool';
       throw new CommandError(
         opened.damaged ? 'damaged' : 'notFound',
         `there is no key "${printable(key)}" in ${where}`,
@@ -108,7 +133,10 @@ export async function get(around: Surroundings, options: KvpOptions, key: string
     }
     if (others.length > 0) {
       const names = found.map(({ pool }) => poolName(pool)).join(', ');
-      throw new CommandError('usage', `"${printable(key)}" is in the pools ${names}: choose one with --pool`);
+      throw new CommandError(
+        'usage',
+        `"${printable(key)}" is in the pools ${names}: choose one with --pool`,
+      );
     }
     const { pool, value } = first;
     if (options.json) around.out(json({ pool: poolName(pool), key, value }));
@@ -147,7 +175,10 @@ export async function set(
       ['value', value, HOST_VALUE_UNITS],
     ] as const) {
       if (text.length > limit) {
-        around.err(`vmic: warning: the ${what} has ${text.length} UTF-16 units; a host sees the first ${limit}\n`);
+        around.err(
+          `vmic: warning: the ${what} has ${text.length} UTF-16 units; a host sees the first ` +
+            `${limit}\n`,
+        );
       }
     }
     if (options.json) {
@@ -158,7 +189,11 @@ export async function set(
   });
 }
 
-export async function remove(around: Surroundings, options: KvpOptions, key: string): Promise<number> {
+export async function remove(
+  around: Surroundings,
+  options: KvpOptions,
+  key: string,
+): Promise<number> {
   requireDirectory(options.directory);
   const pool = options.pools[0] ?? KvpPool.guest;
   return withStore(around, options, 'write', async (opened) => {
@@ -181,7 +216,8 @@ interface PoolEntry {
 async function readAll(opened: OpenedStore, pools: readonly number[]): Promise<PoolEntry[]> {
   const entries: PoolEntry[] = [];
   for (const pool of pools) {
-    for (const record of await opened.attempt((store) => store.list(pool))) entries.push({ pool, ...record });
+    for (const record of await opened.attempt((store) => store.list(pool)))
+      entries.push({ pool, ...record });
   }
   return entries;
 }
@@ -192,7 +228,9 @@ export async function list(around: Surroundings, options: KvpOptions): Promise<n
   return withStore(around, options, 'read', async (opened) => {
     const entries = await readAll(opened, pools);
     if (options.json) {
-      around.out(json(entries.map(({ pool, key, value }) => ({ pool: poolName(pool), key, value }))));
+      around.out(
+        json(entries.map(({ pool, key, value }) => ({ pool: poolName(pool), key, value }))),
+      );
     } else {
       const width = nameWidth(pools);
       for (const { pool, key, value } of entries) {

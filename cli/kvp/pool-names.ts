@@ -14,7 +14,10 @@ export function parsePool(text: string): number {
   const byName = POOLS.findIndex(({ name }) => name === text);
   if (byName >= 0) return byName;
   if (/^\d$/.test(text) && Number(text) < POOLS.length) return Number(text);
-  throw new CommandError('usage', `there is no pool "${text}"; there are ${POOL_CHOICES.join(', ')}`);
+  throw new CommandError(
+    'usage',
+    `there is no pool "${text}"; there are ${POOL_CHOICES.join(', ')}`,
+  );
 }
 
 export const POOLS_HELP = `\

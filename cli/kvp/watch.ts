@@ -3,11 +3,21 @@ import { PoolError, type PoolRecord, type PoolStore } from '../../daemons/kvp/po
 import { poolName } from '../../protocol/kvp/pool-names.ts';
 import { printable } from '../../runtime/text.ts';
 import { CommandError, EXIT } from '../exit.ts';
-import { json, type KvpOptions, nameWidth, openStore, type Surroundings, selected } from './commands.ts';
+import {
+  json,
+  type KvpOptions,
+  nameWidth,
+  openStore,
+  type Surroundings,
+  selected,
+} from './commands.ts';
 
 /** A folder that is not there yet (early boot) is looked for this often. */
 const DIRECTORY_POLL_MS = 250;
-/** A pool that another program has locked is looked at again this often: no event tells of an unlock. */
+/**
+ * A pool that another program has locked is looked at again this often: no event tells of an
+ * unlock.
+ */
 const LOCK_POLL_MS = 20;
 
 export interface WatchOptions extends KvpOptions {
@@ -44,9 +54,13 @@ function readPool(store: PoolStore, pool: number): ReadonlyMap<string, string> |
 }
 
 /** What differs between two looks at a pool: removals first, then the rest in file order. */
-export function differences(before: ReadonlyMap<string, string>, after: ReadonlyMap<string, string>): Change[] {
+export function differences(
+  before: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+): Change[] {
   const changes: Change[] = [];
-  for (const [key, previous] of before) if (!after.has(key)) changes.push({ change: 'removed', key, previous });
+  for (const [key, previous] of before)
+    if (!after.has(key)) changes.push({ change: 'removed', key, previous });
   for (const [key, value] of after) {
     const previous = before.get(key);
     if (previous === undefined) changes.push({ change: 'added', key, value });
@@ -122,7 +136,10 @@ class Watch {
     return locked ? 'locked' : 'seen';
   }
 
-  /** True when the condition is met. What is there at the first look is no change, but may meet the condition. */
+  /**
+   * True when the condition is met. What is there at the first look is no change, but may meet the
+   * condition.
+   */
   #compare(pool: number, after: ReadonlyMap<string, string>): boolean {
     const before = this.#known.get(pool);
     this.#known.set(pool, after);
@@ -147,12 +164,16 @@ class Watch {
     this.#around.out(
       this.#options.json
         ? json({ time: time.toISOString(), pool: poolName(pool), ...change })
-        : `${time.toTimeString().slice(0, 8)}  ${poolName(pool).padEnd(this.#nameWidth)}  ${describe(change)}\n`,
+        : `${time.toTimeString().slice(0, 8)}  ${poolName(pool).padEnd(this.#nameWidth)}  ` +
+            `${describe(change)}\n`,
     );
   }
 }
 
-/** Prints changes as they happen, until a condition is met, the time is over, or somebody ends the program. */
+/**
+ * Prints changes as they happen, until a condition is met, the time is over, or somebody ends the
+ * program.
+ */
 export async function watch(around: Surroundings, options: WatchOptions): Promise<number> {
   const { directory, until, timeoutSecs } = options;
   const bell = new Bell();
@@ -195,19 +216,27 @@ export async function watch(around: Surroundings, options: WatchOptions): Promis
 }
 
 interface WatchedFolder {
-  /** False when another folder, or none, is at its path now. Throws when it can't be watched any more. */
+  /**
+   * False when another folder, or none, is at its path now. Throws when it can't be watched any
+   * more.
+   */
   isCurrent(): boolean;
   close(): void;
 }
 
 /** Rings the bell for each change in a folder from now on; undefined when there is none. */
 function openFolder(directory: string, bell: Bell): WatchedFolder | undefined {
-  const inode = (): bigint | undefined => fs.statSync(directory, { bigint: true, throwIfNoEntry: false })?.ino;
+  const inode = (): bigint | undefined =>
+    fs.statSync(directory, { bigint: true, throwIfNoEntry: false })?.ino;
   const refuse = ({ code, message }: NodeJS.ErrnoException): never => {
-    throw new CommandError(code === 'EACCES' ? 'permission' : 'system', `can't watch ${directory}: ${message}`);
+    throw new CommandError(
+      code === 'EACCES' ? 'permission' : 'system',
+      `can't watch ${directory}: ${message}`,
+    );
   };
   let failure: NodeJS.ErrnoException | undefined;
-  // Taken before the watch begins: were the folder replaced in between, the first change would show it
+  // Taken before the watch begins: were the folder replaced in between, the first change would show
+  // it
   const watched = inode();
   let watcher: fs.FSWatcher;
   try {

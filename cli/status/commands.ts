@@ -50,7 +50,8 @@ export function explain({ out }: Output, code: string, json: boolean): number {
   if (!found) {
     throw new CommandError(
       'notFound',
-      `nothing is known about "${printable(code)}"; there are:\n  ${EXPLANATIONS.map((one) => one.code).join('\n  ')}`,
+      `nothing is known about "${printable(code)}"; there are:\n  ` +
+        `${EXPLANATIONS.map((one) => one.code).join('\n  ')}`,
     );
   }
   if (json) {
@@ -59,6 +60,8 @@ export function explain({ out }: Output, code: string, json: boolean): number {
   }
   const list = (title: string, items: readonly string[]): string =>
     items.length === 0 ? '' : `\n${title}\n${items.map((item) => `  ${item}\n`).join('')}`;
-  out(`${found.code}\n${found.meaning}\n${list('It may be that:', found.causes)}${list('Look at:', found.look)}`);
+  out(
+    `${found.code}\n${found.meaning}\n${list('It may be that:', found.causes)}${list('Look at:', found.look)}`,
+  );
   return EXIT.ok;
 }

@@ -17,9 +17,15 @@ export interface DaemonSurroundings {
 }
 
 /** What a daemon says of itself; undefined: nothing that can be read. */
-function statusOf({ root = '/' }: DaemonSurroundings, service: ServiceName): ServiceStatus | undefined {
+function statusOf(
+  { root = '/' }: DaemonSurroundings,
+  service: ServiceName,
+): ServiceStatus | undefined {
   try {
-    return readServiceStatus(statusFile(path.join(root, DEFAULT_RUNTIME_DIRECTORY), service), service);
+    return readServiceStatus(
+      statusFile(path.join(root, DEFAULT_RUNTIME_DIRECTORY), service),
+      service,
+    );
   } catch {
     return undefined;
   }
@@ -30,11 +36,21 @@ export function runs(around: DaemonSurroundings, service: ServiceName): boolean 
   return status !== undefined && isAlive(status.process);
 }
 
-/** It has left, and its socket unit, which has the channel, starts it with the next request. Without systemd its last word has to do. */
+/**
+ * It has left, and its socket unit, which has the channel, starts it with the next request. Without
+ * systemd its last word has to do.
+ */
 export async function sleeps(around: DaemonSurroundings, service: ServiceName): Promise<boolean> {
   const status = statusOf(around, service);
   if (!status?.onDemand || status.state !== 'left') return false;
   const names = [`vmic-${service}.socket`, `vmic-${service}@*.socket`];
-  const states = await around.run?.('systemctl', ['show', '--no-pager', '-p', 'ActiveState', '--value', ...names]);
+  const states = await around.run?.('systemctl', [
+    'show',
+    '--no-pager',
+    '-p',
+    'ActiveState',
+    '--value',
+    ...names,
+  ]);
   return states === undefined || /^active$/m.test(states);
 }

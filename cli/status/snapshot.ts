@@ -40,7 +40,9 @@ export interface BackupsSeen {
 }
 
 /** And that of file copies. */
-export type CopiesSeen = Partial<Pick<FcopyStatus, 'copy'>> & { readonly last?: FcopyStatus['last'][number] };
+export type CopiesSeen = Partial<Pick<FcopyStatus, 'copy'>> & {
+  readonly last?: FcopyStatus['last'][number];
+};
 
 export interface ProcessSeen {
   readonly pid: number;
@@ -66,8 +68,9 @@ export interface PoolSeen {
 }
 
 /**
- * All that `vmic status` and `vmic doctor` look at, gathered at one time: plain JSON, so that a machine's can be sent along with a question, and
- * kept as a test's fixture. What could not be seen is absent.
+ * All that `vmic status` and `vmic doctor` look at, gathered at one time: plain JSON, so that a
+ * machine's can be sent along with a question, and kept as a test's fixture. What could not be seen
+ * is absent.
  */
 export interface Snapshot {
   readonly takenMs: number;
@@ -89,7 +92,11 @@ export interface Snapshot {
   readonly processes: readonly ProcessSeen[];
   /** Absent: no systemd. */
   readonly units?: Readonly<Record<string, UnitSeen>>;
-  readonly pools: { readonly directory: string; readonly exists: boolean; readonly files: readonly PoolSeen[] };
+  readonly pools: {
+    readonly directory: string;
+    readonly exists: boolean;
+    readonly files: readonly PoolSeen[];
+  };
   /** When this machine got its identity, where that is known. */
   readonly machineIdMs?: number;
   /** Lines of kernel and audit logs that say "denied" of us. Absent: they can't be read. */
@@ -99,17 +106,24 @@ export interface Snapshot {
 const MODULES = ['hv_vmbus', 'hv_utils', 'uio_hv_generic', 'hv_sock'];
 
 /** The C daemons by the names of their processes: upstream's and Red Hat's. */
-const C_DAEMON = /^(hv_(kvp|vss|fcopy)(_uio)?_daemon|hv_fcopy_uio_da|hypervkvpd|hypervvssd|hypervfcopyd)$/;
+const C_DAEMON =
+  /^(hv_(kvp|vss|fcopy)(_uio)?_daemon|hv_fcopy_uio_da|hypervkvpd|hypervvssd|hypervfcopyd)$/;
 
 /** Units of the C daemons, as distributions call them. */
-const C_UNITS = ['kvp', 'vss', 'fcopy'].flatMap((name) => [`hv-${name}-daemon`, `hv_${name}_daemon`, `hyperv${name}d`]);
+const C_UNITS = ['kvp', 'vss', 'fcopy'].flatMap((name) => [
+  `hv-${name}-daemon`,
+  `hv_${name}_daemon`,
+  `hyperv${name}d`,
+]);
 const UNITS = [
   ...SERVICE_NAMES.flatMap((name) => [`vmic-${name}.service`, `vmic-${name}.socket`]),
   'vmic-fcopy-channel.service',
   // Instances that are loaded
   'vmic-fcopy@*.socket',
   ...[...C_UNITS, 'hv-fcopy-uio-daemon'].map((name) => `${name}.service`),
-  ...['chrony', 'chronyd', 'systemd-timesyncd', 'ntp', 'ntpd', 'ntpsec'].map((name) => `${name}.service`),
+  ...['chrony', 'chronyd', 'systemd-timesyncd', 'ntp', 'ntpd', 'ntpsec'].map(
+    (name) => `${name}.service`,
+  ),
 ];
 
 /** Programs that discipline the clock, by their process's name (15 characters at most). */
@@ -126,7 +140,11 @@ export interface SnapshotPorts {
 
 /** Looks at this machine. Never throws for what is not there or can't be read. */
 export async function takeSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
-  const { root = '/', poolDirectory, runtimeDirectory = path.join(root, DEFAULT_RUNTIME_DIRECTORY) } = ports;
+  const {
+    root = '/',
+    poolDirectory,
+    runtimeDirectory = path.join(root, DEFAULT_RUNTIME_DIRECTORY),
+  } = ports;
   const at = (...parts: string[]): string => path.join(root, ...parts);
   const vmbus = new SysfsVmbus({ sysfs: at('sys') });
   const machineId = stat(at('etc/machine-id'));
@@ -143,7 +161,8 @@ export async function takeSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
       read(at('sys/class/dmi/id/sys_vendor')) === 'Microsoft Corporation' &&
       read(at('sys/class/dmi/id/product_name')) === 'Virtual Machine',
     hasVmbus: vmbus.hasVmbus,
-    // Also those that are built in and have parameters; hv_vmbus and hv_utils show as what they drive
+    // Also those that are built in and have parameters; hv_vmbus and hv_utils show as what they
+    // drive
     modules: MODULES.filter(
       (name) =>
         fs.existsSync(at('sys/module', name)) ||
@@ -157,7 +176,9 @@ export async function takeSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
       }),
     ),
     utilsDevices: list(at('dev/vmbus')).filter((name) => name.startsWith('hv_')),
-    daemons: Object.fromEntries(SERVICE_NAMES.map((service) => [service, daemonOf(runtimeDirectory, service)])),
+    daemons: Object.fromEntries(
+      SERVICE_NAMES.map((service) => [service, daemonOf(runtimeDirectory, service)]),
+    ),
     ...(backups ? { backups } : {}),
     ...(copies ? { copies } : {}),
     processes: processes(at('proc')),
@@ -173,7 +194,11 @@ function channelOf(vmbus: SysfsVmbus, service: ServiceName): Channel | undefined
   if (name === undefined) return undefined;
   const driver = vmbus.place(name)?.driver;
   const device = vmbus.device(name);
-  return { name, ...(driver === undefined ? {} : { driver }), ...(device === undefined ? {} : { device }) };
+  return {
+    name,
+    ...(driver === undefined ? {} : { driver }),
+    ...(device === undefined ? {} : { device }),
+  };
 }
 
 function daemonOf(runtimeDirectory: string, service: ServiceName): Daemon {
@@ -235,9 +260,11 @@ function processes(proc: string): ProcessSeen[] {
     if (!/^\d+$/.test(pid)) return [];
     const name = read(path.join(proc, pid, 'comm')) ?? '';
     const command = (read(path.join(proc, pid, 'cmdline')) ?? '').replaceAll('\0', ' ').trim();
-    // Our daemons go by the C daemons' names, too: their command line begins with Node.js, or is a script of ours
+    // Our daemons go by the C daemons' names, too: their command line begins with Node.js, or is a
+    // script of ours
     const isOurs = /\bnode\b|vmic/.test(command);
-    if (!CLOCK_PROGRAMS.includes(name) && !(C_DAEMON.test(name) && command !== '' && !isOurs)) return [];
+    if (!CLOCK_PROGRAMS.includes(name) && !(C_DAEMON.test(name) && command !== '' && !isOurs))
+      return [];
     return [{ pid: Number(pid), name, command: command.slice(0, 200) }];
   });
 }
@@ -259,7 +286,9 @@ async function readUnits({ run }: SnapshotPorts): Promise<Record<string, UnitSee
   if (output === undefined) return undefined;
   const units: Record<string, UnitSeen> = {};
   for (const block of output.split(/\n\n+/)) {
-    const fields = Object.fromEntries(block.split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2)));
+    const fields = Object.fromEntries(
+      block.split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2)),
+    );
     if (!fields['Id'] || fields['LoadState'] === 'not-found') continue;
     units[fields['Id']] = {
       active: fields['ActiveState'] ?? '',
@@ -274,7 +303,8 @@ const MAX_DENIALS = 20;
 
 async function readDenials({ run }: SnapshotPorts): Promise<string[] | undefined> {
   const ours = /\b(hv_\w+_daemon|hyperv\w+d|vmic[\w-]*|vmbus|kvp_pool)/;
-  // Kernel and audit messages of this boot; without rights to them journalctl gives nothing, or says so on standard error
+  // Kernel and audit messages of this boot; without rights to them journalctl gives nothing, or
+  // says so on standard error
   const journal = await run('journalctl', [
     '-b',
     '-q',
@@ -300,9 +330,20 @@ function poolsOf(directory: string): Snapshot['pools'] {
     const found = stat(file);
     if (!found) return undefined;
     const { mode, uid, size, mtimeMs } = found;
-    return { pool, path: file, mode: mode & 0o7777, uid, sizeBytes: size, modifiedMs: Math.round(mtimeMs) };
+    return {
+      pool,
+      path: file,
+      mode: mode & 0o7777,
+      uid,
+      sizeBytes: size,
+      modifiedMs: Math.round(mtimeMs),
+    };
   });
-  return { directory, exists: fs.existsSync(directory), files: files.filter((file) => file !== undefined) };
+  return {
+    directory,
+    exists: fs.existsSync(directory),
+    files: files.filter((file) => file !== undefined),
+  };
 }
 
 function list(folder: string): string[] {

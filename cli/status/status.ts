@@ -3,10 +3,23 @@ import { FREEZE_RESULTS } from '../../daemons/vss/freeze/status.ts';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
 import { formatVersion, type Version } from '../../protocol/ic/version.ts';
 import { printable } from '../../runtime/text.ts';
-import { type BackupsSeen, type CopiesSeen, isCDaemon, type Snapshot, serviceOfCDaemon } from './snapshot.ts';
+import {
+  type BackupsSeen,
+  type CopiesSeen,
+  isCDaemon,
+  type Snapshot,
+  serviceOfCDaemon,
+} from './snapshot.ts';
 
 /** Who answers: nobody, the kernel itself, our daemon in one of its states, or a C daemon. */
-export type Answerer = 'nobody' | 'kernel' | 'resident' | 'on demand' | 'asleep' | 'waiting' | 'C daemon';
+export type Answerer =
+  | 'nobody'
+  | 'kernel'
+  | 'resident'
+  | 'on demand'
+  | 'asleep'
+  | 'waiting'
+  | 'C daemon';
 
 /** One line of `vmic status`. */
 export interface ServiceLine {
@@ -42,10 +55,14 @@ function lineOf(snapshot: Snapshot, service: ServiceName): ServiceLine {
   const channel = snapshot.channels[service];
   const answerer = answererOf(snapshot, service);
   const daemon = snapshot.daemons[service];
-  const status = answerer === 'nobody' || answerer === 'kernel' || answerer === 'C daemon' ? undefined : daemon?.status;
+  const status =
+    answerer === 'nobody' || answerer === 'kernel' || answerer === 'C daemon'
+      ? undefined
+      : daemon?.status;
   const pid = status && daemon?.isRunning ? status.process.pid : cDaemonOf(snapshot, service)?.pid;
   const versions =
-    status?.peer && (status.peer.via === 'vmbus' ? agreed(status.peer) : `hv_utils ${status.peer.versionText}`);
+    status?.peer &&
+    (status.peer.via === 'vmbus' ? agreed(status.peer) : `hv_utils ${status.peer.versionText}`);
   const last = status?.lastRequestUptimeSecs;
   return {
     service,
@@ -55,7 +72,9 @@ function lineOf(snapshot: Snapshot, service: ServiceName): ServiceLine {
     answerer,
     ...(pid === undefined ? {} : { pid }),
     ...(versions === undefined ? {} : { versions }),
-    ...(last === undefined ? {} : { lastRequestSecsAgo: Math.max(0, Math.round(snapshot.uptimeSecs - last)) }),
+    ...(last === undefined
+      ? {}
+      : { lastRequestSecsAgo: Math.max(0, Math.round(snapshot.uptimeSecs - last)) }),
     hostSees: hostSees(snapshot, service, answerer, versions !== undefined),
     ...(status?.waitingFor === undefined ? {} : { waitingFor: status.waitingFor }),
     ...(status ? { counters: status.counters } : {}),
@@ -65,8 +84,13 @@ function lineOf(snapshot: Snapshot, service: ServiceName): ServiceLine {
   };
 }
 
-const agreed = ({ framework, message }: { readonly framework: Version; readonly message: Version }): string =>
-  `${formatVersion(framework)}/${formatVersion(message)}`;
+const agreed = ({
+  framework,
+  message,
+}: {
+  readonly framework: Version;
+  readonly message: Version;
+}): string => `${formatVersion(framework)}/${formatVersion(message)}`;
 
 export const cDaemonOf = ({ processes }: Snapshot, service: ServiceName) =>
   processes.find((process) => isCDaemon(process) && serviceOfCDaemon(process) === service);
@@ -80,7 +104,11 @@ function answererOf(snapshot: Snapshot, service: ServiceName): Answerer {
     return status.onDemand ? 'on demand' : 'resident';
   }
   // Its socket unit has the descriptor; without systemd the last life's word has to do
-  if (status?.onDemand && status.state === 'left' && (!snapshot.units || isHeld(snapshot.units, service)))
+  if (
+    status?.onDemand &&
+    status.state === 'left' &&
+    (!snapshot.units || isHeld(snapshot.units, service))
+  )
     return 'asleep';
   if (cDaemonOf(snapshot, service)) return 'C daemon';
   return channel.driver === 'hv_utils' && answersInKernel(service) ? 'kernel' : 'nobody';
@@ -89,10 +117,16 @@ function answererOf(snapshot: Snapshot, service: ServiceName): Answerer {
 /** Some socket unit has the channel: that of its device, or an instance for its UIO device. */
 export const isHeld = (units: NonNullable<Snapshot['units']>, service: ServiceName): boolean =>
   Object.entries(units).some(
-    ([unit, { active }]) => active === 'active' && new RegExp(`^vmic-${service}(@.*)?\\.socket$`).test(unit),
+    ([unit, { active }]) =>
+      active === 'active' && new RegExp(`^vmic-${service}(@.*)?\\.socket$`).test(unit),
   );
 
-function hostSees(snapshot: Snapshot, service: ServiceName, answerer: Answerer, negotiated: boolean): string {
+function hostSees(
+  snapshot: Snapshot,
+  service: ServiceName,
+  answerer: Answerer,
+  negotiated: boolean,
+): string {
   if (!snapshot.channels[service]) return 'switched off';
   switch (answerer) {
     case 'nobody':
@@ -105,7 +139,9 @@ function hostSees(snapshot: Snapshot, service: ServiceName, answerer: Answerer, 
     default: {
       if (!negotiated) return 'not negotiated yet';
       const state = snapshot.daemons[service]?.status?.details?.['applicationState'];
-      return service === 'heartbeat' ? `OK (applications ${typeof state === 'string' ? state : 'unknown'})` : 'OK';
+      return service === 'heartbeat'
+        ? `OK (applications ${typeof state === 'string' ? state : 'unknown'})`
+        : 'OK';
     }
   }
 }
@@ -123,7 +159,9 @@ export function describeStatus(snapshot: Snapshot, lines: readonly ServiceLine[]
     line.lastRequestSecsAgo === undefined ? '-' : ago(line.lastRequestSecsAgo),
     line.hostSees,
   ]);
-  const widths = HEADERS.map((header, column) => Math.max(header.length, ...rows.map((row) => row[column]!.length)));
+  const widths = HEADERS.map((header, column) =>
+    Math.max(header.length, ...rows.map((row) => row[column]!.length)),
+  );
   const table = [HEADERS, ...rows].map((row) =>
     row
       .map((cell, column) => cell.padEnd(widths[column]!))
@@ -145,18 +183,27 @@ function backupLines({ backups }: Snapshot): string[] {
   }
   if (!last) return [];
   const problem = last.problem === undefined ? '' : `: ${last.problem}`;
-  return [`vss: last freeze ${last.at} for ${who(last.by)}: ${FREEZE_RESULTS[last.result]}${problem}`];
+  return [
+    `vss: last freeze ${last.at} for ${who(last.by)}: ${FREEZE_RESULTS[last.result]}${problem}`,
+  ];
 }
 
 const who = (by: 'host' | 'command'): string => (by === 'host' ? 'the host' : 'a command');
 
 function copyLines({ copies, uptimeSecs }: Snapshot): string[] {
   const { copy, last } = copies ?? {};
-  if (copy) return [`fcopy: ${copy.target} is being copied, ${copy.receivedBytes} of ${copy.sizeBytes} bytes are here`];
+  if (copy)
+    return [
+      `fcopy: ${copy.target} is being copied, ${copy.receivedBytes} of ${copy.sizeBytes} ` +
+        'bytes are here',
+    ];
   if (!last) return [];
   const reason = last.reason === undefined ? '' : `: ${last.reason}`;
   const when = ago(Math.max(0, Math.round(uptimeSecs - last.endedUptimeSecs)));
-  return [`fcopy: last file ${last.target}, ${when}: ${COPY_RESULTS[last.result] ?? last.result}${reason}`];
+  return [
+    `fcopy: last file ${last.target}, ${when}: ` +
+      `${COPY_RESULTS[last.result] ?? last.result}${reason}`,
+  ];
 }
 
 export const noVmbus = ({ isHyperV }: Snapshot): string =>
@@ -184,5 +231,7 @@ function answeredBy({ answerer, pid }: ServiceLine): string {
 function ago(secs: number): string {
   if (secs < 120) return `${secs} s ago`;
   if (secs < 7200) return `${Math.round(secs / 60)} min ago`;
-  return secs < 172_800 ? `${Math.round(secs / 3600)} h ago` : `${Math.round(secs / 86_400)} days ago`;
+  return secs < 172_800
+    ? `${Math.round(secs / 3600)} h ago`
+    : `${Math.round(secs / 86_400)} days ago`;
 }

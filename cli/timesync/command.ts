@@ -1,4 +1,9 @@
-import { isAlive, readStatus, type TimesyncStatus, uptimeSecs } from '../../daemons/timesync/status.ts';
+import {
+  isAlive,
+  readStatus,
+  type TimesyncStatus,
+  uptimeSecs,
+} from '../../daemons/timesync/status.ts';
 import { printable } from '../../runtime/text.ts';
 import { CommandError, EXIT } from '../exit.ts';
 
@@ -41,25 +46,31 @@ const ACCURACY: Readonly<Record<string, string>> = {
 function describe(status: TimesyncStatus, nowSecs: number): string {
   const { last, lastStep, counters } = status;
   const ago = (secs: number): string => `${Math.max(0, Math.round(nowSecs - secs))} s ago`;
-  const count = (...names: string[]): number => names.reduce((sum, name) => sum + (counters[name] ?? 0), 0);
+  const count = (...names: string[]): number =>
+    names.reduce((sum, name) => sum + (counters[name] ?? 0), 0);
   const rows: [string, string][] = [
     [
       'Process',
       `${status.process.pid}${status.version ? `, messages ${status.version}` : ', no host has negotiated yet'}`,
     ],
-    ['Clock', status.clock === 'system' ? "the machine's" : "SIMULATED: the machine's clock is left alone"],
+    [
+      'Clock',
+      status.clock === 'system' ? "the machine's" : "SIMULATED: the machine's clock is left alone",
+    ],
     ['Mode', `${status.mode}${status.configured ? ' (configured)' : `: ${status.reason}`}`],
   ];
   if (status.advice !== undefined) rows.push(['Advice', status.advice]);
   if (last) {
-    const then = lastStep !== undefined && lastStep.uptimeSecs >= last.uptimeSecs ? ', then set' : '';
+    const then =
+      lastStep !== undefined && lastStep.uptimeSecs >= last.uptimeSecs ? ', then set' : '';
     rows.push(['Offset', `${offset(last.offsetNs)} (${ago(last.uptimeSecs)}${then})`]);
     rows.push(['Samples are', ACCURACY[last.kind] ?? last.kind]);
     if (last.frequencyPpm !== undefined) {
       const { frequencyPpm: ppm } = last;
       rows.push([
         'Frequency',
-        `the host runs ${Math.abs(ppm).toFixed(3)} ppm ${ppm < 0 ? 'slower' : 'faster'} than the raw clock`,
+        `the host runs ${Math.abs(ppm).toFixed(3)} ppm ${ppm < 0 ? 'slower' : 'faster'} than ` +
+          'the raw clock',
       ]);
     }
   }
@@ -69,11 +80,19 @@ function describe(status: TimesyncStatus, nowSecs: number): string {
   }
   rows.push([
     'Messages',
-    `${count('messages')}: ${count('syncs')} to set the clock, ${count('samples')} samples, ${count('ignored')} without an order`,
+    `${count('messages')}: ${count('syncs')} to set the clock, ${count('samples')} samples, ` +
+      `${count('ignored')} without an order`,
   ]);
-  rows.push(['Refused', `${count('stale')} stale, ${count('absurd')} absurd, ${count('backwards')} backwards`]);
-  rows.push(['Done', `${count('steps')} steps, ${count('slews')} slews, ${count('fed')} samples for chronyd`]);
-  if (status.problem !== undefined) rows.push(['PROBLEM', `the clock can't be changed: ${status.problem}`]);
+  rows.push([
+    'Refused',
+    `${count('stale')} stale, ${count('absurd')} absurd, ${count('backwards')} backwards`,
+  ]);
+  rows.push([
+    'Done',
+    `${count('steps')} steps, ${count('slews')} slews, ${count('fed')} samples for chronyd`,
+  ]);
+  if (status.problem !== undefined)
+    rows.push(['PROBLEM', `the clock can't be changed: ${status.problem}`]);
   return rows.map(([name, value]) => `${name.padEnd(12)} ${printable(value)}\n`).join('');
 }
 

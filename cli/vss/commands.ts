@@ -2,7 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Freezer, isWorthTelling } from '../../daemons/vss/freeze/freezer.ts';
 import { vssOptions } from '../../daemons/vss/freeze/options.ts';
 import type { Plan, Skipped } from '../../daemons/vss/freeze/plan.ts';
-import { FREEZE_RESULTS, type FreezeRecord, readStatus, type VssStatus } from '../../daemons/vss/freeze/status.ts';
+import {
+  FREEZE_RESULTS,
+  type FreezeRecord,
+  readStatus,
+  type VssStatus,
+} from '../../daemons/vss/freeze/status.ts';
 import {
   type Guards,
   LinuxFreezer,
@@ -29,7 +34,10 @@ export interface VssSurroundings extends DaemonSurroundings {
   readonly places?: Places;
 }
 
-/** A freeze that somebody asks for by hand is thawed after this at the latest, whatever becomes of the command. */
+/**
+ * A freeze that somebody asks for by hand is thawed after this at the latest, whatever becomes of
+ * the command.
+ */
 const MAX_FREEZE_MS = 600_000;
 /** The guard's own limit comes this long after the command's: it is for a command that hangs. */
 const GUARD_MARGIN_SECS = 5;
@@ -58,7 +66,10 @@ export function parseDuration(text: string): number {
   const unit = { ms: 1, s: 1000, m: 60_000 }[(match?.[2] ?? 's') as 'ms' | 's' | 'm'];
   const ms = match ? Number(match[1]) * unit : Number.NaN;
   if (ms > 0 && ms <= MAX_FREEZE_MS) return ms;
-  throw new CommandError('usage', `--for ${text}: expected a time up to 10m, for example 10s or 500ms`);
+  throw new CommandError(
+    'usage',
+    `--for ${text}: expected a time up to 10m, for example 10s or 500ms`,
+  );
 }
 
 /** `vmic vss plan` */
@@ -84,34 +95,49 @@ const NO_GUARDS: Guards = {
 
 function warnOfPlan(around: VssSurroundings, { unmatched, strangeLines }: Plan): void {
   for (const item of unmatched) {
-    around.err(`vmic: the configuration names ${printable(item)}, which matches nothing that is mounted\n`);
+    around.err(
+      `vmic: the configuration names ${printable(item)}, which matches nothing that is mounted\n`,
+    );
   }
-  if (strangeLines > 0) around.err(`vmic: ${strangeLines} lines of mountinfo could not be understood\n`);
+  if (strangeLines > 0)
+    around.err(`vmic: ${strangeLines} lines of mountinfo could not be understood\n`);
 }
 
 function describePlan({ stages, skipped }: Plan, hooks: readonly string[]): string {
   const lines: string[] = [];
   const name = (where: string): string => printable(where);
-  const names = [...stages.flat(), ...skipped.filter(isWorthTelling)].map(({ mountPoint, source }) =>
-    name(mountPoint || source),
+  const names = [...stages.flat(), ...skipped.filter(isWorthTelling)].map(
+    ({ mountPoint, source }) => name(mountPoint || source),
   );
   const width = Math.max(0, ...names.map((one) => one.length)) + 2;
   if (hooks.length > 0)
-    lines.push('Hooks, in this order before and backwards after:', ...hooks.map((h) => `  ${name(h)}`), '');
+    lines.push(
+      'Hooks, in this order before and backwards after:',
+      ...hooks.map((h) => `  ${name(h)}`),
+      '',
+    );
   if (stages.length === 0) lines.push('Nothing would be frozen.');
   stages.forEach((stage, i) => {
     lines.push(
-      stages.length === 1 ? 'Frozen, all at once:' : i === 0 ? 'Frozen first, since they lie on others:' : 'Then:',
+      stages.length === 1
+        ? 'Frozen, all at once:'
+        : i === 0
+          ? 'Frozen first, since they lie on others:'
+          : 'Then:',
     );
     for (const { mountPoint, fileSystem, source, deviceNumber, optional } of stage) {
-      const what = `${fileSystem} on ${printable(source)} (${deviceNumber})${optional ? ', optional' : ''}`;
+      const what =
+        `${fileSystem} on ${printable(source)} ` +
+        `(${deviceNumber})${optional ? ', optional' : ''}`;
       lines.push(`  ${name(mountPoint).padEnd(width)}${what}`);
     }
   });
   const told = skipped.filter(isWorthTelling);
-  if (told.length > 0) lines.push('', 'Left alone:', ...told.map((one) => `  ${describeSkipped(one, width)}`));
+  if (told.length > 0)
+    lines.push('', 'Left alone:', ...told.map((one) => `  ${describeSkipped(one, width)}`));
   const untold = skipped.length - told.length;
-  if (untold > 0) lines.push('', `${untold} more are in memory or on other file systems (--json lists them).`);
+  if (untold > 0)
+    lines.push('', `${untold} more are in memory or on other file systems (--json lists them).`);
   return `${lines.join('\n')}\n`;
 }
 
@@ -127,9 +153,12 @@ export async function freezeFor(
   const ports = new LinuxFreezer(options, await around.loadGuards(), around.places ?? PLACES);
   const seconds = `${forMs / 1000} s`;
   if (!yes) {
-    if (around.ask === undefined) throw new CommandError('usage', 'give --yes: there is nobody to ask');
+    if (around.ask === undefined)
+      throw new CommandError('usage', 'give --yes: there is nobody to ask');
     around.out(describePlan(ports.plan(), ports.hooks().files));
-    const question = `\nWhatever writes to these waits for ${seconds}; that can include this terminal's programs. Freeze?`;
+    const question =
+      `\nWhatever writes to these waits for ${seconds}; that can include this terminal's ` +
+      'programs. Freeze?';
     if (!(await around.ask(question))) return EXIT.notFound;
   }
   const policy = { ...policyOf(options), limitSecs: Math.ceil(forMs / 1000) + GUARD_MARGIN_SECS };
@@ -149,17 +178,22 @@ export async function freezeFor(
       await sleep(forMs, undefined, { signal: either }).catch(() => {});
       if (!either.aborted) await freezer.thaw();
     }
-    if (!outcome.ok && outcome.busy) throw new CommandError('busy', `${outcome.problem} (vmic vss status)`);
+    if (!outcome.ok && outcome.busy)
+      throw new CommandError('busy', `${outcome.problem} (vmic vss status)`);
     const record = (await freezer.over()) as FreezeRecord;
     around.out(json ? `${JSON.stringify(record)}\n` : describeRecord(record));
-    if (record.result === 'failed') throw new CommandError('system', record.problem ?? 'the freeze failed');
+    if (record.result === 'failed')
+      throw new CommandError('system', record.problem ?? 'the freeze failed');
     return record.result === 'thawed' && record.problem === undefined ? EXIT.ok : EXIT.notFound;
   } finally {
     for (const signal of SIGNALS) process.removeListener(signal, stop);
   }
 }
 
-/** Warnings and errors, on standard error once nothing is frozen: it may be a file on what is frozen. */
+/**
+ * Warnings and errors, on standard error once nothing is frozen: it may be a file on what is
+ * frozen.
+ */
 function heldLog(around: VssSurroundings): { log: Log; logHold: LogHold } {
   let held: string[] | undefined;
   const write = (line: string): void => {
@@ -170,7 +204,9 @@ function heldLog(around: VssSurroundings): { log: Log; logHold: LogHold } {
     log: levels((severity, message, fields) => {
       if (severity === 'debug' || severity === 'info' || severity === 'notice') return;
       const { problem, file, said, why } = fields ?? {};
-      const words = [file, problem, why, said].filter((word) => word !== undefined && word !== '').map(String);
+      const words = [file, problem, why, said]
+        .filter((word) => word !== undefined && word !== '')
+        .map(String);
       write(`vmic: ${message}${words.length > 0 ? `: ${words.map(printable).join(': ')}` : ''}\n`);
     }),
     logHold: {
@@ -190,7 +226,11 @@ function heldLog(around: VssSurroundings): { log: Log; logHold: LogHold } {
 export async function thawNow(
   around: VssSurroundings,
   options: VssOptions,
-  { force, lastResort, json }: { readonly force: boolean; readonly lastResort: boolean; readonly json: boolean },
+  {
+    force,
+    lastResort,
+    json,
+  }: { readonly force: boolean; readonly lastResort: boolean; readonly json: boolean },
 ): Promise<number> {
   const current = read(options.status_file)?.current;
   const underWay = current !== undefined && isAlive(current.process);
@@ -200,39 +240,63 @@ export async function thawNow(
     if (current.by === 'host' && !force) {
       throw new CommandError(
         'busy',
-        'a backup of the host is under way, and would be spoilt: the service thaws in time by itself; --force thaws now all the same',
+        'a backup of the host is under way, and would be spoilt: the service thaws in time ' +
+          'by itself; --force thaws now all the same',
       );
     }
     if (current.guard === undefined || !isAlive(current.guard)) {
-      throw new CommandError('busy', 'nothing is frozen at this moment; a freeze is about to begin, or has just ended');
+      throw new CommandError(
+        'busy',
+        'nothing is frozen at this moment; a freeze is about to begin, or has just ended',
+      );
     }
     try {
       process.kill(current.guard.pid, 'SIGTERM');
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      if (code !== 'ESRCH') throw new CommandError(code === 'EPERM' ? 'permission' : 'system', message);
+      if (code !== 'ESRCH')
+        throw new CommandError(code === 'EPERM' ? 'permission' : 'system', message);
     }
     for (let leftMs = GUARD_END_MS; isAlive(current.guard); leftMs -= 20) {
-      if (leftMs <= 0) throw new CommandError('system', `the guard (process ${current.guard.pid}) does not end`);
+      if (leftMs <= 0)
+        throw new CommandError('system', `the guard (process ${current.guard.pid}) does not end`);
       await sleep(20);
     }
-    around.out(json ? `${JSON.stringify({ thawed: current.mountPoints })}\n` : thawedLine(current.mountPoints));
+    around.out(
+      json
+        ? `${JSON.stringify({ thawed: current.mountPoints })}\n`
+        : thawedLine(current.mountPoints),
+    );
     return EXIT.ok;
   }
   const ports = new LinuxFreezer(options, await around.loadGuards(), around.places ?? PLACES);
-  const freezer = new Freezer({ ports, policy: policyOf(options), ...heldLog(around), by: 'command' });
+  const freezer = new Freezer({
+    ports,
+    policy: policyOf(options),
+    ...heldLog(around),
+    by: 'command',
+  });
   const recovery = await freezer.recover(current);
   if (json) around.out(`${JSON.stringify(recovery)}\n`);
   else if (recovery.thawed.length > 0 || !lastResort) around.out(thawedLine(recovery.thawed));
-  if (!recovery.complete) throw new CommandError('system', recovery.problem ?? 'something is still frozen');
+  if (!recovery.complete)
+    throw new CommandError('system', recovery.problem ?? 'something is still frozen');
   return EXIT.ok;
 }
 
 const thawedLine = (mountPoints: readonly string[]): string =>
-  mountPoints.length > 0 ? `Thawed: ${mountPoints.map(printable).join(', ')}\n` : 'Nothing was frozen by vmic.\n';
+  mountPoints.length > 0
+    ? `Thawed: ${mountPoints.map(printable).join(', ')}\n`
+    : 'Nothing was frozen by vmic.\n';
 
-/** `vmic vss status`; "not found" when the service neither runs nor will with a host's next request. */
-export async function showStatus(around: VssSurroundings, options: VssOptions, json: boolean): Promise<number> {
+/**
+ * `vmic vss status`; "not found" when the service neither runs nor will with a host's next request.
+ */
+export async function showStatus(
+  around: VssSurroundings,
+  options: VssOptions,
+  json: boolean,
+): Promise<number> {
   const status = read(options.status_file);
   const running = status?.daemon !== undefined && isAlive(status.daemon);
   const asleep = !running && (await sleeps(around, 'vss'));
@@ -240,7 +304,11 @@ export async function showStatus(around: VssSurroundings, options: VssOptions, j
   const underWay = current !== undefined && isAlive(current.process);
   if (json) around.out(`${JSON.stringify({ running, asleep, underWay, ...status })}\n`);
   else {
-    const life = running ? `runs, process ${status?.daemon?.pid}` : asleep ? ASLEEP : 'does not run';
+    const life = running
+      ? `runs, process ${status?.daemon?.pid}`
+      : asleep
+        ? ASLEEP
+        : 'does not run';
     around.out(describeStatus(status, life, underWay));
   }
   return running || asleep ? EXIT.ok : EXIT.notFound;
@@ -266,7 +334,11 @@ function describeStatus(status: VssStatus | undefined, life: string, underWay: b
   else {
     const who = current.by === 'host' ? 'the host' : 'a command';
     const what = `for ${who} since ${current.at}: ${current.mountPoints.map(printable).join(', ')}`;
-    lines.push(underWay ? `Now          a freeze ${what}` : `INTERRUPTED  a freeze ${what}; "vmic vss thaw" clears up`);
+    lines.push(
+      underWay
+        ? `Now          a freeze ${what}`
+        : `INTERRUPTED  a freeze ${what}; "vmic vss thaw" clears up`,
+    );
   }
   if (freezes.length === 0) lines.push('Last         no freeze since the system was started');
   for (const record of freezes) lines.push('', describeRecord(record).trimEnd());
@@ -284,17 +356,23 @@ function describeRecord({
   skipped,
   hooks,
 }: FreezeRecord): string {
-  const lines = [`${at}  for ${by === 'host' ? 'the host' : 'a command'}: ${FREEZE_RESULTS[result]}`];
+  const lines = [
+    `${at}  for ${by === 'host' ? 'the host' : 'a command'}: ${FREEZE_RESULTS[result]}`,
+  ];
   if (problem !== undefined) lines.push(`  problem: ${printable(problem)}`);
   if (preparedMs !== undefined && freezingMs !== undefined) {
     lines.push(`  ${ms(preparedMs)} to write out, ${ms(freezingMs)} to freeze`);
   }
   for (const { mountPoint, fileSystem, outcome, frozenForMs, problem: why } of volumes) {
     const time = frozenForMs === undefined ? '' : ` for ${ms(frozenForMs)}`;
-    const words = { frozen: `frozen${time}`, foreign: 'frozen by somebody else, as before', left: 'not frozen' }[
-      outcome
-    ];
-    lines.push(`  ${printable(mountPoint)} (${fileSystem}): ${words}${why === undefined ? '' : `: ${printable(why)}`}`);
+    const words = {
+      frozen: `frozen${time}`,
+      foreign: 'frozen by somebody else, as before',
+      left: 'not frozen',
+    }[outcome];
+    lines.push(
+      `  ${printable(mountPoint)} (${fileSystem}): ${words}${why === undefined ? '' : `: ${printable(why)}`}`,
+    );
   }
   if (skipped.length > 0) {
     lines.push(
@@ -302,7 +380,9 @@ function describeRecord({
     );
   }
   for (const { file, argument, ms: took, problem: why } of hooks) {
-    lines.push(`  hook ${printable(file)} ${argument}: ${ms(took)}${why === undefined ? '' : `, ${printable(why)}`}`);
+    lines.push(
+      `  hook ${printable(file)} ${argument}: ${ms(took)}${why === undefined ? '' : `, ${printable(why)}`}`,
+    );
   }
   return `${lines.join('\n')}\n`;
 }

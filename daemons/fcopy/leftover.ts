@@ -1,7 +1,12 @@
 import fs from 'node:fs';
 import type { Native } from '../../native/interface.ts';
 import type { Log } from '../../runtime/log.ts';
-import { isAlive, ownIdentity, type ProcessIdentity, writeJson } from '../../runtime/status/status-file.ts';
+import {
+  isAlive,
+  ownIdentity,
+  type ProcessIdentity,
+  writeJson,
+} from '../../runtime/status/status-file.ts';
 
 const PREFIX = '.vmic-fcopy-';
 const NAME = /^\.vmic-fcopy-[0-9a-z]+$/;
@@ -16,8 +21,9 @@ interface Note {
 }
 
 /**
- * A note of the temporary name that a file has, in the few cases where it needs one: should the process be killed meanwhile, the next one removes what it
- * left. Most files have no name at all until they are whole.
+ * A note of the temporary name that a file has, in the few cases where it needs one: should the
+ * process be killed meanwhile, the next one removes what it left. Most files have no name at all
+ * until they are whole.
  */
 export class Leftover {
   readonly #file: string;
@@ -34,9 +40,12 @@ export class Leftover {
     try {
       writeJson(this.#file, { process: ownIdentity(), folder, name } satisfies Note);
     } catch (error) {
-      this.#log.warning('A temporary name can not be noted; were this process killed now, its file would stay', {
-        error,
-      });
+      this.#log.warning(
+        'A temporary name can not be noted; were this process killed now, its file would stay',
+        {
+          error,
+        },
+      );
     }
   }
 
@@ -62,7 +71,11 @@ export class Leftover {
       }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        this.#log.warning('What a killed process left of a file can not be removed', { folder, name, error });
+        this.#log.warning('What a killed process left of a file can not be removed', {
+          folder,
+          name,
+          error,
+        });
       }
     }
     this.forget();
@@ -71,7 +84,10 @@ export class Leftover {
   #read(): Note | undefined {
     try {
       const note = JSON.parse(fs.readFileSync(this.#file, 'utf8')) as Note;
-      const isSound = typeof note.process?.pid === 'number' && typeof note.folder === 'string' && NAME.test(note.name);
+      const isSound =
+        typeof note.process?.pid === 'number' &&
+        typeof note.folder === 'string' &&
+        NAME.test(note.name);
       return isSound ? note : undefined;
     } catch {
       return undefined;

@@ -15,7 +15,8 @@ const MIB = 1024 * 1024;
 
 function parseRoot(root: string): { readonly folders: readonly string[] } {
   const parsed = parseTarget(root, 'file');
-  if (typeof parsed === 'string') throw new ConfigError(`fcopy.roots: "${root}": expected a folder, got ${parsed}`);
+  if (typeof parsed === 'string')
+    throw new ConfigError(`fcopy.roots: "${root}": expected a folder, got ${parsed}`);
   return { folders: parsed.folders };
 }
 
@@ -28,8 +29,14 @@ function earlierResults(file: string): FcopyStatus['last'] {
   }
 }
 
-function create({ native, options: own, log, hostLog }: ServiceContext<typeof fcopyOptions>): FcopyService {
-  if (own.roots.length === 0) throw new ConfigError('fcopy.roots: expected one folder at least, got none');
+function create({
+  native,
+  options: own,
+  log,
+  hostLog,
+}: ServiceContext<typeof fcopyOptions>): FcopyService {
+  if (own.roots.length === 0)
+    throw new ConfigError('fcopy.roots: expected one folder at least, got none');
   const leftover = new Leftover(`${own.status_file}.leftover`, native, hostLog);
   leftover.cleanUp();
   const files = new FileMaker(
@@ -79,7 +86,10 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof fc
   );
 }
 
-/** Where hv_utils knows no file copy (from Linux 6.10 on) nobody takes the channel, unless somebody says so. */
+/**
+ * Where hv_utils knows no file copy (from Linux 6.10 on) nobody takes the channel, unless somebody
+ * says so.
+ */
 async function bindChannel(log: Log): Promise<string | undefined> {
   // Seldom needed, so not loaded at each start
   const { BindingError, bind, SysfsVmbus } = await import('../../runtime/vmbus/index.ts');

@@ -7,11 +7,13 @@ export interface Target {
 /** NAME_MAX: the longest name of an entry, in bytes. */
 const MAX_NAME_BYTES = 255;
 
-export const formatTarget = ({ folders, fileName }: Target): string => `/${[...folders, fileName].join('/')}`;
+export const formatTarget = ({ folders, fileName }: Target): string =>
+  `/${[...folders, fileName].join('/')}`;
 
 /**
- * What a host's path and file name mean here, or why they mean nothing. In a path both "/" and "\" separate, since hosts are Windows; "." and empty
- * names in it mean nothing. It has to begin at the root: where this process works is no business of a host's.
+ * What a host's path and file name mean here, or why they mean nothing. In a path both "/" and "\"
+ * separate, since hosts are Windows; "." and empty names in it mean nothing. It has to begin at the
+ * root: where this process works is no business of a host's.
  */
 export function parseTarget(path: string, fileName: string): Target | string {
   if (/^[A-Za-z]:/.test(path)) return 'a drive letter, which Linux does not have';

@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import { DEFAULT_STATUS_FILE } from './status.ts';
 
-const absolutePath = (value: string): string | undefined => (value.startsWith('/') ? undefined : 'an absolute path');
+const absolutePath = (value: string): string | undefined =>
+  value.startsWith('/') ? undefined : 'an absolute path';
 const permissions = (value: string): string | undefined =>
   /^[0-7]{3,4}$/.test(value) ? undefined : 'permissions in octal, such as "0644"';
 
@@ -14,11 +15,18 @@ export const fcopyOptions = {
   owner: {
     type: 'string',
     default: '',
-    help: 'owner of new files and folders, "user" or "user:group" by name or number; empty: whom the service runs as (root)',
+    help:
+      'owner of new files and folders, "user" or "user:group" by name or number; empty: whom ' +
+      'the service runs as (root)',
     check: (value: string) => (value === '' ? undefined : badOwner(value)),
   },
   mode: { type: 'string', default: '0644', help: 'permissions of new files', check: permissions },
-  folder_mode: { type: 'string', default: '0755', help: 'permissions of new folders', check: permissions },
+  folder_mode: {
+    type: 'string',
+    default: '0755',
+    help: 'permissions of new folders',
+    check: permissions,
+  },
   overwrite: { type: 'boolean', default: true, help: 'let a host replace files, when it says so' },
   max_size_mib: {
     type: 'integer',
@@ -54,7 +62,10 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** "user", "user:group" or ":group" looked up; an English sentence when it can't be. Undefined: nobody in particular. */
+/**
+ * "user", "user:group" or ":group" looked up; an English sentence when it can't be. Undefined:
+ * nobody in particular.
+ */
 export function parseOwner(text: string): Owner | string | undefined {
   if (text === '') return undefined;
   const match = /^([^:]*)(?::([^:]*))?$/.exec(text);
@@ -63,7 +74,8 @@ export function parseOwner(text: string): Owner | string | undefined {
   const account = lookUp('/etc/passwd', user);
   if (!account && !/^\d+$/.test(user)) return `a user of this system; "${user}" is none`;
   const named = group === undefined ? undefined : lookUp('/etc/group', group);
-  if (group !== undefined && !named && !/^\d+$/.test(group)) return `a group of this system; "${group}" is none`;
+  if (group !== undefined && !named && !/^\d+$/.test(group))
+    return `a group of this system; "${group}" is none`;
   const uid = account ? Number(account[2]) : Number(user);
   // The account's own group where none is named; a number without an account has none
   const gid = named

@@ -19,7 +19,10 @@ export interface Incoming {
   readonly sink: FileSink;
   /** Its data is on the disk. Rejects with a FileProblem. */
   sync(): Promise<void>;
-  /** Gives it owner, mode and name, at once; what it resolves for is that the name is on the disk, too. Throws a FileProblem; then nothing has changed. */
+  /**
+   * Gives it owner, mode and name, at once; what it resolves for is that the name is on the disk,
+   * too. Throws a FileProblem; then nothing has changed.
+   */
   publish(): Promise<void>;
   /** Lets go of everything; what was not published is gone. May be called again. */
   close(): void;

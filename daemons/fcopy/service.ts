@@ -26,7 +26,10 @@ const replyTo = (result: Result): FcopyReply => REPLIES[result] ?? FAIL;
 
 /** How often a copy is looked at, and the status is published at most. */
 const TICK_MS = 1000;
-/** hv_utils gives up after 30 s, and a watchdog after 60: a disk that takes longer for the end of a file than this has failed. */
+/**
+ * hv_utils gives up after 30 s, and a watchdog after 60: a disk that takes longer for the end of a
+ * file than this has failed.
+ */
 const SYNC_LIMIT_MS = 25_000;
 const MAX_LAST = 10;
 
@@ -81,15 +84,19 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
         this.#end('cancelled');
         return OK;
       case 'unknown':
-        this.#ports.log.warning('Refused an operation that nobody knows', { operation: request.operationCode });
+        this.#ports.log.warning('Refused an operation that nobody knows', {
+          operation: request.operationCode,
+        });
         return NOT_SUPPORTED;
     }
   }
 
   connected(peer: Peer): void {
-    // A new registration: what was under way before it, hv_utils has forgotten. A host may negotiate in the middle of a copy, and go on
+    // A new registration: what was under way before it, hv_utils has forgotten. A host may
+    // negotiate in the middle of a copy, and go on
     if (peer.via === 'hv_utils') this.#end('disconnected');
-    this.#peer = peer.via === 'hv_utils' ? `hv_utils ${peer.versionText}` : formatVersion(peer.message);
+    this.#peer =
+      peer.via === 'hv_utils' ? `hv_utils ${peer.versionText}` : formatVersion(peer.message);
     this.#publish();
   }
 
@@ -114,12 +121,18 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
     }
     const target = formatTarget(parsed);
     if (maxSizeBytes !== undefined && sizeBytes > maxSizeBytes) {
-      return this.#refused('refused', target, sizeBytes, `fcopy.max_size_mib allows ${maxSizeBytes} bytes`);
+      return this.#refused(
+        'refused',
+        target,
+        sizeBytes,
+        `fcopy.max_size_mib allows ${maxSizeBytes} bytes`,
+      );
     }
     if (sizeBytes > BigInt(Number.MAX_SAFE_INTEGER)) {
       return this.#refused('diskFull', target, sizeBytes, 'no disk has so much');
     }
-    if (flags.unknown !== 0) log.notice('The host set flags that nobody knows', { flags: flags.unknown });
+    if (flags.unknown !== 0)
+      log.notice('The host set flags that nobody knows', { flags: flags.unknown });
     let incoming: Incoming;
     try {
       const wishes = { overwrite: flags.overwrite && overwrite, createPath: flags.createPath };
@@ -154,7 +167,10 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
     const { sink } = copy.incoming;
     const position = sink.positionBytes;
     if (offset !== BigInt(position)) {
-      log.warning('Refused a part of a file that is not the next one', { expectedOffset: position, offset });
+      log.warning('Refused a part of a file that is not the next one', {
+        expectedOffset: position,
+        offset,
+      });
       return INVALID;
     }
     if (data.length > copy.sizeBytes - position) {
@@ -199,7 +215,10 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
       return reply;
     } catch (error) {
       const known = error instanceof FileProblem;
-      const reply = this.#copy === copy ? this.#end(known ? error.result : 'failed', (error as Error).message) : FAIL;
+      const reply =
+        this.#copy === copy
+          ? this.#end(known ? error.result : 'failed', (error as Error).message)
+          : FAIL;
       if (known) return reply;
       throw error;
     }
@@ -214,7 +233,10 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
     });
   }
 
-  /** Looks whether the copy gets on. Most parts of a file come past this service, so that it is not told. */
+  /**
+   * Looks whether the copy gets on. Most parts of a file come past this service, so that it is not
+   * told.
+   */
   #tick(): void {
     const copy = this.#copy;
     if (!copy) return;
@@ -260,7 +282,15 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
     const endedUptimeSecs = uptimeSecs();
     const seconds = Math.max(0, endedUptimeSecs - startedSecs);
     const because = reason === undefined ? {} : { reason };
-    this.#last.unshift({ target, sizeBytes, receivedBytes, result, ...because, endedUptimeSecs, seconds });
+    this.#last.unshift({
+      target,
+      sizeBytes,
+      receivedBytes,
+      result,
+      ...because,
+      endedUptimeSecs,
+      seconds,
+    });
     this.#last.length = Math.min(this.#last.length, MAX_LAST);
     const fields = { target, sizeBytes, receivedBytes, ...because };
     const counters = this.#counters;

@@ -48,7 +48,10 @@ export interface FcopyStatus {
   readonly counters: Readonly<Record<string, number>>;
 }
 
-/** Undefined when there is no such file. Throws an Error when it is none of ours, and what the file system does. */
+/**
+ * Undefined when there is no such file. Throws an Error when it is none of ours, and what the file
+ * system does.
+ */
 export function readStatus(file: string): FcopyStatus | undefined {
   const isWhole = ({ last, counters }: Partial<FcopyStatus>): boolean =>
     Array.isArray(last) && typeof counters === 'object';

@@ -1,5 +1,11 @@
 import fs from 'node:fs';
-import { type FileSink, type Native, type NativeError, STAT_SLOTS, StatSlot } from '../../native/interface.ts';
+import {
+  type FileSink,
+  type Native,
+  type NativeError,
+  STAT_SLOTS,
+  StatSlot,
+} from '../../native/interface.ts';
 import type { Leftover } from './leftover.ts';
 import { temporaryName } from './leftover.ts';
 import { rootOf, type Target } from './names.ts';
@@ -47,13 +53,23 @@ export class FileMaker {
 
   create(target: Target, sizeBytes: number, wishes: Wishes): Incoming {
     const root = rootOf(target.folders, this.#policy.roots);
-    if (!root) throw new FileProblem('refused', 'it is in none of the folders that fcopy.roots names');
+    if (!root)
+      throw new FileProblem('refused', 'it is in none of the folders that fcopy.roots names');
     const fds = new Descriptors();
     try {
       const place = new Place(this.#native, fds, root.folders, target, wishes.createPath);
-      if (place.missing.length === 0) this.#checkEntry(place.folderFd, target.fileName, wishes.overwrite);
+      if (place.missing.length === 0)
+        this.#checkEntry(place.folderFd, target.fileName, wishes.overwrite);
       this.#checkSpace(place.folderFd, sizeBytes);
-      return new IncomingFile(this.#native, this.#policy, this.#leftover, fds, place, sizeBytes, wishes.overwrite);
+      return new IncomingFile(
+        this.#native,
+        this.#policy,
+        this.#leftover,
+        fds,
+        place,
+        sizeBytes,
+        wishes.overwrite,
+      );
     } catch (error) {
       fds.close();
       throw problemOf(error);
@@ -72,7 +88,8 @@ export class FileMaker {
     const free = bavail * bsize;
     const { reserveBytes } = this.#policy;
     if (free < BigInt(sizeBytes) + reserveBytes) {
-      const reserve = reserveBytes > 0n ? `, ${reserveBytes} of which are reserved (fcopy.reserve_mib)` : '';
+      const reserve =
+        reserveBytes > 0n ? `, ${reserveBytes} of which are reserved (fcopy.reserve_mib)` : '';
       throw new FileProblem('diskFull', `there are ${free} bytes free${reserve}`);
     }
   }
@@ -82,7 +99,11 @@ const procPath = (fd: number): string => `/proc/self/fd/${fd}`;
 
 /** Whether what is there may be replaced; throws a FileProblem. */
 function checkReplaceable(stat: BigInt64Array, overwrite: boolean): void {
-  if (!overwrite) throw new FileProblem('exists', 'there is something of that name, and it is not to be replaced');
+  if (!overwrite)
+    throw new FileProblem(
+      'exists',
+      'there is something of that name, and it is not to be replaced',
+    );
   if ((Number(stat[StatSlot.mode]) & fs.constants.S_IFMT) !== fs.constants.S_IFREG) {
     throw new FileProblem('refused', 'what has that name is no file (a folder, a link, a device)');
   }
@@ -102,7 +123,10 @@ class Descriptors {
   }
 }
 
-/** A folder and a name in it; as long as some of the folders are missing, the innermost that is there. */
+/**
+ * A folder and a name in it; as long as some of the folders are missing, the innermost that is
+ * there.
+ */
 class Place {
   readonly #native: Files;
   readonly #rootFd: number;
@@ -114,9 +138,17 @@ class Place {
   readonly missing: readonly string[];
   readonly fileName: string;
 
-  constructor(native: Files, fds: Descriptors, root: readonly string[], target: Target, createPath: boolean) {
+  constructor(
+    native: Files,
+    fds: Descriptors,
+    root: readonly string[],
+    target: Target,
+    createPath: boolean,
+  ) {
     this.#native = native;
-    this.#rootFd = fds.keep(absentWhereMissing(() => fs.openSync(`/${root.join('/')}`, O_RDONLY | O_DIRECTORY)));
+    this.#rootFd = fds.keep(
+      absentWhereMissing(() => fs.openSync(`/${root.join('/')}`, O_RDONLY | O_DIRECTORY)),
+    );
     // The machine's own root can't be left, so links may begin with "/" there
     this.#links = root.length === 0 ? 'rooted' : 'beneath';
     this.fileName = target.fileName;
@@ -135,19 +167,28 @@ class Place {
     }
   }
 
-  /** Throws a FileProblem when the path now leads to another folder: it was moved, perhaps out of its root. */
+  /**
+   * Throws a FileProblem when the path now leads to another folder: it was moved, perhaps out of
+   * its root.
+   */
   check(): void {
     let now: number;
     try {
       now = this.#open(this.#there);
     } catch (error) {
-      throw isAbsent(error) ? new FileProblem('failed', 'its folder was moved or removed meanwhile', error) : error;
+      throw isAbsent(error)
+        ? new FileProblem('failed', 'its folder was moved or removed meanwhile', error)
+        : error;
     }
     try {
       const [before, after] = [new BigInt64Array(STAT_SLOTS), new BigInt64Array(STAT_SLOTS)];
       this.#native.stat(this.folderFd, before);
       this.#native.stat(now, after);
-      if (before[StatSlot.dev] === after[StatSlot.dev] && before[StatSlot.ino] === after[StatSlot.ino]) return;
+      if (
+        before[StatSlot.dev] === after[StatSlot.dev] &&
+        before[StatSlot.ino] === after[StatSlot.ino]
+      )
+        return;
       throw new FileProblem('failed', 'its folder was moved or replaced meanwhile');
     } finally {
       fs.closeSync(now);
@@ -169,7 +210,8 @@ function absentWhereMissing(open: () => number): number {
   }
 }
 
-const isAbsent = (error: unknown): boolean => error instanceof FileProblem && error.result === 'absent';
+const isAbsent = (error: unknown): boolean =>
+  error instanceof FileProblem && error.result === 'absent';
 
 class IncomingFile implements Incoming {
   readonly sink: FileSink;
@@ -233,7 +275,8 @@ class IncomingFile implements Incoming {
     try {
       this.#place.check();
       const folderFd = this.#makeFolders(made);
-      // Its own descriptor, and had before there is no way back: it is synced when the others are closed
+      // Its own descriptor, and had before there is no way back: it is synced when the others are
+      // closed
       kept = fs.openSync(procPath(folderFd), O_RDONLY | O_DIRECTORY);
       this.#name(folderFd);
     } catch (error) {
@@ -321,7 +364,8 @@ class IncomingFile implements Incoming {
       native.nameFile(this.sink.fd, folderFd, name);
       return;
     }
-    // A file without a name can't take the place of one that has it: it gets another one for a moment
+    // A file without a name can't take the place of one that has it: it gets another one for a
+    // moment
     const temporary = temporaryName();
     this.#leftover.note(this.#place.folder, temporary);
     native.nameFile(this.sink.fd, folderFd, temporary);
@@ -357,7 +401,11 @@ function problemOf(error: unknown): unknown {
     case 'EXDEV':
       // Of a name it would mean that another file system was mounted there meanwhile
       if (syscall !== 'openat2' && syscall !== 'openat') break;
-      return new FileProblem('refused', 'a symbolic link leads out of the folder it may be in', error);
+      return new FileProblem(
+        'refused',
+        'a symbolic link leads out of the folder it may be in',
+        error,
+      );
     case 'ELOOP':
     case 'ENOTDIR':
       return new FileProblem('refused', `something on the way is no folder: ${message}`, error);

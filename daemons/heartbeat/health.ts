@@ -1,12 +1,24 @@
 import type { ApplicationState } from '../../protocol/heartbeat/vmbus.ts';
 
-/** What systemd says of the system as a whole (systemctl(1), is-system-running), as far as it matters here. */
-export type SystemState = 'starting' | 'running' | 'degraded' | 'maintenance' | 'stopping' | 'unknown';
+/**
+ * What systemd says of the system as a whole (systemctl(1), is-system-running), as far as it
+ * matters here.
+ */
+export type SystemState =
+  | 'starting'
+  | 'running'
+  | 'degraded'
+  | 'maintenance'
+  | 'stopping'
+  | 'unknown';
 
 /** All that is known of the guest's health. */
 export interface Health {
   readonly system: SystemState;
-  /** Watched units that failed, with what is wrong. Without watched units the system's state counts instead. */
+  /**
+   * Watched units that failed, with what is wrong. Without watched units the system's state counts
+   * instead.
+   */
   readonly failedUnits: readonly string[];
   /** Checks that failed, with what is wrong. */
   readonly failedChecks: readonly string[];
@@ -31,13 +43,15 @@ export function parseSystemState(text: string): SystemState {
 }
 
 /**
- * Reads `systemctl show --property=LoadState,ActiveState` of several units: blocks in the order of the units, empty lines between. A unit that
- * is not there counts as failed: somebody wanted it to be watched.
+ * Reads `systemctl show --property=LoadState,ActiveState` of several units: blocks in the order of
+ * the units, empty lines between. A unit that is not there counts as failed: somebody wanted it to
+ * be watched.
  */
 export function failedUnits(units: readonly string[], text: string): string[] {
   const blocks = text.trim().split(/\n\n+/);
   return units.flatMap((unit, i) => {
-    const property = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(blocks[i] ?? '')?.[1] ?? '';
+    const property = (name: string): string =>
+      new RegExp(`^${name}=(.*)$`, 'm').exec(blocks[i] ?? '')?.[1] ?? '';
     const load = property('LoadState');
     if (load !== 'loaded') return [`${unit}: ${load || 'nothing known of it'}`];
     return property('ActiveState') === 'failed' ? [`${unit}: failed`] : [];

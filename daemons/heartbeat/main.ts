@@ -33,7 +33,13 @@ const options = {
     max: 86_400,
     help: 'pause between two rounds of checks',
   },
-  check_timeout_secs: { type: 'integer', default: 10, min: 1, max: 3600, help: 'time after which a check has failed' },
+  check_timeout_secs: {
+    type: 'integer',
+    default: 10,
+    min: 1,
+    max: 3600,
+    help: 'time after which a check has failed',
+  },
 } as const;
 
 /** systemd.unit(5): the characters of a unit's name. */

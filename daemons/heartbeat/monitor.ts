@@ -2,8 +2,8 @@ import { type Health, NOTHING_KNOWN } from './health.ts';
 import type { HealthOptions, HealthPorts } from './ports.ts';
 
 /**
- * Finds out how the guest is, again and again, until `wait` says that it is over. Two loops: a check that takes its time must not keep us from
- * seeing that the system goes down.
+ * Finds out how the guest is, again and again, until `wait` says that it is over. Two loops: a
+ * check that takes its time must not keep us from seeing that the system goes down.
  */
 export async function watchHealth(
   ports: HealthPorts,

@@ -1,6 +1,8 @@
 import type { SystemState } from './health.ts';
 
-/** What the guest's health is found out from. Nothing here rejects; everything ends within its time. */
+/**
+ * What the guest's health is found out from. Nothing here rejects; everything ends within its time.
+ */
 export interface HealthPorts {
   systemState(): Promise<SystemState>;
   /** Those of the units that failed, with what is wrong. */

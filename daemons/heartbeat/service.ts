@@ -1,4 +1,8 @@
-import type { ApplicationState, HeartbeatReply, HeartbeatRequest } from '../../protocol/heartbeat/vmbus.ts';
+import type {
+  ApplicationState,
+  HeartbeatReply,
+  HeartbeatRequest,
+} from '../../protocol/heartbeat/vmbus.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Service } from '../../runtime/service.ts';
@@ -41,7 +45,10 @@ export class HeartbeatService implements Service<HeartbeatRequest, HeartbeatRepl
     if (text === this.#said) return;
     this.#said = text;
     const severity = state === 'critical' ? 'warning' : 'notice';
-    this.#log[severity]('The application state changed', { state, ...(reasons.length > 0 ? { reasons } : {}) });
+    this.#log[severity]('The application state changed', {
+      state,
+      ...(reasons.length > 0 ? { reasons } : {}),
+    });
   }
 
   close(): void {

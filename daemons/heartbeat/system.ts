@@ -14,7 +14,8 @@ const NICENESS = os.constants.priority.PRIORITY_BELOW_NORMAL;
 /** Of what a check prints, this much gets into the log. */
 const SHOWN_CHARACTERS = 500;
 
-export interface LinuxHealthOptions extends Pick<HealthOptions, 'checksDirectory' | 'checkTimeoutSecs'> {
+export interface LinuxHealthOptions
+  extends Pick<HealthOptions, 'checksDirectory' | 'checkTimeoutSecs'> {
   /** Where the system is looked at; "/" but in tests. */
   readonly root?: string;
   readonly programPath?: string;

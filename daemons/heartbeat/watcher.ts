@@ -3,7 +3,10 @@ import { type Health, NOTHING_KNOWN } from './health.ts';
 import { watchHealth } from './monitor.ts';
 import type { HealthOptions, HealthPorts } from './ports.ts';
 
-/** Without a word for this much longer than it may take, something is stuck: nothing is known any more. */
+/**
+ * Without a word for this much longer than it may take, something is stuck: nothing is known any
+ * more.
+ */
 const SILENCE_SECS = 30;
 /** Watching that ended by an error of ours is begun again, not too soon. */
 const RESTART_MS = 60_000;

@@ -3,16 +3,24 @@ import { type AddressLists, orderAddresses } from './network.ts';
 import { parseOsRelease } from './os-release.ts';
 import type { AutoPool, AutoRecord, GuestSystem, OsFacts } from './ports.ts';
 
-/** An address list reaches a host whole up to this many characters (see VALUE_LIMIT in service.ts). */
+/**
+ * An address list reaches a host whole up to this many characters (see VALUE_LIMIT in service.ts).
+ */
 export const LIST_LIMIT_UNITS = 1022;
 
-/** Routes and duplicate checks settle without a notification we get, so what was read is not believed for longer. */
+/**
+ * Routes and duplicate checks settle without a notification we get, so what was read is not
+ * believed for longer.
+ */
 const NETWORK_MAX_AGE_MS = 15_000;
 const DOMAIN_NAME_MAX_AGE_MS = 300_000;
 /** How soon an unresolved name is tried again: the network may not have been up yet. */
 const DOMAIN_NAME_RETRY_MS = 30_000;
 
-/** The ten keys Linux guests report, in the order of their indexes (source: tools/hv/hv_kvp_daemon.c, enum key_index). */
+/**
+ * The ten keys Linux guests report, in the order of their indexes (source:
+ * tools/hv/hv_kvp_daemon.c, enum key_index).
+ */
 export class GuestAutoPool implements AutoPool {
   readonly #keys: readonly (readonly [key: string, value: () => string])[];
   readonly #byName: ReadonlyMap<string, () => string>;
@@ -98,7 +106,8 @@ class DomainName {
     this.#resolving = false;
     if (hostName !== this.#hostName) return;
     this.#resolved = resolved;
-    this.#dueMs = this.#system.now() + (resolved === undefined ? DOMAIN_NAME_RETRY_MS : DOMAIN_NAME_MAX_AGE_MS);
+    this.#dueMs =
+      this.#system.now() + (resolved === undefined ? DOMAIN_NAME_RETRY_MS : DOMAIN_NAME_MAX_AGE_MS);
   }
 }
 
@@ -119,7 +128,10 @@ class Network {
     if (!this.#lists || changed || now() - this.#readAtMs > NETWORK_MAX_AGE_MS) {
       this.#readAtMs = now();
       const { ipv4, ipv6 }: AddressLists = orderAddresses(this.#system.readNetwork());
-      this.#lists = { ipv4: joinFitting(ipv4, LIST_LIMIT_UNITS), ipv6: joinFitting(ipv6, LIST_LIMIT_UNITS) };
+      this.#lists = {
+        ipv4: joinFitting(ipv4, LIST_LIMIT_UNITS),
+        ipv6: joinFitting(ipv6, LIST_LIMIT_UNITS),
+      };
     }
     return this.#lists;
   }

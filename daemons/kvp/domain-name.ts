@@ -1,6 +1,11 @@
-/** Where the domain of a host name can be read. Pure: works on the texts of the resolver's files. */
+/**
+ * Where the domain of a host name can be read. Pure: works on the texts of the resolver's files.
+ */
 
-/** The full name hosts(5) gives a host name: one that continues it, else the line's canonical name as the C library reads it. */
+/**
+ * The full name hosts(5) gives a host name: one that continues it, else the line's canonical name
+ * as the C library reads it.
+ */
 export function domainNameFromHosts(hosts: string, hostName: string): string | undefined {
   const wanted = hostName.toLowerCase();
   for (const line of hosts.split('\n')) {
@@ -15,7 +20,10 @@ export function domainNameFromHosts(hosts: string, hostName: string): string | u
   return undefined;
 }
 
-/** The domains resolv.conf(5) appends to a short name; of several `search` and `domain` lines the last one counts. */
+/**
+ * The domains resolv.conf(5) appends to a short name; of several `search` and `domain` lines the
+ * last one counts.
+ */
 export function searchDomains(resolvConf: string): string[] {
   let domains: string[] = [];
   for (const line of resolvConf.split('\n')) {

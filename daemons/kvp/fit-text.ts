@@ -1,5 +1,8 @@
 /** The longest beginning of `text` within both limits that ends between two code points. */
-export function fitText(text: string, limit: { readonly units: number; readonly bytes: number }): string {
+export function fitText(
+  text: string,
+  limit: { readonly units: number; readonly bytes: number },
+): string {
   // No UTF-16 unit takes more than 3 bytes of UTF-8
   if (text.length * 3 <= limit.bytes && text.length <= limit.units) return text;
   if (text.length <= limit.units && Buffer.byteLength(text) <= limit.bytes) return text;

@@ -7,7 +7,12 @@ import { kvpOptions, PoolStore } from './pools/index.ts';
 import { KvpService } from './service.ts';
 import { LinuxGuest } from './system.ts';
 
-function create({ native, options: own, hostLog, version: ownVersion }: ServiceContext<typeof kvpOptions>) {
+function create({
+  native,
+  options: own,
+  hostLog,
+  version: ownVersion,
+}: ServiceContext<typeof kvpOptions>) {
   const pools = PoolStore.open(own.pool_directory, { native, log: hostLog });
   const guest = new LinuxGuest(native, hostLog);
   const waits = new Set<() => void>();

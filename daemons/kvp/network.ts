@@ -1,4 +1,7 @@
-/** The guest's addresses in the order in which a person would try them. Pure: works on what the kernel's files say. */
+/**
+ * The guest's addresses in the order in which a person would try them. Pure: works on what the
+ * kernel's files say.
+ */
 
 /** What sysfs says of one interface (/sys/class/net/<name>/). */
 export interface LinkFacts {
@@ -7,7 +10,10 @@ export interface LinkFacts {
   readonly hardwareType: number;
   /** DEVTYPE from `uevent`: "bridge", "vlan", "bond", "vxlan"...; empty for a plain device. */
   readonly deviceType: string;
-  /** A `device` link: it belongs to hardware, which in a guest is a netvsc, virtio or passed-through card. */
+  /**
+   * A `device` link: it belongs to hardware, which in a guest is a netvsc, virtio or passed-through
+   * card.
+   */
   readonly hasDevice: boolean;
   /** `tun_flags`: some program is its other end. */
   readonly isTun: boolean;
@@ -26,7 +32,10 @@ export interface InterfaceAddress {
 export interface NetworkFacts {
   readonly addresses: readonly InterfaceAddress[];
   readonly links: ReadonlyMap<string, LinkFacts>;
-  /** Texts of /proc/net/route, /proc/net/ipv6_route and /proc/net/if_inet6; empty where there is none. */
+  /**
+   * Texts of /proc/net/route, /proc/net/ipv6_route and /proc/net/if_inet6; empty where there is
+   * none.
+   */
   readonly ipv4Routes: string;
   readonly ipv6Routes: string;
   readonly ipv6Flags: string;
@@ -39,12 +48,18 @@ export interface AddressLists {
 
 export const interfaceName = (label: string): string => label.split(':', 1)[0] as string;
 
-/** Where an interface stands: real ones first, then tunnels, then what containers and virtual machines hang on. */
+/**
+ * Where an interface stands: real ones first, then tunnels, then what containers and virtual
+ * machines hang on.
+ */
 const Rank = { real: 0, tunnel: 1, virtual: 2 } as const;
 
 /** include/uapi/linux/if_arp.h: PPP, TUNNEL, TUNNEL6, SIT, IPGRE, IP6GRE, NONE (tun, WireGuard). */
 const TUNNEL_TYPES: ReadonlySet<number> = new Set([512, 768, 769, 776, 778, 823, 65534]);
-/** Networks of containers laid over the real one: they have it below them, but their addresses are not the guest's. */
+/**
+ * Networks of containers laid over the real one: they have it below them, but their addresses are
+ * not the guest's.
+ */
 const OVERLAY_DEVICE_TYPES: ReadonlySet<string> = new Set(['vxlan', 'geneve']);
 
 /** include/uapi/linux/if_addr.h */
@@ -59,7 +74,10 @@ const RTF_UP = 0x1;
 const RTF_REJECT = 0x200;
 
 export function orderAddresses(facts: NetworkFacts): AddressLists {
-  const defaultMetrics = { 4: ipv4DefaultMetrics(facts.ipv4Routes), 6: ipv6DefaultMetrics(facts.ipv6Routes) };
+  const defaultMetrics = {
+    4: ipv4DefaultMetrics(facts.ipv4Routes),
+    6: ipv6DefaultMetrics(facts.ipv6Routes),
+  };
   const ipv6Flags = parseIpv6Flags(facts.ipv6Flags);
   const sorted = (family: 4 | 6): string[] => {
     const candidates: { address: string; order: readonly number[] }[] = [];
@@ -98,7 +116,11 @@ function compare(a: readonly number[], b: readonly number[]): number {
   return 0;
 }
 
-function rank(name: string, links: ReadonlyMap<string, LinkFacts>, carriesDefault: boolean): number {
+function rank(
+  name: string,
+  links: ReadonlyMap<string, LinkFacts>,
+  carriesDefault: boolean,
+): number {
   const link = links.get(name);
   if (link && isTunnel(link)) return Rank.tunnel;
   // Inside a container the way out is a plain virtual pair
@@ -106,7 +128,9 @@ function rank(name: string, links: ReadonlyMap<string, LinkFacts>, carriesDefaul
 }
 
 const isTunnel = (link: LinkFacts): boolean =>
-  link.isTun || link.deviceType === 'wireguard' || (TUNNEL_TYPES.has(link.hardwareType) && !link.hasDevice);
+  link.isTun ||
+  link.deviceType === 'wireguard' ||
+  (TUNNEL_TYPES.has(link.hardwareType) && !link.hasDevice);
 
 /** Hardware, or built on hardware: a bond, a VLAN, a bridge with a card in it. */
 function isReal(name: string, links: ReadonlyMap<string, LinkFacts>, seen: Set<string>): boolean {
@@ -125,17 +149,24 @@ function isUsable(flags: number): boolean {
 const isLinkLocal = (bytes: string): boolean => /^fe[89ab]/.test(bytes);
 const isUniqueLocal = (bytes: string): boolean => /^f[cd]/.test(bytes);
 
-/** Best metric of a default route by interface. Columns: Iface Destination Gateway Flags RefCnt Use Metric Mask..., numbers but the metric in hex. */
+/**
+ * Best metric of a default route by interface. Columns: Iface Destination Gateway Flags RefCnt Use
+ * Metric Mask..., numbers but the metric in hex.
+ */
 function ipv4DefaultMetrics(table: string): Map<string, number> {
   const metrics = new Map<string, number>();
   for (const line of table.split('\n')) {
     const [name, destination, , flags, , , metric, mask] = line.trim().split(/\s+/);
-    if (destination === '00000000' && mask === '00000000') keepBest(metrics, name, flags, Number(metric));
+    if (destination === '00000000' && mask === '00000000')
+      keepBest(metrics, name, flags, Number(metric));
   }
   return metrics;
 }
 
-/** Columns: destination, prefix length, source, its length, next hop, metric, references, use, flags, interface; numbers in hex. */
+/**
+ * Columns: destination, prefix length, source, its length, next hop, metric, references, use,
+ * flags, interface; numbers in hex.
+ */
 function ipv6DefaultMetrics(table: string): Map<string, number> {
   const metrics = new Map<string, number>();
   for (const line of table.split('\n')) {
@@ -158,7 +189,10 @@ function keepBest(
   metrics.set(name, Math.min(metric, metrics.get(name) ?? Number.POSITIVE_INFINITY));
 }
 
-/** Flags by "<32 hex digits>@<interface>". Columns: address, index, prefix length, scope, flags, interface; numbers in hex. */
+/**
+ * Flags by "<32 hex digits>@<interface>". Columns: address, index, prefix length, scope, flags,
+ * interface; numbers in hex.
+ */
 function parseIpv6Flags(table: string): Map<string, number> {
   const flags = new Map<string, number>();
   for (const line of table.split('\n')) {
@@ -172,7 +206,8 @@ function parseIpv6Flags(table: string): Map<string, number> {
 export function expandIpv6(text: string): string {
   const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(text);
   if (dotted) {
-    const hex = (high: string | undefined, low: string | undefined) => (Number(high) * 256 + Number(low)).toString(16);
+    const hex = (high: string | undefined, low: string | undefined) =>
+      (Number(high) * 256 + Number(low)).toString(16);
     return expandIpv6(`${dotted[1]}${hex(dotted[2], dotted[3])}:${hex(dotted[4], dotted[5])}`);
   }
   const [head = '', tail] = text.split('::');
@@ -181,5 +216,7 @@ export function expandIpv6(text: string): string {
   const right = groups(tail ?? '');
   const missing = tail === undefined ? 0 : 8 - left.length - right.length;
   if (missing < 0 || left.length + right.length + missing !== 8) return '';
-  return [...left, ...new Array<string>(missing).fill('0'), ...right].map((group) => group.padStart(4, '0')).join('');
+  return [...left, ...new Array<string>(missing).fill('0'), ...right]
+    .map((group) => group.padStart(4, '0'))
+    .join('');
 }

@@ -1,4 +1,7 @@
-/** Assignments of an os-release file (os-release(5)): shell-like, one a line, quoted and escaped as in a shell. Lines that are none are skipped. */
+/**
+ * Assignments of an os-release file (os-release(5)): shell-like, one a line, quoted and escaped as
+ * in a shell. Lines that are none are skipped.
+ */
 export function parseOsRelease(text: string): Map<string, string> {
   const values = new Map<string, string>();
   for (const line of text.split('\n')) {

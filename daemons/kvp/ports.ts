@@ -48,7 +48,10 @@ export interface GuestSystem {
   readonly now: MonotonicMs;
   /** The host name as the kernel has it now. */
   hostName(): string;
-  /** Looks for the name with its domain, taking what time it takes; undefined when there is none to be found. */
+  /**
+   * Looks for the name with its domain, taking what time it takes; undefined when there is none to
+   * be found.
+   */
   resolveDomainName(hostName: string): Promise<string | undefined>;
   /** True when links or addresses may have changed since the last call. */
   networkChanged(): boolean;

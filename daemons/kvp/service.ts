@@ -1,13 +1,20 @@
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { KVP_POOL_COUNT, KvpPool, type KvpReply, type KvpRequest, type KvpValue } from '../../protocol/kvp/types.ts';
+import {
+  KVP_POOL_COUNT,
+  KvpPool,
+  type KvpReply,
+  type KvpRequest,
+  type KvpValue,
+} from '../../protocol/kvp/types.ts';
 import type { Peer, Service } from '../../runtime/service.ts';
 import { fitText } from './fit-text.ts';
 import { LOCK_PATIENCE_MS, PoolError, retryWhileLocked } from './pools/index.ts';
 import type { KvpPorts } from './ports.ts';
 
 /**
- * What reaches a host: `hv_utils` passes keys up to 254 and values up to 1,022 UTF-16 units (drivers/hv/hv_kvp.c, kvp_respond_to_host), from
- * fields of 512 and 2,048 bytes of UTF-8, one of them a NUL.
+ * What reaches a host: `hv_utils` passes keys up to 254 and values up to 1,022 UTF-16 units
+ * (drivers/hv/hv_kvp.c, kvp_respond_to_host), from fields of 512 and 2,048 bytes of UTF-8, one of
+ * them a NUL.
  */
 export const KEY_LIMIT = { units: 254, bytes: 511 } as const;
 export const VALUE_LIMIT = { units: 1022, bytes: 2047 } as const;
@@ -32,7 +39,9 @@ export class KvpService implements Service<KvpRequest, KvpReply> {
     } catch (error) {
       return this.#failed(request, error);
     }
-    return result instanceof Promise ? result.catch((error) => this.#failed(request, error)) : result;
+    return result instanceof Promise
+      ? result.catch((error) => this.#failed(request, error))
+      : result;
   }
 
   connected(peer: Peer): void {
@@ -47,13 +56,20 @@ export class KvpService implements Service<KvpRequest, KvpReply> {
 
   #answer(request: KvpRequest): KvpReply {
     // Before the pool is looked at: what we don't know may mean something else by it
-    if (request.operation === 'unknown' || request.operation === 'getIpInfo' || request.operation === 'setIpInfo') {
+    if (
+      request.operation === 'unknown' ||
+      request.operation === 'getIpInfo' ||
+      request.operation === 'setIpInfo'
+    ) {
       return NOT_SUPPORTED;
     }
     const { pools, autoPool } = this.#ports;
     const { pool } = request;
     if (pool >= KVP_POOL_COUNT) {
-      this.#ports.log.warning('The host asked for a pool that does not exist', { pool, operation: request.operation });
+      this.#ports.log.warning('The host asked for a pool that does not exist', {
+        pool,
+        operation: request.operation,
+      });
       return INVALID;
     }
     const isAuto = pool === KvpPool.auto;
@@ -61,11 +77,18 @@ export class KvpService implements Service<KvpRequest, KvpReply> {
       case 'enumerate': {
         const record = isAuto ? autoPool.at(request.index) : pools.at(pool, request.index);
         if (!record) return NO_MORE_ITEMS;
-        return { status: IcStatus.ok, key: this.#fitKey(record.key, pool), value: this.#fitValue(record.value, pool) };
+        return {
+          status: IcStatus.ok,
+          key: this.#fitKey(record.key, pool),
+          value: this.#fitValue(record.value, pool),
+        };
       }
       case 'get': {
-        const value = (isAuto ? autoPool.get(request.key) : undefined) ?? pools.get(pool, request.key);
-        return value === undefined ? NO_MORE_ITEMS : { status: IcStatus.ok, value: this.#fitValue(value, pool) };
+        const value =
+          (isAuto ? autoPool.get(request.key) : undefined) ?? pools.get(pool, request.key);
+        return value === undefined
+          ? NO_MORE_ITEMS
+          : { status: IcStatus.ok, value: this.#fitValue(value, pool) };
       }
       case 'set': {
         const text = storedText(request.value);
@@ -88,14 +111,21 @@ export class KvpService implements Service<KvpRequest, KvpReply> {
     return { type: 'string', text: this.#fit(value, VALUE_LIMIT, pool) };
   }
 
-  #fit(text: string, limit: { readonly units: number; readonly bytes: number }, pool: number): string {
+  #fit(
+    text: string,
+    limit: { readonly units: number; readonly bytes: number },
+    pool: number,
+  ): string {
     const fitting = fitText(text, limit);
     if (fitting.length !== text.length) {
-      this.#ports.log.warning('A stored text is longer than what can be passed to the host; it gets the beginning', {
-        pool,
-        units: text.length,
-        passedUnits: fitting.length,
-      });
+      this.#ports.log.warning(
+        'A stored text is longer than what can be passed to the host; it gets the beginning',
+        {
+          pool,
+          units: text.length,
+          passedUnits: fitting.length,
+        },
+      );
     }
     return fitting;
   }
@@ -113,7 +143,8 @@ export class KvpService implements Service<KvpRequest, KvpReply> {
         return { status: IcStatus.diskFull };
       case 'locked':
         log.error(
-          `Gave up on a pool file that another program kept locked for ${LOCK_PATIENCE_MS / 1000} s; find it in /proc/locks or with lslocks`,
+          'Gave up on a pool file that another program kept locked for ' +
+            `${LOCK_PATIENCE_MS / 1000} s; find it in /proc/locks or with lslocks`,
           fields,
         );
         break;

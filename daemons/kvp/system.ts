@@ -4,7 +4,12 @@ import path from 'node:path';
 import type { AddressWatch, Native } from '../../native/interface.ts';
 import { type Log, monotonicMs } from '../../runtime/log.ts';
 import { domainNameFromHosts, searchDomains } from './domain-name.ts';
-import { type InterfaceAddress, interfaceName, type LinkFacts, type NetworkFacts } from './network.ts';
+import {
+  type InterfaceAddress,
+  interfaceName,
+  type LinkFacts,
+  type NetworkFacts,
+} from './network.ts';
 import type { GuestSystem, OsFacts } from './ports.ts';
 
 /** Where the system is looked at; "/" but in tests. */
@@ -17,7 +22,11 @@ export class LinuxGuest implements GuestSystem {
   readonly #root: string;
   readonly #addressWatch: AddressWatch | undefined;
 
-  constructor(native: Pick<Native, 'watchAddresses'>, log: Pick<Log, 'warning'>, root = DEFAULT_ROOT) {
+  constructor(
+    native: Pick<Native, 'watchAddresses'>,
+    log: Pick<Log, 'warning'>,
+    root = DEFAULT_ROOT,
+  ) {
     this.#root = root;
     this.facts = {
       osRelease: this.#text('etc/os-release') ?? this.#text('usr/lib/os-release'),
@@ -28,7 +37,9 @@ export class LinuxGuest implements GuestSystem {
     try {
       this.#addressWatch = native.watchAddresses();
     } catch (error) {
-      log.warning("Can't watch the network's addresses; they are read each time a host asks", { error });
+      log.warning("Can't watch the network's addresses; they are read each time a host asks", {
+        error,
+      });
     }
   }
 
@@ -62,7 +73,9 @@ export class LinuxGuest implements GuestSystem {
   readNetwork(): NetworkFacts {
     const addresses = this.#addresses();
     const links = new Map<string, LinkFacts>();
-    const wanted = addresses.filter(({ isLoopback }) => !isLoopback).map(({ name }) => interfaceName(name));
+    const wanted = addresses
+      .filter(({ isLoopback }) => !isLoopback)
+      .map(({ name }) => interfaceName(name));
     for (const name of wanted) {
       if (links.has(name)) continue;
       const link = this.#link(name);
@@ -103,14 +116,17 @@ export class LinuxGuest implements GuestSystem {
     } catch {
       return undefined; // gone since
     }
-    const number = (file: string): number => Number(this.#text(`${folder}/${file}`)?.trim() ?? Number.NaN);
+    const number = (file: string): number =>
+      Number(this.#text(`${folder}/${file}`)?.trim() ?? Number.NaN);
     return {
       index: number('ifindex'),
       hardwareType: number('type'),
       deviceType: /^DEVTYPE=(.*)$/m.exec(this.#text(`${folder}/uevent`) ?? '')?.[1] ?? '',
       hasDevice: entries.includes('device'),
       isTun: entries.includes('tun_flags'),
-      lower: entries.filter((entry) => entry.startsWith('lower_')).map((entry) => entry.slice('lower_'.length)),
+      lower: entries
+        .filter((entry) => entry.startsWith('lower_'))
+        .map((entry) => entry.slice('lower_'.length)),
     };
   }
 

@@ -1,8 +1,9 @@
 import type { Action } from './ports.ts';
 
 /**
- * Reads the answer of logind's ListInhibitors as `busctl --json=short` prints it: {"type":"a(ssssuu)","data":[[[what, who, why, mode, uid, pid],
- * ...]]}. Gives those that block this action, as "who: why". Source: org.freedesktop.login1(5).
+ * Reads the answer of logind's ListInhibitors as `busctl --json=short` prints it:
+ * {"type":"a(ssssuu)","data":[[[what, who, why, mode, uid, pid], ...]]}. Gives those that block
+ * this action, as "who: why". Source: org.freedesktop.login1(5).
  */
 export function blockingInhibitors(json: string, action: Action): string[] {
   let rows: unknown;

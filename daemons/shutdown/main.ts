@@ -7,12 +7,18 @@ import { ShutdownService } from './service.ts';
 import { LinuxShutdown } from './system.ts';
 
 const options = {
-  refuse: { type: 'strings', default: [], help: `requests that are refused, of ${ACTIONS.join(', ')}` },
+  refuse: {
+    type: 'strings',
+    default: [],
+    help: `requests that are refused, of ${ACTIONS.join(', ')}`,
+  },
   inhibitors: {
     type: 'choice',
     default: 'respect',
     choices: ['respect', 'ignore'],
-    help: 'what programs that block a shutdown count for (systemd-inhibit), unless the host forces it',
+    help:
+      'what programs that block a shutdown count for (systemd-inhibit), unless the host forces ' +
+      'it',
   },
   hooks_directory: {
     type: 'string',
@@ -27,7 +33,13 @@ const options = {
     max: 90,
     help: "the part of the host's time that hooks get together",
   },
-  default_timeout_secs: { type: 'integer', default: 120, min: 1, max: 3600, help: 'for a host that gives no time' },
+  default_timeout_secs: {
+    type: 'integer',
+    default: 120,
+    min: 1,
+    max: 3600,
+    help: 'for a host that gives no time',
+  },
   least_timeout_secs: {
     type: 'integer',
     default: 30,
@@ -41,7 +53,11 @@ const options = {
     help: "force a system that has not gone down by the host's deadline",
   },
   announce: { type: 'boolean', default: true, help: 'tell everybody who is logged in' },
-  rehearse: { type: 'boolean', default: false, help: 'do everything but the last command, which is logged instead' },
+  rehearse: {
+    type: 'boolean',
+    default: false,
+    help: 'do everything but the last command, which is logged instead',
+  },
 } as const;
 
 const isAction = (name: string): name is Action => (ACTIONS as readonly string[]).includes(name);

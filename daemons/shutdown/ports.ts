@@ -12,9 +12,14 @@ export type Action = (typeof ACTIONS)[number];
 export type Urgency = 'orderly' | 'forced' | 'immediate';
 
 /** What became of the last command. A rehearsal stops short of it. */
-export type Gone = { readonly result: 'going' | 'rehearsed' } | { readonly result: 'failed'; readonly why: string };
+export type Gone =
+  | { readonly result: 'going' | 'rehearsed' }
+  | { readonly result: 'failed'; readonly why: string };
 
-/** What the service needs of the operating system. Nothing here rejects; all but `go` and hooks end within seconds. */
+/**
+ * What the service needs of the operating system. Nothing here rejects; all but `go` and hooks end
+ * within seconds.
+ */
 export interface ShutdownPorts {
   /** Those who keep the system from doing this ("who: why"). */
   inhibitors(action: Action): Promise<readonly string[]>;
@@ -24,7 +29,11 @@ export interface ShutdownPorts {
   announce(text: string): Promise<void>;
   hooks(): { readonly files: readonly string[]; readonly refused: readonly string[] };
   /** Runs one hook; what is wrong, or undefined. */
-  runHook(file: string, env: Readonly<Record<string, string>>, timeoutMs: number): Promise<string | undefined>;
+  runHook(
+    file: string,
+    env: Readonly<Record<string, string>>,
+    timeoutMs: number,
+  ): Promise<string | undefined>;
   /** The last command. */
   go(action: Action, urgency: Urgency): Promise<Gone>;
   /** Calls back when the answer is out. */

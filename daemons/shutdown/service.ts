@@ -1,5 +1,9 @@
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { REASON_PLANNED, type ShutdownReply, type ShutdownRequest } from '../../protocol/shutdown/vmbus.ts';
+import {
+  REASON_PLANNED,
+  type ShutdownReply,
+  type ShutdownRequest,
+} from '../../protocol/shutdown/vmbus.ts';
 import type { Service } from '../../runtime/service.ts';
 import { printable } from '../../runtime/text.ts';
 import type { Action, ShutdownContext, Urgency } from './ports.ts';
@@ -40,7 +44,8 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
     const { policy } = this.#context;
     const action = actionOf(request);
     if (action === undefined) return this.#refuse(request, action, 'its flags mean nothing here');
-    if (policy.refuse.includes(action)) return this.#refuse(request, action, 'the configuration says so');
+    if (policy.refuse.includes(action))
+      return this.#refuse(request, action, 'the configuration says so');
     if (this.#order) return this.#join(this.#order, request, action);
     const asksInhibitors = policy.respectsInhibitors && !request.flags.force;
     if (action !== 'hibernate' && !asksInhibitors) return this.#accept(request, action);
@@ -54,7 +59,11 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
   }
 
   /** What can't be known without asking. */
-  async #ask(request: ShutdownRequest, action: Action, asksInhibitors: boolean): Promise<ShutdownReply> {
+  async #ask(
+    request: ShutdownRequest,
+    action: Action,
+    asksInhibitors: boolean,
+  ): Promise<ShutdownReply> {
     const { ports } = this.#context;
     if (action === 'hibernate') {
       const why = await ports.hibernationProblem();
@@ -63,7 +72,8 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
     if (asksInhibitors) {
       const inhibitors = await ports.inhibitors(action);
       // What Windows says while somebody works at it: the host may ask again, with force
-      if (inhibitors.length > 0) return this.#refuse(request, action, 'programs ask for that', inhibitors);
+      if (inhibitors.length > 0)
+        return this.#refuse(request, action, 'programs ask for that', inhibitors);
     }
     return this.#accept(request, action);
   }
@@ -97,10 +107,13 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
     return OK;
   }
 
-  /** A second request while one is on its way: the same, or the same with more force or less time. */
+  /**
+   * A second request while one is on its way: the same, or the same with more force or less time.
+   */
   #join(order: Order, request: ShutdownRequest, action: Action): ShutdownReply {
     const { ports } = this.#context;
-    if (order.action !== action) return this.#refuse(request, action, `another one is on its way: ${order.action}`);
+    if (order.action !== action)
+      return this.#refuse(request, action, `another one is on its way: ${order.action}`);
     order.force ||= request.flags.force;
     order.deadlineMs = Math.min(order.deadlineMs, ports.now() + this.#timeoutMs(request));
     order.wake();
@@ -120,14 +133,20 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
       await this.#runHooks(order);
       await this.#goDown(order);
     } catch (error) {
-      log.critical('Carrying out a shutdown request failed', { error, stack: (error as Error).stack });
+      log.critical('Carrying out a shutdown request failed', {
+        error,
+        stack: (error as Error).stack,
+      });
     } finally {
       // Still here: the host may ask again
       this.#order = undefined;
     }
   }
 
-  /** Each hook gets its part of what is left of the hooks' share, so that one that hangs takes no other's time. */
+  /**
+   * Each hook gets its part of what is left of the hooks' share, so that one that hangs takes no
+   * other's time.
+   */
   async #runHooks(order: Order): Promise<void> {
     const { ports, log, policy } = this.#context;
     const { files, refused } = ports.hooks();
@@ -145,7 +164,10 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
     }
   }
 
-  #environment({ action, request, force, deadlineMs }: Order, timeoutMs: number): Record<string, string> {
+  #environment(
+    { action, request, force, deadlineMs }: Order,
+    timeoutMs: number,
+  ): Record<string, string> {
     const { reasonCode } = request;
     return {
       VMIC_ACTION: action,
@@ -153,7 +175,9 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
       VMIC_REASON: hexCode(reasonCode),
       VMIC_PLANNED: (reasonCode & REASON_PLANNED) !== 0 ? 'yes' : 'no',
       VMIC_MESSAGE: shownMessage(request),
-      VMIC_SECONDS_LEFT: String(Math.max(0, Math.round((deadlineMs - this.#context.ports.now()) / 1000))),
+      VMIC_SECONDS_LEFT: String(
+        Math.max(0, Math.round((deadlineMs - this.#context.ports.now()) / 1000)),
+      ),
       VMIC_HOOK_SECONDS: String(Math.max(1, Math.floor(timeoutMs / 1000))),
     };
   }
@@ -171,13 +195,18 @@ export class ShutdownService implements Service<ShutdownRequest, ShutdownReply> 
       if (ports.now() >= order.deadlineMs) break;
     }
     if (!policy.forcesAtDeadline) {
-      log.error("The system did not go down by the host's deadline; not forced, as configured", { action });
+      log.error("The system did not go down by the host's deadline; not forced, as configured", {
+        action,
+      });
       return;
     }
     if (policy.respectsInhibitors && !order.force) {
       const inhibitors = await ports.inhibitors(action);
       if (inhibitors.length > 0) {
-        log.error("The system did not go down by the host's deadline, since programs ask for that", { inhibitors });
+        log.error(
+          "The system did not go down by the host's deadline, since programs ask for that",
+          { inhibitors },
+        );
         return;
       }
     }
@@ -225,9 +254,13 @@ function actionOf({ flags }: ShutdownRequest): Action | undefined {
 const hexCode = (code: number): string => `0x${code.toString(16).padStart(8, '0')}`;
 
 /** The host's words in a form that controls no terminal. */
-const shownMessage = ({ message }: ShutdownRequest): string => printable(message).slice(0, SHOWN_MESSAGE_CHARACTERS);
+const shownMessage = ({ message }: ShutdownRequest): string =>
+  printable(message).slice(0, SHOWN_MESSAGE_CHARACTERS);
 
-const describe = (request: ShutdownRequest, action: Action | undefined): Record<string, unknown> => ({
+const describe = (
+  request: ShutdownRequest,
+  action: Action | undefined,
+): Record<string, unknown> => ({
   action: action ?? 'unknown',
   force: request.flags.force,
   ...(action === undefined ? { flags: request.flags } : {}),
@@ -245,7 +278,8 @@ const WORDS: Readonly<Record<Action, string>> = {
 function announcement({ action, request, deadlineMs, startedMs }: Order): string {
   const message = shownMessage(request);
   return [
-    `The host of this virtual machine (Hyper-V) has asked it to ${WORDS[action]} within ${Math.round((deadlineMs - startedMs) / 1000)} seconds.`,
+    `The host of this virtual machine (Hyper-V) has asked it to ${WORDS[action]} within ` +
+      `${Math.round((deadlineMs - startedMs) / 1000)} seconds.`,
     ...(message === '' ? [] : [`Its message: ${message}`]),
     '',
   ].join('\n');

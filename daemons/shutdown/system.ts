@@ -28,12 +28,22 @@ export interface LinuxShutdownOptions {
 
 type Command = readonly [program: string, ...args: string[]];
 
-const SYSTEMD_VERB = { 'power-off': 'poweroff', restart: 'reboot', hibernate: 'hibernate' } as const;
-/** Of init systems without systemd: the kernel runs the same ones for hv_utils (kernel/reboot.c, orderly_poweroff). */
+const SYSTEMD_VERB = {
+  'power-off': 'poweroff',
+  restart: 'reboot',
+  hibernate: 'hibernate',
+} as const;
+/**
+ * Of init systems without systemd: the kernel runs the same ones for hv_utils (kernel/reboot.c,
+ * orderly_poweroff).
+ */
 const INIT_PROGRAM = { 'power-off': 'poweroff', restart: 'reboot' } as const;
 const SYSRQ = { 'power-off': 'o', restart: 'b' } as const;
 
-/** The running guest. No text of a host is ever in an argument list: it goes through standard input and environments. */
+/**
+ * The running guest. No text of a host is ever in an argument list: it goes through standard input
+ * and environments.
+ */
 export class LinuxShutdown implements ShutdownPorts {
   readonly now = monotonicMs;
   readonly #options: LinuxShutdownOptions;
@@ -61,7 +71,8 @@ export class LinuxShutdown implements ShutdownPorts {
 
   async hibernationProblem(): Promise<string | undefined> {
     const words = (file: string): string[] => this.#text(file).split(/[\s[\]]+/);
-    if (!words('sys/power/state').includes('disk')) return 'this kernel does not offer it (/sys/power/state)';
+    if (!words('sys/power/state').includes('disk'))
+      return 'this kernel does not offer it (/sys/power/state)';
     // hv_utils asks for the same: without ACPI S4 the host does not expect it
     if (!words('sys/power/disk').includes('platform'))
       return 'this virtual machine has no ACPI S4 state: the host has it switched off';
@@ -69,20 +80,31 @@ export class LinuxShutdown implements ShutdownPorts {
     if (!this.#hasSystemd()) return 'there is no systemd-logind to do it';
     const { problem, output } = await this.#logind('CanHibernate', []);
     if (problem !== undefined) return `systemd-logind could not be asked: ${problem}`;
-    return output.trim() === 's "yes"' ? undefined : `systemd-logind says ${printable(output.trim())}`;
+    return output.trim() === 's "yes"'
+      ? undefined
+      : `systemd-logind says ${printable(output.trim())}`;
   }
 
   async announce(text: string): Promise<void> {
     if (!this.#options.announces) return;
-    const { problem } = await run('wall', { env: this.#env, timeoutMs: ANNOUNCE_TIMEOUT_MS, input: text });
-    if (problem !== undefined) this.#log.warning('Nobody could be told of the shutdown', { problem });
+    const { problem } = await run('wall', {
+      env: this.#env,
+      timeoutMs: ANNOUNCE_TIMEOUT_MS,
+      input: text,
+    });
+    if (problem !== undefined)
+      this.#log.warning('Nobody could be told of the shutdown', { problem });
   }
 
   hooks() {
     return listExecutables(this.#options.hooksDirectory);
   }
 
-  async runHook(file: string, env: Readonly<Record<string, string>>, timeoutMs: number): Promise<string | undefined> {
+  async runHook(
+    file: string,
+    env: Readonly<Record<string, string>>,
+    timeoutMs: number,
+  ): Promise<string | undefined> {
     const { problem, output, errors } = await run(file, {
       env: { ...this.#env, ...env },
       timeoutMs,
@@ -136,7 +158,11 @@ export class LinuxShutdown implements ShutdownPorts {
   }
 
   #logind(method: string, options: readonly string[]) {
-    const object = ['org.freedesktop.login1', '/org/freedesktop/login1', 'org.freedesktop.login1.Manager'];
+    const object = [
+      'org.freedesktop.login1',
+      '/org/freedesktop/login1',
+      'org.freedesktop.login1.Manager',
+    ];
     return run('busctl', {
       args: [...options, 'call', ...object, method],
       env: this.#env,
@@ -146,9 +172,16 @@ export class LinuxShutdown implements ShutdownPorts {
   }
 
   async #command([program, ...args]: Command): Promise<Gone> {
-    const { problem, errors } = await run(program, { args, env: this.#env, timeoutMs: COMMAND_TIMEOUT_MS });
+    const { problem, errors } = await run(program, {
+      args,
+      env: this.#env,
+      timeoutMs: COMMAND_TIMEOUT_MS,
+    });
     if (problem === undefined) return { result: 'going' };
-    return { result: 'failed', why: `${[program, ...args].join(' ')}: ${problem} ${printable(errors.trim())}`.trim() };
+    return {
+      result: 'failed',
+      why: `${[program, ...args].join(' ')}: ${problem} ${printable(errors.trim())}`.trim(),
+    };
   }
 
   /** Asks the kernel itself: flush, then off or restart. */

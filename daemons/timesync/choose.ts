@@ -32,19 +32,27 @@ const DISCIPLINERS: Readonly<Record<string, string>> = {
 
 /** Chooses what to do by what else runs. */
 export function chooseMode(around: Surroundings, chronySocket: string): Choice {
-  const running = Object.entries(DISCIPLINERS).filter(([process]) => around.processNames.has(process));
+  const running = Object.entries(DISCIPLINERS).filter(([process]) =>
+    around.processNames.has(process),
+  );
   const names = running.map(([, name]) => name);
   if (names.includes('chronyd') && around.chronySocketExists) {
-    return { mode: 'chrony', reason: `chronyd disciplines the clock and listens on ${chronySocket}` };
+    return {
+      mode: 'chrony',
+      reason: `chronyd disciplines the clock and listens on ${chronySocket}`,
+    };
   }
   if (names.includes('chronyd')) {
     const line = `refclock SOCK ${chronySocket} refid HYPV poll 3 stratum 2`;
-    const phc = around.refclocks.find(({ driver, parameter }) => driver === 'PHC' && parameter.includes('hyperv'));
+    const phc = around.refclocks.find(
+      ({ driver, parameter }) => driver === 'PHC' && parameter.includes('hyperv'),
+    );
     return {
       mode: 'observe',
       reason: 'chronyd disciplines the clock',
       advice: phc
-        ? `chronyd's reference clock ${phc.parameter} belongs to hv_utils and is gone while this service has the channel: replace it by "${line}"`
+        ? `chronyd's reference clock ${phc.parameter} belongs to hv_utils and is gone while ` +
+          `this service has the channel: replace it by "${line}"`
         : `to give chronyd the host's time as well, add "${line}" to its configuration`,
     };
   }

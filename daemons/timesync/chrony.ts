@@ -1,6 +1,6 @@
 /**
- * What chronyd takes from its SOCK reference clocks, one datagram a sample (source: chrony refclock_sock.c, struct sock_sample, as on every
- * system with 64-bit time):
+ * What chronyd takes from its SOCK reference clocks, one datagram a sample (source: chrony
+ * refclock_sock.c, struct sock_sample, as on every system with 64-bit time):
  *   0  8  tvSecs    system time of the measurement
  *   8  8  tvUsecs
  *  16  8  offset    true time minus system time, seconds, a double
@@ -39,7 +39,10 @@ export interface ConfigurationFiles {
 
 const MAX_FILES = 100;
 
-/** The reference clocks of chronyd, following include, confdir and sourcedir. Directives that mean nothing here are skipped. */
+/**
+ * The reference clocks of chronyd, following include, confdir and sourcedir. Directives that mean
+ * nothing here are skipped.
+ */
 export function readRefclocks(files: ConfigurationFiles, mainFile: string): Refclock[] {
   const refclocks: Refclock[] = [];
   const seen = new Set<string>();
@@ -60,10 +63,12 @@ export function readRefclocks(files: ConfigurationFiles, mainFile: string): Refc
           for (const pattern of words) for (const file of matches(files, pattern)) readFile(file);
           break;
         case 'confdir':
-          for (const folder of words) for (const file of matches(files, `${folder}/*.conf`)) readFile(file);
+          for (const folder of words)
+            for (const file of matches(files, `${folder}/*.conf`)) readFile(file);
           break;
         case 'sourcedir':
-          for (const folder of words) for (const file of matches(files, `${folder}/*.sources`)) readFile(file);
+          for (const folder of words)
+            for (const file of matches(files, `${folder}/*.sources`)) readFile(file);
           break;
       }
     }
@@ -81,6 +86,8 @@ function matches(files: ConfigurationFiles, pattern: string): string[] {
   const after = rest.join('*');
   return files
     .list(folder)
-    .filter((file) => file.length >= name.length - 1 && file.startsWith(before) && file.endsWith(after))
+    .filter(
+      (file) => file.length >= name.length - 1 && file.startsWith(before) && file.endsWith(after),
+    )
     .map((file) => `${folder}/${file}`);
 }

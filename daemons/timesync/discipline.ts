@@ -21,7 +21,10 @@ export interface Sample {
   readonly isSync: boolean;
 }
 
-/** The raw clock when the sample came, and the reference counter with the raw clock at its reading, where it can be read. */
+/**
+ * The raw clock when the sample came, and the reference counter with the raw clock at its reading,
+ * where it can be read.
+ */
 export interface Receipt {
   readonly rawNs: bigint;
   readonly counter?: { readonly value100ns: bigint; readonly rawNs: bigint };
@@ -57,18 +60,32 @@ export interface Decision {
   readonly feed: boolean;
 }
 
-/** Times a host can mean: from 2020, before this program was written, to 2200, which every kernel can be set to. */
+/**
+ * Times a host can mean: from 2020, before this program was written, to 2200, which every kernel
+ * can be set to.
+ */
 const EARLIEST_NS = BigInt(Date.UTC(2020, 0)) * 1_000_000n;
 const LATEST_NS = BigInt(Date.UTC(2200, 0)) * 1_000_000n;
 /** As in drivers/hv/hv_util.c (HOST_TIMESYNC_DELAY_THRESH). */
 const STALE_NS = 600_000_000_000n;
-/** A reference time may be this much ahead of the counter: both were read on different processors. */
+/**
+ * A reference time may be this much ahead of the counter: both were read on different processors.
+ */
 const MAX_REFERENCE_AHEAD_NS = 1_000_000n;
-/** So many stale samples in a row, where only comparison makes them so, mean that the comparison has become wrong. */
+/**
+ * So many stale samples in a row, where only comparison makes them so, mean that the comparison has
+ * become wrong.
+ */
 const STALE_IN_ROW = 3;
-/** A guest behind by this much was suspended, whether or not the host says so (as hv_utils with timesync_implicit). */
+/**
+ * A guest behind by this much was suspended, whether or not the host says so (as hv_utils with
+ * timesync_implicit).
+ */
 export const RESUME_NS = 5_000_000_000n;
-/** Slewed at once: a minute of the kernel's 500 us a second. A daemon that is gone leaves no more than that behind. */
+/**
+ * Slewed at once: a minute of the kernel's 500 us a second. A daemon that is gone leaves no more
+ * than that behind.
+ */
 const MAX_SLEW_NS = 30_000_000n;
 /** The kernel's limit. */
 const MAX_FREQUENCY_PPM = 500;
@@ -76,16 +93,21 @@ const MAX_FREQUENCY_PPM = 500;
 const MAX_SYNCHRONIZED_NS = 100_000_000n;
 
 const abs = (value: bigint): bigint => (value < 0n ? -value : value);
-const limit = (value: bigint, max: bigint): bigint => (value > max ? max : value < -max ? -max : value);
+const limit = (value: bigint, max: bigint): bigint =>
+  value > max ? max : value < -max ? -max : value;
 
 /**
- * Decides what to do about the samples of a host. A pure function of them and the readings given with them: it reads no clock and sets none.
- * A sample is received first, and acted on when there is no newer one.
+ * Decides what to do about the samples of a host. A pure function of them and the readings given
+ * with them: it reads no clock and sets none. A sample is received first, and acted on when there
+ * is no newer one.
  */
 export class Discipline {
   readonly #hostTime: HostTime;
   #received: (Observation & { readonly isSync: boolean }) | undefined;
-  /** The latest time the host told, accepted or not: a host's clock that was set back is followed from its second sample on. */
+  /**
+   * The latest time the host told, accepted or not: a host's clock that was set back is followed
+   * from its second sample on.
+   */
   #lastHostNs: bigint | undefined;
   #staleInRow = 0;
 
@@ -94,7 +116,10 @@ export class Discipline {
     this.#hostTime = new HostTime(frequencyPpm);
   }
 
-  /** Takes a sample, or says why not. One that was not acted on yet is forgotten, but not that it was a sync. */
+  /**
+   * Takes a sample, or says why not. One that was not acted on yet is forgotten, but not that it
+   * was a sync.
+   */
   receive(sample: Sample, receipt: Receipt): Refusal | undefined {
     const hostNs = (sample.hostTime100ns - UNIX_EPOCH_100NS) * 100n;
     if (hostNs < EARLIEST_NS || hostNs >= LATEST_NS) return 'absurd';
@@ -119,7 +144,8 @@ export class Discipline {
     if (received.isSync) {
       return { ...found, step: 'sync', adjustment: { stepNs: offsetNs }, feed: false };
     }
-    // Where another program keeps the time, a guest that is behind all along is so on purpose: only a jump is a resume
+    // Where another program keeps the time, a guest that is behind all along is so on purpose: only
+    // a jump is a resume
     const missedNs = mode === 'discipline' ? offsetNs : jumpNs;
     if (missedNs >= RESUME_NS) {
       return { ...found, step: 'resume', adjustment: { stepNs: missedNs }, feed: false };
@@ -133,7 +159,9 @@ export class Discipline {
       slewUs: Number(limit(offsetNs, MAX_SLEW_NS) / 1000n),
       ...(frequencyPpm === undefined
         ? {}
-        : { frequencyPpm: Math.max(-MAX_FREQUENCY_PPM, Math.min(MAX_FREQUENCY_PPM, frequencyPpm)) }),
+        : {
+            frequencyPpm: Math.max(-MAX_FREQUENCY_PPM, Math.min(MAX_FREQUENCY_PPM, frequencyPpm)),
+          }),
       ...(abs(offsetNs) <= MAX_SYNCHRONIZED_NS ? { errorUs: Number(abs(offsetNs) / 1000n) } : {}),
     };
   }

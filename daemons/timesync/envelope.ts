@@ -19,20 +19,28 @@ export interface Evidence {
   readonly minSpan: number;
 }
 
-/** No two clocks that are any good differ by more: 500 ppm is also the most that a kernel corrects. */
+/**
+ * No two clocks that are any good differ by more: 500 ppm is also the most that a kernel corrects.
+ */
 const MAX_SLOPE = 500e-6;
 
 export const tellsSlope = (points: readonly Point[], { minPoints, minSpan }: Evidence): boolean =>
   points.length >= minPoints && points.at(-1)!.x - points[0]!.x >= minSpan;
 
 /**
- * The line on top of points whose errors all go down: what a clock would have shown, had no message been late. Its slope is `knownSlope` as
- * long as the points don't tell a better one. At least one point is needed.
+ * The line on top of points whose errors all go down: what a clock would have shown, had no message
+ * been late. Its slope is `knownSlope` as long as the points don't tell a better one. At least one
+ * point is needed.
  *
- * Of the edges of the upper convex hull it is the one over the mean of x: no other line above all points is closer to them in
- * sum (Moon, Skelly, Towsley: Estimation and Removal of Clock Skew from Network Delay Measurements, 1999).
+ * Of the edges of the upper convex hull it is the one over the mean of x: no other line above all
+ * points is closer to them in sum (Moon, Skelly, Towsley: Estimation and Removal of Clock Skew from
+ * Network Delay Measurements, 1999).
  */
-export function upperEnvelope(points: readonly Point[], evidence: Evidence, knownSlope: number): Line {
+export function upperEnvelope(
+  points: readonly Point[],
+  evidence: Evidence,
+  knownSlope: number,
+): Line {
   const last = points.at(-1)!;
   const told = tellsSlope(points, evidence) ? hullSlope(points) : knownSlope;
   const slope = Math.abs(told) <= MAX_SLOPE ? told : knownSlope;
@@ -44,7 +52,8 @@ function hullSlope(points: readonly Point[]): number {
   const hull: Point[] = [];
   for (const point of points) {
     // A point below the line from its neighbour to the new one is not on the hull
-    while (hull.length > 1 && slopeOf(hull.at(-2)!, hull.at(-1)!) <= slopeOf(hull.at(-1)!, point)) hull.pop();
+    while (hull.length > 1 && slopeOf(hull.at(-2)!, hull.at(-1)!) <= slopeOf(hull.at(-1)!, point))
+      hull.pop();
     hull.push(point);
   }
   const mean = points.reduce((sum, { x }) => sum + x, 0) / points.length;

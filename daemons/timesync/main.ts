@@ -11,7 +11,8 @@ import { TimesyncService } from './service.ts';
 import { DEFAULT_STATUS_FILE, ownIdentity, uptimeSecs, writeStatus } from './status.ts';
 import { lookAround, MsrCounter, simulatedClock, systemClock } from './system.ts';
 
-const absolutePath = (value: string): string | undefined => (value.startsWith('/') ? undefined : 'an absolute path');
+const absolutePath = (value: string): string | undefined =>
+  value.startsWith('/') ? undefined : 'an absolute path';
 const MAX_SIMULATED_ERROR_MS = 86_400_000;
 
 const options = {
@@ -64,12 +65,15 @@ const options = {
 function create({ native, options: own, log, hostLog }: ServiceContext<typeof options>) {
   const isSimulated = own.clock === 'simulated';
   if (isSimulated) log.warning("The clock is a simulated one; the machine's clock is left alone");
-  const clock = isSimulated ? simulatedClock(native, own.simulated_error_ms, own.simulated_speed) : systemClock(native);
+  const clock = isSimulated
+    ? simulatedClock(native, own.simulated_error_ms, own.simulated_speed)
+    : systemClock(native);
   const counter = new MsrCounter(native, own.reference_counter, process.env, log);
   const identity = ownIdentity();
   const choose = (): Choice => {
     if (own.mode !== 'auto') return { mode: own.mode as Mode, reason: 'configured' };
-    if (isSimulated) return { mode: 'discipline', reason: 'no other program knows a simulated clock' };
+    if (isSimulated)
+      return { mode: 'discipline', reason: 'no other program knows a simulated clock' };
     return chooseMode(lookAround(own.chrony_socket), own.chrony_socket);
   };
   const ports: TimesyncPorts = {
@@ -88,7 +92,12 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof op
     },
     publish: (status) => {
       try {
-        writeStatus(own.status_file, { service: 'timesync', process: identity, uptimeSecs: uptimeSecs(), ...status });
+        writeStatus(own.status_file, {
+          service: 'timesync',
+          process: identity,
+          uptimeSecs: uptimeSecs(),
+          ...status,
+        });
       } catch (error) {
         hostLog.warning("The status file can't be written", { error });
       }

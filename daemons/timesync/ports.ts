@@ -15,7 +15,10 @@ export interface Clock {
 
 /** The partition's reference counter, in units of 100 ns. */
 export interface ReferenceCounter {
-  /** Undefined as long as it is not proved to be the counter it should be, or can't be read any more. */
+  /**
+   * Undefined as long as it is not proved to be the counter it should be, or can't be read any
+   * more.
+   */
   read(): Receipt['counter'];
 }
 

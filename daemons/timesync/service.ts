@@ -12,7 +12,10 @@ const OK: TimesyncReply = { status: IcStatus.ok };
 /** Another program that disciplines the clock is noticed at the first sample after so long. */
 const CHOOSE_AGAIN_MS = 60_000;
 
-/** Takes the host's messages, and does with the newest of those that came together what the discipline decides. */
+/**
+ * Takes the host's messages, and does with the newest of those that came together what the
+ * discipline decides.
+ */
 export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> {
   readonly #ports: TimesyncPorts;
   readonly #discipline: Discipline;
@@ -85,7 +88,12 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
     );
     if (refusal === undefined) return;
     this.#counters[refusal]++;
-    this.#ports.log.warning('Refused a time sample', { refusal, hostTime100ns, referenceTime100ns, sync: flags.sync });
+    this.#ports.log.warning('Refused a time sample', {
+      refusal,
+      hostTime100ns,
+      referenceTime100ns,
+      sync: flags.sync,
+    });
   }
 
   #act(): void {
@@ -98,7 +106,8 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
     if (decision) {
       const { adjustment, offsetNs } = decision;
       if (adjustment && this.#adjust(adjustment)) this.#tellAdjustment(decision, adjustment);
-      if (decision.feed && this.#ports.feedChrony(reading.realtimeNs, offsetNs)) this.#counters.fed++;
+      if (decision.feed && this.#ports.feedChrony(reading.realtimeNs, offsetNs))
+        this.#counters.fed++;
       this.#last = {
         uptimeSecs: this.#ports.uptimeSecs(),
         offsetNs: `${offsetNs}`,
@@ -117,7 +126,9 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
     } catch (error) {
       this.#counters.failures++;
       this.#problem = (error as Error).message;
-      this.#ports.log.error("The clock can't be changed: does the service have CAP_SYS_TIME?", { error });
+      this.#ports.log.error("The clock can't be changed: does the service have CAP_SYS_TIME?", {
+        error,
+      });
       return false;
     }
   }
@@ -127,16 +138,25 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
     if (step !== undefined && stepNs !== undefined) {
       this.#counters.steps++;
       this.#lastStep = { uptimeSecs: uptimeSecs(), because: step, byNs: `${stepNs}` };
-      log.notice(step === 'sync' ? 'Set the clock, as the host ordered' : 'Set the clock: this guest was suspended', {
-        byNs: stepNs,
-      });
+      log.notice(
+        step === 'sync'
+          ? 'Set the clock, as the host ordered'
+          : 'Set the clock: this guest was suspended',
+        {
+          byNs: stepNs,
+        },
+      );
       return;
     }
     this.#counters.slews++;
     if (offsetNs <= -RESUME_NS) {
-      log.warning("The clock is ahead of the host's; without the host's order it is slowed down, but never set back", {
-        offsetNs,
-      });
+      log.warning(
+        "The clock is ahead of the host's; without the host's order it is slowed down, but " +
+          'never set back',
+        {
+          offsetNs,
+        },
+      );
     }
   }
 
@@ -144,7 +164,8 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
     this.#chosenMs = this.#ports.now();
     const before = this.#choice;
     this.#choice = this.#ports.choose();
-    if (before.mode !== this.#choice.mode || before.reason !== this.#choice.reason) this.#tellChoice();
+    if (before.mode !== this.#choice.mode || before.reason !== this.#choice.reason)
+      this.#tellChoice();
   }
 
   #tellChoice(): void {

@@ -27,20 +27,30 @@ function clockOf(kind: Clock['kind'], calls: ClockCalls): Clock {
 export const systemClock = (native: ClockCalls): Clock => clockOf('system', native);
 
 /**
- * A clock of our own that starts `errorMs` off the machine's, and counts `speed` seconds in one: its raw clock is the machine's times `speed`. It
- * is given no means to change the machine's.
+ * A clock of our own that starts `errorMs` off the machine's, and counts `speed` seconds in one:
+ * its raw clock is the machine's times `speed`. It is given no means to change the machine's.
  */
-export function simulatedClock(native: Pick<Native, 'readClocks'>, errorMs: number, speed: number): Clock {
+export function simulatedClock(
+  native: Pick<Native, 'readClocks'>,
+  errorMs: number,
+  speed: number,
+): Clock {
   const machine = clockOf('system', {
     readClocks: (into) => native.readClocks(into),
     readClockState: () => ({ frequencyPpm: 0, slewUs: 0, synchronized: false }),
     adjustClock: () => {},
   });
   const startNs = machine.read().realtimeNs + BigInt(errorMs) * 1_000_000n;
-  return clockOf('simulated', new SimulatedClock(() => machine.read().rawNs * BigInt(speed), startNs));
+  return clockOf(
+    'simulated',
+    new SimulatedClock(() => machine.read().rawNs * BigInt(speed), startNs),
+  );
 }
 
-/** HV_X64_MSR_TIME_REF_COUNT (source: Hypervisor Top-Level Functional Specification, partition reference counter). */
+/**
+ * HV_X64_MSR_TIME_REF_COUNT (source: Hypervisor Top-Level Functional Specification, partition
+ * reference counter).
+ */
 const REFERENCE_COUNTER_MSR = 0x4000_0020;
 /** From here on the pace of the register can be told from that of any other. */
 const MIN_PROOF_NS = 100_000_000n;
@@ -50,8 +60,9 @@ const DESCRIPTOR_NAME = 'reference-counter';
 const FIRST_INHERITED_FD = 3;
 
 /**
- * The reference counter through the msr device, which takes CAP_SYS_RAWIO to open, but not to read: systemd can open it for us. On a
- * hypervisor that does not know the register it reads 0 or fails; it is used once it has advanced by 100 ns units, as the raw clock does.
+ * The reference counter through the msr device, which takes CAP_SYS_RAWIO to open, but not to read:
+ * systemd can open it for us. On a hypervisor that does not know the register it reads 0 or fails;
+ * it is used once it has advanced by 100 ns units, as the raw clock does.
  */
 export class MsrCounter implements ReferenceCounter {
   readonly #native: Pick<Native, 'readRegister'>;
@@ -62,7 +73,12 @@ export class MsrCounter implements ReferenceCounter {
   #first: Receipt['counter'];
   #proved = false;
 
-  constructor(native: Pick<Native, 'readRegister'>, device: string, env: NodeJS.ProcessEnv, log: Pick<Log, 'info'>) {
+  constructor(
+    native: Pick<Native, 'readRegister'>,
+    device: string,
+    env: NodeJS.ProcessEnv,
+    log: Pick<Log, 'info'>,
+  ) {
     this.#native = native;
     this.#log = log;
     this.#fd = inheritedFd(env);
@@ -100,7 +116,10 @@ export class MsrCounter implements ReferenceCounter {
 
   #doWithout(why: unknown): void {
     this.close();
-    this.#log.info("The reference counter can't be read; samples are compared with each other instead", { why });
+    this.#log.info(
+      "The reference counter can't be read; samples are compared with each other instead",
+      { why },
+    );
   }
 
   #read(): Receipt['counter'] {
@@ -111,7 +130,10 @@ export class MsrCounter implements ReferenceCounter {
       this.#doWithout(error);
       return undefined;
     }
-    return { value100ns: this.#slots[ReadingSlot.value]!, rawNs: this.#slots[ReadingSlot.monotonicRawNs]! };
+    return {
+      value100ns: this.#slots[ReadingSlot.value]!,
+      rawNs: this.#slots[ReadingSlot.monotonicRawNs]!,
+    };
   }
 }
 
@@ -137,7 +159,8 @@ export function lookAround(chronySocket: string, root = '/'): Surroundings {
   const configuration = CHRONY_CONFIGURATIONS.find((file) => files.read(file) !== undefined);
   return {
     processNames,
-    chronySocketExists: attempt(() => fs.statSync(path.join(root, chronySocket)).isSocket()) ?? false,
+    chronySocketExists:
+      attempt(() => fs.statSync(path.join(root, chronySocket)).isSocket()) ?? false,
     refclocks: configuration === undefined ? [] : readRefclocks(files, configuration),
   };
 }

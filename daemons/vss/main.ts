@@ -15,7 +15,9 @@ function offered({ offer_versions: names }: VssOptions): Version[] {
   const known = vssProtocol.optionalVersions;
   const unknown = names.find((name) => !known.some((version) => formatVersion(version) === name));
   if (unknown !== undefined) {
-    throw new ConfigError(`vss.offer_versions: "${unknown}" is none of ${known.map(formatVersion).join(', ')}`);
+    throw new ConfigError(
+      `vss.offer_versions: "${unknown}" is none of ${known.map(formatVersion).join(', ')}`,
+    );
   }
   return known.filter((version) => names.includes(formatVersion(version)));
 }

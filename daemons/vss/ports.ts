@@ -7,6 +7,9 @@ export interface VssPorts {
   freeze(): Promise<FreezeOutcome>;
   /** Answers as soon as everything is thawed. */
   thaw(): Promise<ThawOutcome>;
-  /** Thaws what is frozen, or breaks a freeze off; resolves when all is cleared up. The guard has its order before this returns. */
+  /**
+   * Thaws what is frozen, or breaks a freeze off; resolves when all is cleared up. The guard has
+   * its order before this returns.
+   */
   stop(why: string): Promise<void>;
 }

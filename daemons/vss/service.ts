@@ -19,7 +19,10 @@ export class VssService implements Service<VssRequest, VssReply> {
     this.#hostLog = hostLog;
   }
 
-  /** From the beginning of a freeze until all is cleared up after the thaw: the process must not end by itself then. */
+  /**
+   * From the beginning of a freeze until all is cleared up after the thaw: the process must not end
+   * by itself then.
+   */
   get busy(): boolean {
     return this.#ports.busy;
   }
@@ -38,7 +41,8 @@ export class VssService implements Service<VssRequest, VssReply> {
       case 'delete':
       case 'backupComplete':
       case 'autoRecover':
-        // A guest without snapshots of its own has nothing to do; hv_utils answers the same (drivers/hv/hv_snapshot.c)
+        // A guest without snapshots of its own has nothing to do; hv_utils answers the same
+        // (drivers/hv/hv_snapshot.c)
         this.#hostLog.debug('The host tells of its backup', { operation: request.operation });
         return OK;
       case 'queryClusterInfo':

@@ -1,7 +1,7 @@
 /**
- * The contract of `interface.ts` in memory, for tests: the far side of every channel is an object in the same process,
- * locks and notifications are recorded, and what the kernel would report is scripted. Files stay real, as the callers
- * open them with node:fs.
+ * The contract of `interface.ts` in memory, for tests: the far side of every channel is an object
+ * in the same process, locks and notifications are recorded, and what the kernel would report is
+ * scripted. Files stay real, as the callers open them with node:fs.
  */
 import { closeSync, fstatSync, ftruncateSync, readSync, statSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -52,7 +52,10 @@ export function nativeError(code: string, syscall: string, path?: string): Nativ
   });
 }
 
-/** One end of a pair: takes what the other end sent, one item at a time, on later turns of the event loop. */
+/**
+ * One end of a pair: takes what the other end sent, one item at a time, on later turns of the event
+ * loop.
+ */
 abstract class End<Item> {
   readonly fd: number;
   protected readonly inbox: Item[] = [];
@@ -152,21 +155,25 @@ class Stream {
   private readonly answer: Uint8Array;
 
   constructor(sink: FileSink, form: PartForm) {
-    if (!(sink instanceof MemorySink)) throw new TypeError('stream takes a FileSink and the form of its messages');
+    if (!(sink instanceof MemorySink))
+      throw new TypeError('stream takes a FileSink and the form of its messages');
     this.sink = sink;
     this.form = form;
     this.sample = form.sample.slice();
     this.answer = form.answer.slice();
   }
 
-  /** The answer to a message that carries the next part; undefined: it is none, or can't be written. */
+  /**
+   * The answer to a message that carries the next part; undefined: it is none, or can't be written.
+   */
   take(message: Uint8Array): Uint8Array | undefined {
     const { sink, form, sample } = this;
     if (sink.fd < 0 || message.length !== form.messageBytes) return undefined;
     const view = new DataView(message.buffer, message.byteOffset);
     const partBytes = view.getUint32(form.sizeAt, true);
     const varies = (at: number): boolean =>
-      (at >= form.offsetAt && at < form.offsetAt + 8) || (at >= form.sizeAt && at < form.sizeAt + 4);
+      (at >= form.offsetAt && at < form.offsetAt + 8) ||
+      (at >= form.sizeAt && at < form.sizeAt + 4);
     const isNext =
       view.getBigUint64(form.offsetAt, true) === BigInt(sink.positionBytes) &&
       partBytes > 0 &&
@@ -197,7 +204,11 @@ class MemoryMessageChannel extends End<Uint8Array> implements MessageChannel {
     this.release = release;
   }
 
-  start(buffer: Uint8Array, onMessage: (lengthBytes: number) => void, onEnd: (end: ChannelEnd) => void): void {
+  start(
+    buffer: Uint8Array,
+    onMessage: (lengthBytes: number) => void,
+    onEnd: (end: ChannelEnd) => void,
+  ): void {
     this.begin(onEnd);
     this.buffer = buffer;
     this.onMessage = onMessage;
@@ -290,7 +301,10 @@ class MemoryRingChannel extends End<Packet> implements RingChannel {
       const packet = this.inbox.shift();
       if (packet === undefined) return;
       if (packet.payload.length > this.buffer.length) {
-        this.fail({ reason: 'error', error: nativeError('ERING', 'packet is longer than the receive buffer') });
+        this.fail({
+          reason: 'error',
+          error: nativeError('ERING', 'packet is longer than the receive buffer'),
+        });
         return;
       }
       this.usedBytes -= packetBytes(packet.payload.length);
@@ -376,7 +390,10 @@ class MemoryDirectoryWatch implements DirectoryWatch {
   private readonly onReadable: (() => void) | undefined;
   private readonly release: (watch: MemoryDirectoryWatch) => void;
 
-  constructor(onReadable: (() => void) | undefined, release: (watch: MemoryDirectoryWatch) => void) {
+  constructor(
+    onReadable: (() => void) | undefined,
+    release: (watch: MemoryDirectoryWatch) => void,
+  ) {
     this.onReadable = onReadable;
     this.release = release;
   }
@@ -405,7 +422,9 @@ class MemoryDirectoryWatch implements DirectoryWatch {
 /** A program as the test plays it. */
 export interface PlayedProgram {
   readonly options: ProgramOptions;
-  /** The signals it was sent, oldest first. They end nothing by themselves but when it is closed. */
+  /**
+   * The signals it was sent, oldest first. They end nothing by themselves but when it is closed.
+   */
   readonly signals: readonly number[];
   /** It ends, once. */
   end(end: ProgramEnd): void;
@@ -444,7 +463,11 @@ class MemoryProgram implements Program, PlayedProgram {
       if (this.ended || this.closed) return;
       this.ended = true;
       const kept = (bytes: Uint8Array): Uint8Array => bytes.slice(0, this.options.outputBytes);
-      this.onEnd(end.reason === 'error' ? end : { ...end, output: kept(end.output), errors: kept(end.errors) });
+      this.onEnd(
+        end.reason === 'error'
+          ? end
+          : { ...end, output: kept(end.output), errors: kept(end.errors) },
+      );
     });
   }
 
@@ -486,11 +509,17 @@ export class MemoryNative implements Native {
   refuseAdjustments: string | undefined;
   private readonly datagramSockets = new Set<string>();
 
-  /** Programs by what they are started as; each start calls `play` once it runs. All others fail with ENOENT. */
+  /**
+   * Programs by what they are started as; each start calls `play` once it runs. All others fail
+   * with ENOENT.
+   */
   readonly programs = new Map<string, (program: PlayedProgram) => void>();
 
   private nextFd = FIRST_FD;
-  private readonly devices = new Map<string, { accept: (host: MessageChannel) => void; busy: boolean }>();
+  private readonly devices = new Map<
+    string,
+    { accept: (host: MessageChannel) => void; busy: boolean }
+  >();
   private readonly uios = new Map<string, { accept: (host: RingChannel) => void; busy: boolean }>();
   private readonly listeners = new Map<string, (connection: PendingConnection) => void>();
   private readonly connections = new Map<number, PendingConnection>();
@@ -501,12 +530,18 @@ export class MemoryNative implements Native {
 
   // ---- what a test scripts ----
 
-  /** A char device appears at `path`: each opening calls `accept` with the kernel's end, whose `close` destroys the device. */
+  /**
+   * A char device appears at `path`: each opening calls `accept` with the kernel's end, whose
+   * `close` destroys the device.
+   */
   addMessageDevice(path: string, accept: (kernel: MessageChannel) => void): void {
     this.devices.set(path, { accept, busy: false });
   }
 
-  /** A UIO device appears at `path`: each opening calls `accept` with the host's end, whose `close` is a rescind. */
+  /**
+   * A UIO device appears at `path`: each opening calls `accept` with the host's end, whose `close`
+   * is a rescind.
+   */
   addUio(path: string, accept: (host: RingChannel) => void): void {
     this.uios.set(path, { accept, busy: false });
   }
@@ -517,7 +552,10 @@ export class MemoryNative implements Native {
     this.uios.delete(path);
   }
 
-  /** The next `write` on the other side of `channel` throws `code`: EINVAL is hv_utils that awaits no reply. */
+  /**
+   * The next `write` on the other side of `channel` throws `code`: EINVAL is hv_utils that awaits
+   * no reply.
+   */
   refuseNextWrite(channel: MessageChannel, code: string): void {
     if (channel instanceof MemoryMessageChannel) channel.peer?.refusals.push(code);
   }
@@ -611,7 +649,10 @@ export class MemoryNative implements Native {
     throw nativeError('EBADF', 'fcntl');
   }
 
-  /** As nobody else can run meanwhile, the listener's callback is called from in here and has to call `hostRing`. */
+  /**
+   * As nobody else can run meanwhile, the listener's callback is called from in here and has to
+   * call `hostRing`.
+   */
   connectRingSocket(path: string): RingChannel {
     const accept = this.listeners.get(path);
     if (accept === undefined) throw nativeError('ENOENT', 'connect', path);
@@ -632,7 +673,8 @@ export class MemoryNative implements Native {
   hostRing(fd: number, ringBytes: number): RingChannel {
     const ring = this.connections.get(fd)?.ring;
     if (ring === undefined) throw nativeError('EBADF', 'fcntl');
-    if (ringBytes % CONTROL_PAGE_BYTES !== 0 || ringBytes < 2 * CONTROL_PAGE_BYTES) throw nativeError('EINVAL', 'mmap');
+    if (ringBytes % CONTROL_PAGE_BYTES !== 0 || ringBytes < 2 * CONTROL_PAGE_BYTES)
+      throw nativeError('EINVAL', 'mmap');
     this.connections.delete(fd);
     return ring(ringBytes);
   }
@@ -695,7 +737,8 @@ export class MemoryNative implements Native {
   }
 
   adjustClock(adjustment: ClockAdjustment): void {
-    if (this.refuseAdjustments !== undefined) throw nativeError(this.refuseAdjustments, 'clock_adjtime');
+    if (this.refuseAdjustments !== undefined)
+      throw nativeError(this.refuseAdjustments, 'clock_adjtime');
     this.clockAdjustments.push(adjustment);
     this.clock.adjustClock(adjustment);
   }
@@ -760,7 +803,9 @@ export class MemoryNative implements Native {
   stat(file: number | string, into: BigInt64Array): boolean {
     const options = { bigint: true } as const;
     const stats =
-      typeof file === 'number' ? fstatSync(file, options) : statSync(file, { ...options, throwIfNoEntry: false });
+      typeof file === 'number'
+        ? fstatSync(file, options)
+        : statSync(file, { ...options, throwIfNoEntry: false });
     if (stats === undefined) return false;
     into[StatSlot.dev] = stats.dev;
     into[StatSlot.ino] = stats.ino;
@@ -778,7 +823,8 @@ export class MemoryNative implements Native {
   }
 
   removeRange(fd: number, position: number, lengthBytes: number, sizeBytes: number): void {
-    if (position < 0 || lengthBytes < 0 || position + lengthBytes > sizeBytes) throw nativeError('EINVAL', 'pwrite');
+    if (position < 0 || lengthBytes < 0 || position + lengthBytes > sizeBytes)
+      throw nativeError('EINVAL', 'pwrite');
     if (fstatSync(fd).size !== sizeBytes) throw nativeError('ESTALE', 'fstat');
     const tail = new Uint8Array(sizeBytes - position - lengthBytes);
     readSync(fd, tail, 0, tail.length, position + lengthBytes);
@@ -794,7 +840,8 @@ export class MemoryNative implements Native {
   ): Program {
     const program = new MemoryProgram(this.nextFd++, options, onEnd);
     const play = this.programs.get(file);
-    if (play === undefined) program.end({ reason: 'error', error: nativeError('ENOENT', 'execve', file) });
+    if (play === undefined)
+      program.end({ reason: 'error', error: nativeError('ENOENT', 'execve', file) });
     else program.start(onStart, play);
     return program;
   }

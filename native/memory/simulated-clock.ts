@@ -4,8 +4,8 @@ import { type ClockAdjustment, type ClockState, ReadingSlot } from '../interface
 const SLEW_NS_PER_NS = 500e-6;
 
 /**
- * A clock that behaves as the kernel's does under the same calls, but is nobody's: it takes its pace from a raw clock, and changes are made to
- * itself alone.
+ * A clock that behaves as the kernel's does under the same calls, but is nobody's: it takes its
+ * pace from a raw clock, and changes are made to itself alone.
  */
 export class SimulatedClock {
   readonly #rawNs: () => bigint;
@@ -57,7 +57,8 @@ export class SimulatedClock {
     const elapsedNs = rawNs - this.#seenRawNs;
     this.#seenRawNs = rawNs;
     const elapsed = Number(elapsedNs);
-    const slewNs = Math.sign(this.#slewNs) * Math.min(Math.abs(this.#slewNs), elapsed * SLEW_NS_PER_NS);
+    const slewNs =
+      Math.sign(this.#slewNs) * Math.min(Math.abs(this.#slewNs), elapsed * SLEW_NS_PER_NS);
     this.#slewNs -= slewNs;
     const extraNs = this.#fractionNs + slewNs + (elapsed * this.#frequencyPpm) / 1e6;
     const wholeNs = Math.floor(extraNs);

@@ -1,9 +1,20 @@
 /**
- * What the file copy service says, without its wire, and the fields that both wires have in common: IC messages over VMBus and the char-device
- * messages of hv_utils are the same structs, the one with UTF-16 and the other with UTF-8. Source: include/uapi/linux/hyperv.h.
+ * What the file copy service says, without its wire, and the fields that both wires have in common:
+ * IC messages over VMBus and the char-device messages of hv_utils are the same structs, the one
+ * with UTF-16 and the other with UTF-8. Source: include/uapi/linux/hyperv.h.
  */
 import { bytesText } from '../layout/cursor.ts';
-import { bytes, DecodeError, EncodeError, type Flags, flags, type Layout, struct, u32, u64 } from '../layout/index.ts';
+import {
+  bytes,
+  DecodeError,
+  EncodeError,
+  type Flags,
+  flags,
+  type Layout,
+  struct,
+  u32,
+  u64,
+} from '../layout/index.ts';
 import type { PartPlaces } from '../service-protocol.ts';
 
 /** enum hv_fcopy_op. */
@@ -43,13 +54,23 @@ const fragment = (sizeBytes: number): Layout<Uint8Array> => {
     ...layout,
     read: (cursor) => {
       if (sizeBytes > MAX_FRAGMENT_BYTES) {
-        throw new DecodeError('size', cursor.offset, `at most ${bytesText(MAX_FRAGMENT_BYTES)}`, sizeBytes);
+        throw new DecodeError(
+          'size',
+          cursor.offset,
+          `at most ${bytesText(MAX_FRAGMENT_BYTES)}`,
+          sizeBytes,
+        );
       }
       return layout.read(cursor);
     },
     write: (cursor, data) => {
       if (data.length > MAX_FRAGMENT_BYTES) {
-        throw new EncodeError('tooLong', cursor.offset, `at most ${bytesText(MAX_FRAGMENT_BYTES)}`, data.length);
+        throw new EncodeError(
+          'tooLong',
+          cursor.offset,
+          `at most ${bytesText(MAX_FRAGMENT_BYTES)}`,
+          data.length,
+        );
       }
       layout.write(cursor, data);
     },

@@ -1,6 +1,7 @@
 /**
- * The file copy service ("guest service interface"): the host sends one file at a time, in fragments, and awaits an answer to each message.
- * Sources: include/uapi/linux/hyperv.h (struct hv_start_fcopy, hv_do_fcopy), drivers/hv/hv_fcopy.c.
+ * The file copy service ("guest service interface"): the host sends one file at a time, in
+ * fragments, and awaits an answer to each message. Sources: include/uapi/linux/hyperv.h (struct
+ * hv_start_fcopy, hv_do_fcopy), drivers/hv/hv_fcopy.c.
  *
  *    0  4    operation    0 start, 1 data, 2 complete, 3 cancel
  *    4  32   service ids  unused

@@ -1,10 +1,12 @@
 /**
- * The heartbeat service: the host asks every 2 s whether the guest is alive, and the guest may say how its applications are.
- * Sources: struct heartbeat_msg_data in include/linux/hyperv.h, heartbeat_onchannelcallback in drivers/hv/hv_util.c (which needs no more
- * of a beat than its sequence), HeartbeatMessage in OpenVMM's hyperv_ic_protocol.
+ * The heartbeat service: the host asks every 2 s whether the guest is alive, and the guest may say
+ * how its applications are. Sources: struct heartbeat_msg_data in include/linux/hyperv.h,
+ * heartbeat_onchannelcallback in drivers/hv/hv_util.c (which needs no more of a beat than its
+ * sequence), HeartbeatMessage in OpenVMM's hyperv_ic_protocol.
  *
  *   0  8  sequence          the answer's is one higher
- *   8  4  applicationState  0 unknown, 1 healthy, 2 critical, 3 stopped; set by the guest, from version 3.0 on
+ *   8  4  applicationState  0 unknown, 1 healthy, 2 critical, 3 stopped; set by the guest, from
+ *   version 3.0 on
  *  12  28 reserved          hosts may send fewer bytes from 8 on
  */
 
@@ -51,7 +53,9 @@ export const heartbeatProtocol: ServiceProtocol<HeartbeatRequest, HeartbeatReply
     encodeReply(body, { major }, _request, { status, sequence, applicationState }) {
       if (status !== IcStatus.ok) return;
       if (sequence === undefined || applicationState === undefined) {
-        throw new EncodeError('value', 0, 'a reply with sequence and state', 'none').within('heartbeat');
+        throw new EncodeError('value', 0, 'a reply with sequence and state', 'none').within(
+          'heartbeat',
+        );
       }
       if (hasState(body, major)) reply.encodeInto({ sequence, applicationState }, body);
       else request.encodeInto({ sequence }, body);

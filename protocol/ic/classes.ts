@@ -1,6 +1,7 @@
 /**
- * Class GUIDs of the integration services, lower case without braces: what a channel is found by, since instance GUIDs may differ.
- * Source: include/linux/hyperv.h (HV_HEART_BEAT_GUID and following).
+ * Class GUIDs of the integration services, lower case without braces: what a channel is found by,
+ * since instance GUIDs may differ. Source: include/linux/hyperv.h (HV_HEART_BEAT_GUID and
+ * following).
  */
 export const SERVICE_CLASSES = {
   heartbeat: '57164f39-9115-4e78-ab55-382f3bd5422d',

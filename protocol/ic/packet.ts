@@ -1,6 +1,7 @@
 /**
- * What carries an IC message in a VMBus ring: packet descriptor, pipe header, IC header.
- * Sources: include/linux/hyperv.h (struct vmpacket_descriptor, vmbuspipe_hdr, icmsg_hdr), OpenVMM hyperv_ic_protocol.
+ * What carries an IC message in a VMBus ring: packet descriptor, pipe header, IC header. Sources:
+ * include/linux/hyperv.h (struct vmpacket_descriptor, vmbuspipe_hdr, icmsg_hdr), OpenVMM
+ * hyperv_ic_protocol.
  *
  * Packet descriptor, in front of every packet:
  *   0  2  type                6 inband data, 11 completion
@@ -69,22 +70,34 @@ const STATUS_AT = IC_HEADER_OFFSET + icHeader.offsetOf('status');
 const FLAGS_AT = IC_HEADER_OFFSET + icHeader.offsetOf('flags');
 const statusLayout = struct('ic').field('status', u32);
 
-/** Reads both headers of a payload and checks them against its length; the body is a view of the payload. Throws DecodeError. */
-export function decodeIcMessage(payload: Uint8Array): { readonly header: IcHeader; readonly body: Uint8Array } {
+/**
+ * Reads both headers of a payload and checks them against its length; the body is a view of the
+ * payload. Throws DecodeError.
+ */
+export function decodeIcMessage(payload: Uint8Array): {
+  readonly header: IcHeader;
+  readonly body: Uint8Array;
+} {
   const pipe = pipeHeader.decode(payload);
   if (pipe.type !== PIPE_TYPE_DATA) {
     throw new DecodeError('value', 0, `${PIPE_TYPE_DATA} (data)`, pipe.type).within('pipe.type');
   }
   const present = payload.length - IC_HEADER_OFFSET;
   if (pipe.messageSizeBytes > present) {
-    throw new DecodeError('truncated', 4, `at most the ${present} bytes present`, pipe.messageSizeBytes).within(
-      'pipe.messageSizeBytes',
-    );
+    throw new DecodeError(
+      'truncated',
+      4,
+      `at most the ${present} bytes present`,
+      pipe.messageSizeBytes,
+    ).within('pipe.messageSizeBytes');
   }
   if (pipe.messageSizeBytes < IC_HEADER_BYTES) {
-    throw new DecodeError('truncated', 4, `at least ${IC_HEADER_BYTES} bytes`, pipe.messageSizeBytes).within(
-      'pipe.messageSizeBytes',
-    );
+    throw new DecodeError(
+      'truncated',
+      4,
+      `at least ${IC_HEADER_BYTES} bytes`,
+      pipe.messageSizeBytes,
+    ).within('pipe.messageSizeBytes');
   }
   const header = icHeader.decode(payload, IC_HEADER_OFFSET);
   const room = pipe.messageSizeBytes - IC_HEADER_BYTES;
@@ -100,8 +113,9 @@ export function decodeIcMessage(payload: Uint8Array): { readonly header: IcHeade
 }
 
 /**
- * Turns a request's headers into its answer's in place: status, flags (transaction and response, as hv_utils sets them), and the body's size
- * where the answer's differs. Everything else, the transaction id too, is echoed.
+ * Turns a request's headers into its answer's in place: status, flags (transaction and response, as
+ * hv_utils sets them), and the body's size where the answer's differs. Everything else, the
+ * transaction id too, is echoed.
  */
 export function markIcReply(payload: Uint8Array, status: number, bodySizeBytes?: number): void {
   statusLayout.encodeInto({ status }, payload, STATUS_AT);
@@ -123,7 +137,10 @@ export interface IcMessageInit {
   readonly flags: number;
 }
 
-/** A whole payload: pipe header, IC header, body. Throws EncodeError when the body is longer than a message can be. */
+/**
+ * A whole payload: pipe header, IC header, body. Throws EncodeError when the body is longer than a
+ * message can be.
+ */
 export function encodeIcMessage(init: IcMessageInit, body: Uint8Array): Uint8Array {
   const size = IC_BODY_OFFSET + body.length;
   if (size > IC_MAX_MESSAGE_BYTES) {
@@ -135,7 +152,10 @@ export function encodeIcMessage(init: IcMessageInit, body: Uint8Array): Uint8Arr
     );
   }
   const payload = new Uint8Array(size);
-  pipeHeader.encodeInto({ type: PIPE_TYPE_DATA, messageSizeBytes: IC_HEADER_BYTES + body.length }, payload);
+  pipeHeader.encodeInto(
+    { type: PIPE_TYPE_DATA, messageSizeBytes: IC_HEADER_BYTES + body.length },
+    payload,
+  );
   icHeader.encodeInto(
     {
       frameworkVersion: init.frameworkVersion,

@@ -1,4 +1,7 @@
-/** Status codes of IC replies: HRESULTs (source: include/linux/hyperv.h, HV_S_OK and following; winerror.h). */
+/**
+ * Status codes of IC replies: HRESULTs (source: include/linux/hyperv.h, HV_S_OK and following;
+ * winerror.h).
+ */
 export const IcStatus = {
   ok: 0,
   fail: 0x80004005,

@@ -5,5 +5,6 @@ export interface Version {
 }
 
 export const version = (major: number, minor: number): Version => ({ major, minor });
-export const sameVersion = (a: Version, b: Version): boolean => a.major === b.major && a.minor === b.minor;
+export const sameVersion = (a: Version, b: Version): boolean =>
+  a.major === b.major && a.minor === b.minor;
 export const formatVersion = (v: Version): string => `${v.major}.${v.minor}`;

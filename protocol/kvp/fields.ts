@@ -1,11 +1,26 @@
-/** What KVP's two wires have in common: the sizes of its fields, and IP info as text. Source: include/uapi/linux/hyperv.h. */
-import { bool8, DecodeError, EncodeError, type Layout, struct, type TextEncoding, text, u8 } from '../layout/index.ts';
+/**
+ * What KVP's two wires have in common: the sizes of its fields, and IP info as text. Source:
+ * include/uapi/linux/hyperv.h.
+ */
+import {
+  bool8,
+  DecodeError,
+  EncodeError,
+  type Layout,
+  struct,
+  type TextEncoding,
+  text,
+  u8,
+} from '../layout/index.ts';
 
 /** HV_KVP_EXCHANGE_MAX_KEY_SIZE and _VALUE_SIZE, with the NUL. */
 export const KEY_FIELD_BYTES = 512;
 export const VALUE_FIELD_BYTES = 2048;
 
-/** A value with another form on the wire, where either side may refuse: `fail(expected, actual)` names the place. */
+/**
+ * A value with another form on the wire, where either side may refuse: `fail(expected, actual)`
+ * names the place.
+ */
 export const checkedItem = <Wire, T>(
   layout: Layout<Wire>,
   fromWire: (wire: Wire, fail: (expected: string, actual: string | number) => never) => T,
@@ -29,8 +44,8 @@ export const checkedItem = <Wire, T>(
 });
 
 /**
- * A list in one text, ';' between. One ';' at the end is no further entry, so an empty last entry is written with one; empty entries
- * elsewhere stay, since lists belong together by position.
+ * A list in one text, ';' between. One ';' at the end is no further entry, so an empty last entry
+ * is written with one; empty entries elsewhere stay, since lists belong together by position.
  */
 const list = (encoding: TextEncoding, fieldBytes: number): Layout<readonly string[]> =>
   checkedItem(
@@ -43,7 +58,10 @@ const list = (encoding: TextEncoding, fieldBytes: number): Layout<readonly strin
     },
   );
 
-/** struct hv_kvp_ipaddr_value, 7,426 bytes. The fields are as long on both wires; hv_utils puts UTF-8 into them. */
+/**
+ * struct hv_kvp_ipaddr_value, 7,426 bytes. The fields are as long on both wires; hv_utils puts
+ * UTF-8 into them.
+ */
 export const ipInfoFields = (encoding: TextEncoding) =>
   struct('ipInfo')
     .field('adapterId', text(encoding, 256))
@@ -54,8 +72,12 @@ export const ipInfoFields = (encoding: TextEncoding) =>
     .field('gateways', list(encoding, 1024))
     .field('dnsServers', list(encoding, 2048));
 
-/** A field that a successful reply must have: leaving it out is the service's mistake, and the host must not be told success. */
+/**
+ * A field that a successful reply must have: leaving it out is the service's mistake, and the host
+ * must not be told success.
+ */
 export function needed<T>(field: T | undefined, name: string): T {
-  if (field === undefined) throw new EncodeError('value', 0, `a reply with ${name}`, 'none').within('kvp');
+  if (field === undefined)
+    throw new EncodeError('value', 0, `a reply with ${name}`, 'none').within('kvp');
   return field;
 }

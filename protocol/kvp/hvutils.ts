@@ -1,7 +1,7 @@
 /**
  * KVP on the char device /dev/vmbus/hv_kvp: what hv_utils passes on to a daemon, and takes back.
- * Sources: include/uapi/linux/hyperv.h (struct hv_kvp_msg), drivers/hv/hv_kvp.c. Every message has 7,432 bytes; text is UTF-8, its
- * sizes are bytes and count the NUL.
+ * Sources: include/uapi/linux/hyperv.h (struct hv_kvp_msg), drivers/hv/hv_kvp.c. Every message has
+ * 7,432 bytes; text is UTF-8, its sizes are bytes and count the NUL.
  *
  * Request                                    Reply
  *   0  1  operation, 100 registration          0  4  status
@@ -23,18 +23,30 @@
  *                                            4358  1024  gateways
  *                                            5382  2048  DNS servers
  *
- * Quirks. The kernel reads the value of a get's answer where enumerate has it. In a set a string and a u32 (in decimal) arrive as text
- * without their type; any other type arrives as value size 0.
+ * Quirks. The kernel reads the value of a get's answer where enumerate has it. In a set a string
+ * and a u32 (in decimal) arrive as text without their type; any other type arrives as value size 0.
  */
 import { IcStatus } from '../ic/status.ts';
 import { bytesText } from '../layout/cursor.ts';
-import { DecodeError, EncodeError, type Layout, struct, text, u8, u32, utf8 } from '../layout/index.ts';
+import {
+  DecodeError,
+  EncodeError,
+  type Layout,
+  struct,
+  text,
+  u8,
+  u32,
+  utf8,
+} from '../layout/index.ts';
 import type { HvUtilsCodec } from '../service-protocol.ts';
 import { ipInfoFields, KEY_FIELD_BYTES, needed, VALUE_FIELD_BYTES } from './fields.ts';
 import { KvpOperation, type KvpReply, type KvpRequest, type KvpValue } from './types.ts';
 
 const MESSAGE_BYTES = 7432;
-/** KVP_OP_REGISTER1. (4, once the registration of daemons without IP info, is an operation of the host's.) */
+/**
+ * KVP_OP_REGISTER1. (4, once the registration of daemons without IP info, is an operation of the
+ * host's.)
+ */
 const REGISTER = 100;
 const TYPE_STRING = 1;
 
@@ -70,7 +82,9 @@ const setRequest = header
   )
   .dependent('key', keyField, KEY_FIELD_BYTES)
   .dependent('value', (earlier) => optionalText(earlier.valueSizeBytes), VALUE_FIELD_BYTES);
-const deleteRequest = header.derived('keySizeBytes', u32, keySizeOf).dependent('key', keyField, KEY_FIELD_BYTES);
+const deleteRequest = header
+  .derived('keySizeBytes', u32, keySizeOf)
+  .dependent('key', keyField, KEY_FIELD_BYTES);
 const enumerateRequest = header.field('index', u32);
 const ipInfo = ipInfoFields(utf8);
 const getIpRequest = header.field('adapterId', text(utf8, 256)).field('addressFamily', u8);
@@ -81,15 +95,21 @@ const recordReply = status
   .reserved(4)
   .derived('typeCode', u32, () => TYPE_STRING)
   .derived('keySizeBytes', u32, keySizeOf)
-  .derived('valueSizeBytes', u32, (message: { readonly value: string }) => utf8.sizeOf(message.value))
+  .derived('valueSizeBytes', u32, (message: { readonly value: string }) =>
+    utf8.sizeOf(message.value),
+  )
   .field('key', text(utf8, KEY_FIELD_BYTES))
   .field('value', text(utf8, VALUE_FIELD_BYTES));
 /** What the kernel reads of a get's answer. */
-const getReply = status.reserved(recordReply.offsetOf('value') - 4).field('value', text(utf8, VALUE_FIELD_BYTES));
+const getReply = status
+  .reserved(recordReply.offsetOf('value') - 4)
+  .field('value', text(utf8, VALUE_FIELD_BYTES));
 const getIpReply = status.field('ipInfo', ipInfo);
 
 function optionalText(sizeBytes: number): Layout<string | undefined> {
-  return sizeBytes === 0 ? NOTHING : (text(utf8, VALUE_FIELD_BYTES, sizeBytes) as Layout<string | undefined>);
+  return sizeBytes === 0
+    ? NOTHING
+    : (text(utf8, VALUE_FIELD_BYTES, sizeBytes) as Layout<string | undefined>);
 }
 
 /** Everything an answer carries is text here: numbers go out in decimal. */
@@ -120,9 +140,12 @@ function passedOn(value: KvpValue): string | undefined {
 function checkLength(message: Uint8Array): void {
   if (message.length === MESSAGE_BYTES) return;
   const code = message.length < MESSAGE_BYTES ? 'truncated' : 'size';
-  throw new DecodeError(code, Math.min(message.length, MESSAGE_BYTES), bytesText(MESSAGE_BYTES), message.length).within(
-    'kvp',
-  );
+  throw new DecodeError(
+    code,
+    Math.min(message.length, MESSAGE_BYTES),
+    bytesText(MESSAGE_BYTES),
+    message.length,
+  ).within('kvp');
 }
 
 export const kvpHvUtils: HvUtilsCodec<KvpRequest, KvpReply> = {
@@ -141,7 +164,8 @@ export const kvpHvUtils: HvUtilsCodec<KvpRequest, KvpReply> = {
 
   decodeRequest(message) {
     checkLength(message);
-    // The two bytes every operation starts with; decoding the header first would read them twice for each request
+    // The two bytes every operation starts with; decoding the header first would read them twice
+    // for each request
     const operation = message[0]!;
     const pool = message[1]!;
     switch (operation) {
@@ -185,7 +209,10 @@ export const kvpHvUtils: HvUtilsCodec<KvpRequest, KvpReply> = {
           return;
         }
         case 'getIpInfo':
-          getIpReply.encodeInto({ status: reply.status, ipInfo: needed(reply.ipInfo, 'IP info') }, message);
+          getIpReply.encodeInto(
+            { status: reply.status, ipInfo: needed(reply.ipInfo, 'IP info') },
+            message,
+          );
           return;
       }
     }
@@ -201,22 +228,37 @@ export const kvpHvUtils: HvUtilsCodec<KvpRequest, KvpReply> = {
         break;
       case 'set': {
         const value = passedOn(request.value);
-        setRequest.encodeInto({ operation: KvpOperation.set, pool, key: request.key, value }, message);
+        setRequest.encodeInto(
+          { operation: KvpOperation.set, pool, key: request.key, value },
+          message,
+        );
         break;
       }
       case 'delete':
-        deleteRequest.encodeInto({ operation: KvpOperation.delete, pool, key: request.key }, message);
+        deleteRequest.encodeInto(
+          { operation: KvpOperation.delete, pool, key: request.key },
+          message,
+        );
         break;
       case 'enumerate':
-        enumerateRequest.encodeInto({ operation: KvpOperation.enumerate, pool, index: request.index }, message);
+        enumerateRequest.encodeInto(
+          { operation: KvpOperation.enumerate, pool, index: request.index },
+          message,
+        );
         break;
       case 'getIpInfo': {
         const { adapterId, addressFamily } = request;
-        getIpRequest.encodeInto({ operation: KvpOperation.getIpInfo, pool, adapterId, addressFamily }, message);
+        getIpRequest.encodeInto(
+          { operation: KvpOperation.getIpInfo, pool, adapterId, addressFamily },
+          message,
+        );
         break;
       }
       case 'setIpInfo':
-        setIpRequest.encodeInto({ operation: KvpOperation.setIpInfo, pool, ipInfo: request.ipInfo }, message);
+        setIpRequest.encodeInto(
+          { operation: KvpOperation.setIpInfo, pool, ipInfo: request.ipInfo },
+          message,
+        );
         break;
       case 'unknown':
         header.encodeInto({ operation: request.operationCode, pool }, message);
@@ -230,7 +272,10 @@ export const kvpHvUtils: HvUtilsCodec<KvpRequest, KvpReply> = {
     if (reply.status !== IcStatus.ok) return reply;
     switch (request.operation) {
       case 'get':
-        return { status: reply.status, value: { type: 'string', text: getReply.decode(message).value } };
+        return {
+          status: reply.status,
+          value: { type: 'string', text: getReply.decode(message).value },
+        };
       case 'enumerate': {
         const { key, value } = recordReply.decode(message);
         return { status: reply.status, key, value: { type: 'string', text: value } };

@@ -1,16 +1,34 @@
 /**
- * What the data exchange service (KVP) says, without its bytes. Both wires (IC messages over VMBus, char-device messages of hv_utils)
- * are mapped to these types; the service knows only them.
+ * What the data exchange service (KVP) says, without its bytes. Both wires (IC messages over VMBus,
+ * char-device messages of hv_utils) are mapped to these types; the service knows only them.
  */
 
-/** Pools by their number on the wire (source: include/uapi/linux/hyperv.h, enum hv_kvp_exchg_pool). */
-export const KvpPool = { external: 0, guest: 1, auto: 2, autoExternal: 3, autoInternal: 4 } as const;
+/**
+ * Pools by their number on the wire (source: include/uapi/linux/hyperv.h, enum hv_kvp_exchg_pool).
+ */
+export const KvpPool = {
+  external: 0,
+  guest: 1,
+  auto: 2,
+  autoExternal: 3,
+  autoInternal: 4,
+} as const;
 export const KVP_POOL_COUNT = 5;
 
 /** Operations by their number on the wire (enum hv_kvp_exchg_op). */
-export const KvpOperation = { get: 0, set: 1, delete: 2, enumerate: 3, getIpInfo: 4, setIpInfo: 5 } as const;
+export const KvpOperation = {
+  get: 0,
+  set: 1,
+  delete: 2,
+  enumerate: 3,
+  getIpInfo: 4,
+  setIpInfo: 5,
+} as const;
 
-/** A value with the registry type it travels as. REG_SZ 1, REG_EXPAND_SZ 2, REG_DWORD 4, REG_QWORD 11 (Linux's header says 8). */
+/**
+ * A value with the registry type it travels as. REG_SZ 1, REG_EXPAND_SZ 2, REG_DWORD 4, REG_QWORD
+ * 11 (Linux's header says 8).
+ */
 export type KvpValue =
   | { readonly type: 'string' | 'expandString'; readonly text: string }
   | { readonly type: 'u32'; readonly value: number }
@@ -37,7 +55,12 @@ export interface KvpIpInfo {
 /** `pool` is the number on the wire, unchecked: the service answers a bad one. */
 export type KvpRequest =
   | { readonly operation: 'get'; readonly pool: number; readonly key: string }
-  | { readonly operation: 'set'; readonly pool: number; readonly key: string; readonly value: KvpValue }
+  | {
+      readonly operation: 'set';
+      readonly pool: number;
+      readonly key: string;
+      readonly value: KvpValue;
+    }
   | { readonly operation: 'delete'; readonly pool: number; readonly key: string }
   | { readonly operation: 'enumerate'; readonly pool: number; readonly index: number }
   | {

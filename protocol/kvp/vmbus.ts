@@ -1,6 +1,8 @@
 /**
- * Data exchange (KVP) over VMBus: bodies of IC messages of type 2. Sources: include/uapi/linux/hyperv.h (struct hv_kvp_msg and
- * parts), drivers/hv/hv_kvp.c, OpenVMM hyperv_ic_protocol/src/kvp.rs (register types, 5.0). Sizes are bytes; those of text count its NUL.
+ * Data exchange (KVP) over VMBus: bodies of IC messages of type 2. Sources:
+ * include/uapi/linux/hyperv.h (struct hv_kvp_msg and parts), drivers/hv/hv_kvp.c, OpenVMM
+ * hyperv_ic_protocol/src/kvp.rs (register types, 5.0). Sizes are bytes; those of text count its
+ * NUL.
  *
  * Every body
  *   0  1  operation       0 get, 1 set, 2 delete, 3 enumerate, 4 get IP info, 5 set IP info
@@ -12,7 +14,8 @@
  *  12  4     value size               Delete
  *  16  512   key, UTF-16                4  4     key size
  * 528  2048  value                      8  512   key, UTF-16
- * Types: 1 string, 2 expandable string (both UTF-16), 4 u32, 11 u64. Linux's header numbers u64 as 8; taken as u64 when 8 bytes long.
+ * Types: 1 string, 2 expandable string (both UTF-16), 4 u32, 11 u64. Linux's header numbers u64 as
+ * 8; taken as u64 when 8 bytes long.
  *
  * IP info, up to 4.0 (no padding after pool)       IP info, 5.0
  *    2  256   adapter id, UTF-16                      4  4      IPv4 address count, at most 64
@@ -60,16 +63,29 @@ import type { IcCodec, ServiceProtocol } from '../service-protocol.ts';
 import { checkedItem, ipInfoFields, KEY_FIELD_BYTES, needed, VALUE_FIELD_BYTES } from './fields.ts';
 import { kvpHvUtils } from './hvutils.ts';
 import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from './ip-address.ts';
-import { type KvpIpInfo, KvpOperation, type KvpReply, type KvpRequest, type KvpValue } from './types.ts';
+import {
+  type KvpIpInfo,
+  KvpOperation,
+  type KvpReply,
+  type KvpRequest,
+  type KvpValue,
+} from './types.ts';
 
-/** Longest key and value over VMBus in UTF-16 units, without their NUL. hv_utils passes one unit less of each to a host. */
+/**
+ * Longest key and value over VMBus in UTF-16 units, without their NUL. hv_utils passes one unit
+ * less of each to a host.
+ */
 export const KVP_MAX_KEY_UNITS = KEY_FIELD_BYTES / 2 - 1;
 export const KVP_MAX_VALUE_UNITS = VALUE_FIELD_BYTES / 2 - 1;
 
-/** Registry types as hosts number them (OpenVMM ValueType); `linuxU64` is include/uapi/linux/hyperv.h's REG_U64. */
+/**
+ * Registry types as hosts number them (OpenVMM ValueType); `linuxU64` is
+ * include/uapi/linux/hyperv.h's REG_U64.
+ */
 const TypeCode = { string: 1, expandString: 2, u32: 4, linuxU64: 8, u64: 11 } as const;
 
-const typeCodeOf = (value: KvpValue): number => (value.type === 'unknown' ? value.typeCode : TypeCode[value.type]);
+const typeCodeOf = (value: KvpValue): number =>
+  value.type === 'unknown' ? value.typeCode : TypeCode[value.type];
 
 function valueSizeOf(value: KvpValue): number {
   switch (value.type) {
@@ -85,7 +101,10 @@ function valueSizeOf(value: KvpValue): number {
   }
 }
 
-/** The value field, whose type and size the message gave before it. A class because one is made for every message. */
+/**
+ * The value field, whose type and size the message gave before it. A class because one is made for
+ * every message.
+ */
 class ValueField implements Layout<KvpValue> {
   readonly sizeBytes = VALUE_FIELD_BYTES;
   readonly #typeCode: number;
@@ -120,7 +139,11 @@ class ValueField implements Layout<KvpValue> {
       case TypeCode.linuxU64:
         if (this.#valueBytes === 8) return { type: 'u64', value: u64.read(field) };
     }
-    return { type: 'unknown', typeCode: this.#typeCode, bytes: bytes(this.#valueBytes).read(field) };
+    return {
+      type: 'unknown',
+      typeCode: this.#typeCode,
+      bytes: bytes(this.#valueBytes).read(field),
+    };
   }
 
   #check(at: number, sizeBytes: number, type: string): void {
@@ -145,14 +168,21 @@ class ValueField implements Layout<KvpValue> {
         break;
       case 'unknown':
         if (value.bytes.length > VALUE_FIELD_BYTES) {
-          throw new EncodeError('tooLong', at, `at most ${VALUE_FIELD_BYTES} bytes`, value.bytes.length);
+          throw new EncodeError(
+            'tooLong',
+            at,
+            `at most ${VALUE_FIELD_BYTES} bytes`,
+            value.bytes.length,
+          );
         }
         cursor.bytes.set(value.bytes, at);
     }
   }
 }
-const valueField = (earlier: { readonly typeCode: number; readonly valueSizeBytes: number }): Layout<KvpValue> =>
-  new ValueField(earlier.typeCode, earlier.valueSizeBytes);
+const valueField = (earlier: {
+  readonly typeCode: number;
+  readonly valueSizeBytes: number;
+}): Layout<KvpValue> => new ValueField(earlier.typeCode, earlier.valueSizeBytes);
 
 type Valued = { readonly value: KvpValue };
 type Keyed = { readonly key: string };
@@ -170,7 +200,8 @@ const record = struct('record')
   .dependent('key', keyField, KEY_FIELD_BYTES)
   .dependent('value', valueField, VALUE_FIELD_BYTES);
 
-// A get names no type and carries no value; hosts send the type of a string (the recorded one does).
+// A get names no type and carries no value; hosts send the type of a string (the recorded one
+// does).
 const getRequest = paddedHeader
   .derived('typeCode', u32, () => TypeCode.string)
   .derived('keySizeBytes', u32, keySizeOf)
@@ -185,7 +216,9 @@ const getReply = struct('kvp')
   .reserved(KEY_FIELD_BYTES)
   .dependent('value', valueField, VALUE_FIELD_BYTES);
 const setRequest = paddedHeader.field('record', record);
-const deleteRequest = paddedHeader.derived('keySizeBytes', u32, keySizeOf).dependent('key', keyField, KEY_FIELD_BYTES);
+const deleteRequest = paddedHeader
+  .derived('keySizeBytes', u32, keySizeOf)
+  .dependent('key', keyField, KEY_FIELD_BYTES);
 const enumerateRequest = paddedHeader.field('index', u32).reserved(record.sizeBytes!);
 const enumerateReply = struct('kvp').reserved(8).field('record', record);
 
@@ -220,7 +253,10 @@ const ipv6 = address(16, 'an IPv6 address', formatIpv6, parseIpv6);
 const ipv6Subnet = checkedItem(
   u32,
   (length, fail) => (length <= 128 ? `/${length}` : fail('a prefix length of at most 128', length)),
-  (subnet, fail) => (/^\/\d{1,3}$/.test(subnet) ? Number(subnet.slice(1)) : fail('a prefix length like "/64"', subnet)),
+  (subnet, fail) =>
+    /^\/\d{1,3}$/.test(subnet)
+      ? Number(subnet.slice(1))
+      : fail('a prefix length like "/64"', subnet),
 );
 
 const MAX_ADDRESSES = 64;
@@ -251,14 +287,42 @@ const binaryIpInfo = struct('ipInfo')
   .field('addressFamily', u8)
   .field('dhcpEnabled', bool8)
   .reserved(2)
-  .dependent('ipv4Addresses', (e) => array(ipv4, e.ipv4AddressCount, MAX_ADDRESSES), MAX_ADDRESSES * 4)
-  .dependent('ipv6Addresses', (e) => array(ipv6, e.ipv6AddressCount, MAX_ADDRESSES), MAX_ADDRESSES * 16)
-  .dependent('ipv4Subnets', (e) => array(ipv4, e.ipv4AddressCount, MAX_ADDRESSES), MAX_ADDRESSES * 4)
-  .dependent('ipv6Subnets', (e) => array(ipv6Subnet, e.ipv6AddressCount, MAX_ADDRESSES), MAX_ADDRESSES * 4)
+  .dependent(
+    'ipv4Addresses',
+    (e) => array(ipv4, e.ipv4AddressCount, MAX_ADDRESSES),
+    MAX_ADDRESSES * 4,
+  )
+  .dependent(
+    'ipv6Addresses',
+    (e) => array(ipv6, e.ipv6AddressCount, MAX_ADDRESSES),
+    MAX_ADDRESSES * 16,
+  )
+  .dependent(
+    'ipv4Subnets',
+    (e) => array(ipv4, e.ipv4AddressCount, MAX_ADDRESSES),
+    MAX_ADDRESSES * 4,
+  )
+  .dependent(
+    'ipv6Subnets',
+    (e) => array(ipv6Subnet, e.ipv6AddressCount, MAX_ADDRESSES),
+    MAX_ADDRESSES * 4,
+  )
   .dependent('ipv4Gateways', (e) => array(ipv4, e.ipv4GatewayCount, MAX_GATEWAYS), MAX_GATEWAYS * 4)
-  .dependent('ipv6Gateways', (e) => array(ipv6, e.ipv6GatewayCount, MAX_GATEWAYS), MAX_GATEWAYS * 16)
-  .dependent('ipv4DnsServers', (e) => array(ipv4, e.ipv4DnsServerCount, MAX_DNS_SERVERS), MAX_DNS_SERVERS * 4)
-  .dependent('ipv6DnsServers', (e) => array(ipv6, e.ipv6DnsServerCount, MAX_DNS_SERVERS), MAX_DNS_SERVERS * 16)
+  .dependent(
+    'ipv6Gateways',
+    (e) => array(ipv6, e.ipv6GatewayCount, MAX_GATEWAYS),
+    MAX_GATEWAYS * 16,
+  )
+  .dependent(
+    'ipv4DnsServers',
+    (e) => array(ipv4, e.ipv4DnsServerCount, MAX_DNS_SERVERS),
+    MAX_DNS_SERVERS * 4,
+  )
+  .dependent(
+    'ipv6DnsServers',
+    (e) => array(ipv6, e.ipv6DnsServerCount, MAX_DNS_SERVERS),
+    MAX_DNS_SERVERS * 16,
+  )
   .dependent(
     'addressOrigins',
     (e) => array(u16, e.ipv4AddressCount + e.ipv6AddressCount, MAX_ORIGINS),
@@ -296,8 +360,10 @@ const binaryIpInfoField: Layout<KvpIpInfo> = {
       }
     }
     const isIpv6 = (address: string): boolean => address.includes(':');
-    const v4 = <T>(list: readonly T[], by: readonly string[]): T[] => list.filter((_, i) => !isIpv6(by[i]!));
-    const v6 = <T>(list: readonly T[], by: readonly string[]): T[] => list.filter((_, i) => isIpv6(by[i]!));
+    const v4 = <T>(list: readonly T[], by: readonly string[]): T[] =>
+      list.filter((_, i) => !isIpv6(by[i]!));
+    const v6 = <T>(list: readonly T[], by: readonly string[]): T[] =>
+      list.filter((_, i) => isIpv6(by[i]!));
     binaryIpInfo.write(cursor, {
       adapterId: info.adapterId,
       addressFamily: info.addressFamily,
@@ -322,7 +388,10 @@ const getBinaryIpRequest = paddedHeader
 const setBinaryIpRequest = paddedHeader.field('ipInfo', binaryIpInfoField);
 const getBinaryIpReply = struct('kvp').reserved(4).field('ipInfo', binaryIpInfoField);
 
-/** Hosts send every operation in this length: that of struct hv_kvp_msg, the longest (recorded, and what hv_utils expects). */
+/**
+ * Hosts send every operation in this length: that of struct hv_kvp_msg, the longest (recorded, and
+ * what hv_utils expects).
+ */
 const REQUEST_BODY_BYTES = 7432;
 
 const isBinary = (messageVersion: Version): boolean => messageVersion.major >= 5;
@@ -342,11 +411,20 @@ const ic: IcCodec<KvpRequest, KvpReply> = {
       case KvpOperation.enumerate:
         return { operation: 'enumerate', pool, index: enumerateRequest.decode(body).index };
       case KvpOperation.getIpInfo: {
-        const message = isBinary(messageVersion) ? getBinaryIpRequest.decode(body) : getIpRequest.decode(body);
-        return { operation: 'getIpInfo', pool, adapterId: message.adapterId, addressFamily: message.addressFamily };
+        const message = isBinary(messageVersion)
+          ? getBinaryIpRequest.decode(body)
+          : getIpRequest.decode(body);
+        return {
+          operation: 'getIpInfo',
+          pool,
+          adapterId: message.adapterId,
+          addressFamily: message.addressFamily,
+        };
       }
       case KvpOperation.setIpInfo: {
-        const message = isBinary(messageVersion) ? setBinaryIpRequest.decode(body) : setIpRequest.decode(body);
+        const message = isBinary(messageVersion)
+          ? setBinaryIpRequest.decode(body)
+          : setIpRequest.decode(body);
         return { operation: 'setIpInfo', pool, ipInfo: message.ipInfo };
       }
       default:
@@ -389,7 +467,10 @@ const ic: IcCodec<KvpRequest, KvpReply> = {
         deleteRequest.encodeInto({ operation: KvpOperation.delete, pool, key: request.key }, body);
         break;
       case 'enumerate':
-        enumerateRequest.encodeInto({ operation: KvpOperation.enumerate, pool, index: request.index }, body);
+        enumerateRequest.encodeInto(
+          { operation: KvpOperation.enumerate, pool, index: request.index },
+          body,
+        );
         break;
       case 'getIpInfo': {
         const { adapterId, addressFamily } = request;
@@ -421,7 +502,10 @@ const ic: IcCodec<KvpRequest, KvpReply> = {
         return { status, key, value };
       }
       case 'getIpInfo':
-        return { status, ipInfo: (isBinary(messageVersion) ? getBinaryIpReply : getIpReply).decode(body).ipInfo };
+        return {
+          status,
+          ipInfo: (isBinary(messageVersion) ? getBinaryIpReply : getIpReply).decode(body).ipInfo,
+        };
       default:
         return { status };
     }

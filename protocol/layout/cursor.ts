@@ -1,6 +1,9 @@
 import { DecodeError, EncodeError } from './errors.ts';
 
-/** How a value lies in bytes, little-endian and packed. Made of smaller ones; `struct` gives messages. */
+/**
+ * How a value lies in bytes, little-endian and packed. Made of smaller ones; `struct` gives
+ * messages.
+ */
 export interface Layout<T> {
   /** Bytes of every value; undefined when they depend on the value. */
   readonly sizeBytes: number | undefined;
@@ -8,7 +11,9 @@ export interface Layout<T> {
   sizeOf(value: T): number;
   /** Throws DecodeError. The value keeps no reference to the bytes. */
   read(cursor: Cursor): T;
-  /** Throws EncodeError. Writes only what the value needs: the rest of a field keeps what it held. */
+  /**
+   * Throws EncodeError. Writes only what the value needs: the rest of a field keeps what it held.
+   */
   write(cursor: Cursor, value: T): void;
 }
 
@@ -26,7 +31,8 @@ export class Cursor {
   take(sizeBytes: number): number {
     const at = this.offset;
     const left = this.bytes.length - at;
-    if (sizeBytes > left) throw new DecodeError('truncated', at, bytesText(sizeBytes), Math.max(left, 0));
+    if (sizeBytes > left)
+      throw new DecodeError('truncated', at, bytesText(sizeBytes), Math.max(left, 0));
     this.offset = at + sizeBytes;
     return at;
   }
@@ -35,7 +41,8 @@ export class Cursor {
   make(sizeBytes: number): number {
     const at = this.offset;
     const left = this.bytes.length - at;
-    if (sizeBytes > left) throw new EncodeError('tooLong', at, `room for ${bytesText(sizeBytes)}`, Math.max(left, 0));
+    if (sizeBytes > left)
+      throw new EncodeError('tooLong', at, `room for ${bytesText(sizeBytes)}`, Math.max(left, 0));
     this.offset = at + sizeBytes;
     return at;
   }

@@ -8,9 +8,19 @@
  * - `count`: more items than allowed, or lists that must be equally long are not.
  * - `value`: anything else a field cannot hold.
  */
-export type LayoutErrorCode = 'truncated' | 'size' | 'unterminated' | 'text' | 'tooLong' | 'count' | 'value';
+export type LayoutErrorCode =
+  | 'truncated'
+  | 'size'
+  | 'unterminated'
+  | 'text'
+  | 'tooLong'
+  | 'count'
+  | 'value';
 
-/** Common part of DecodeError and EncodeError. The message reads `shutdown.timeoutSecs at offset 4: expected 4 bytes, got 2`. */
+/**
+ * Common part of DecodeError and EncodeError. The message reads `shutdown.timeoutSecs at offset 4:
+ * expected 4 bytes, got 2`.
+ */
 export abstract class LayoutError extends Error {
   readonly code: LayoutErrorCode;
   /** From the start of the bytes that were handed in. */
@@ -33,16 +43,21 @@ export abstract class LayoutError extends Error {
     return this.#path;
   }
 
-  /** Called by each enclosing layout as the error passes through it: costs nothing while nothing fails. */
+  /**
+   * Called by each enclosing layout as the error passes through it: costs nothing while nothing
+   * fails.
+   */
   within(name: string): this {
-    this.#path = this.#path === '' || this.#path.startsWith('[') ? name + this.#path : `${name}.${this.#path}`;
+    this.#path =
+      this.#path === '' || this.#path.startsWith('[') ? name + this.#path : `${name}.${this.#path}`;
     this.#describe();
     return this;
   }
 
   #describe(): void {
     const where = this.#path === '' ? '' : `${this.#path} `;
-    this.message = `${where}at offset ${this.offset}: expected ${this.expected}, got ${this.actual}`;
+    this.message =
+      `${where}at offset ${this.offset}: expected ${this.expected}, got ` + `${this.actual}`;
   }
 }
 

@@ -6,6 +6,19 @@
  */
 export { Cursor, type Layout } from './cursor.ts';
 export { DecodeError, EncodeError, LayoutError, type LayoutErrorCode } from './errors.ts';
-export { atMost, bool8, bytes, type Flags, flags, guid, mapped, openEnum, u8, u16, u32, u64 } from './scalars.ts';
+export {
+  atMost,
+  bool8,
+  bytes,
+  type Flags,
+  flags,
+  guid,
+  mapped,
+  openEnum,
+  u8,
+  u16,
+  u32,
+  u64,
+} from './scalars.ts';
 export { array, Struct, struct } from './struct.ts';
 export { type TextEncoding, text, utf8, utf16 } from './text.ts';

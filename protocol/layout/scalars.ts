@@ -98,13 +98,17 @@ export const bytes = (sizeBytes: number): Layout<Uint8Array> =>
     sizeBytes,
     (b, at) => b.slice(at, at + sizeBytes),
     (b, at, value) => {
-      if (value.length !== sizeBytes) throw new EncodeError('size', at, bytesText(sizeBytes), value.length);
+      if (value.length !== sizeBytes)
+        throw new EncodeError('size', at, bytesText(sizeBytes), value.length);
       b.set(value, at);
     },
   );
 
 const GUID_TEXT = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-/** Byte n of the text's digits lies at GUID_ORDER[n]: the first three groups are little-endian integers. */
+/**
+ * Byte n of the text's digits lies at GUID_ORDER[n]: the first three groups are little-endian
+ * integers.
+ */
 const GUID_ORDER = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /** A GUID as lower-case text without braces. */
@@ -115,7 +119,8 @@ export const guid: Layout<string> = fixed(
     return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
   },
   (b, at, value) => {
-    if (!GUID_TEXT.test(value)) throw new EncodeError('value', at, 'a GUID in lower case without braces', value);
+    if (!GUID_TEXT.test(value))
+      throw new EncodeError('value', at, 'a GUID in lower case without braces', value);
     const hex = value.replaceAll('-', '');
     GUID_ORDER.forEach((i, n) => {
       b[at + i] = Number.parseInt(hex.slice(2 * n, 2 * n + 2), 16);
@@ -135,12 +140,16 @@ export const mapped = <Wire, T>(
   write: (cursor: Cursor, value) => layout.write(cursor, toWire(value)),
 });
 
-/** A number with names for the values we know; a value we don't know stays a number, and survives. */
+/**
+ * A number with names for the values we know; a value we don't know stays a number, and survives.
+ */
 export function openEnum<const N extends Readonly<Record<string, number>>>(
   layout: Layout<number>,
   names: N,
 ): Layout<(keyof N & string) | number> {
-  const byNumber = new Map(Object.entries(names).map(([name, number]) => [number, name as keyof N & string]));
+  const byNumber = new Map(
+    Object.entries(names).map(([name, number]) => [number, name as keyof N & string]),
+  );
   return mapped(
     layout,
     (wire) => byNumber.get(wire) ?? wire,

@@ -1,7 +1,10 @@
 import { Cursor, type Layout } from './cursor.ts';
 import { EncodeError, LayoutError } from './errors.ts';
 
-/** A layout, or how it follows from the fields before it (`sizeBytes` says its size where that is always the same). */
+/**
+ * A layout, or how it follows from the fields before it (`sizeBytes` says its size where that is
+ * always the same).
+ */
 type FieldLayout<Scope, T> = Layout<T> | ((earlier: Scope) => Layout<T>);
 
 interface Field {
@@ -16,8 +19,8 @@ interface Field {
 type With<A, N extends string, T> = A & { readonly [K in N]: T };
 
 /**
- * A message: its fields in order, each declared once. The value's type follows from the declaration.
- * `Scope` is the value and the derived fields: what later fields can depend on.
+ * A message: its fields in order, each declared once. The value's type follows from the
+ * declaration. `Scope` is the value and the derived fields: what later fields can depend on.
  */
 export class Struct<Value, Scope = Value> implements Layout<Value> {
   /** First part of the path in errors. */
@@ -46,7 +49,10 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
   }
 
   /** The next field. */
-  field<N extends string, T>(name: N, layout: Layout<T>): Struct<With<Value, N, T>, With<Scope, N, T>> {
+  field<N extends string, T>(
+    name: N,
+    layout: Layout<T>,
+  ): Struct<With<Value, N, T>, With<Scope, N, T>> {
     return this.#with({ name, layout, sizeBytes: layout.sizeBytes, derive: undefined });
   }
 
@@ -59,16 +65,26 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
     return this.#with({ name, layout, sizeBytes, derive: undefined });
   }
 
-  /** A field that follows from the value (a count, a size): later fields see it, the value does not carry it. */
+  /**
+   * A field that follows from the value (a count, a size): later fields see it, the value does not
+   * carry it.
+   */
   derived<N extends string, T, From>(
     name: N,
     layout: Layout<T>,
     derive: (value: From) => T,
   ): Struct<Value, With<Scope, N, T>> {
-    return this.#with({ name, layout, sizeBytes: layout.sizeBytes, derive: derive as (value: never) => unknown });
+    return this.#with({
+      name,
+      layout,
+      sizeBytes: layout.sizeBytes,
+      derive: derive as (value: never) => unknown,
+    });
   }
 
-  /** Bytes nobody looks at: skipped by decode, left as they are by encode (zero in a new message). */
+  /**
+   * Bytes nobody looks at: skipped by decode, left as they are by encode (zero in a new message).
+   */
   reserved(sizeBytes: number): Struct<Value, Scope> {
     return this.#with({ name: 'reserved', layout: undefined, sizeBytes, derive: undefined });
   }
@@ -93,7 +109,10 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
     return bytes;
   }
 
-  /** Writes the fields into a buffer, touching nothing else, and gives where the message ends. Throws EncodeError. */
+  /**
+   * Writes the fields into a buffer, touching nothing else, and gives where the message ends.
+   * Throws EncodeError.
+   */
   encodeInto(value: Value, bytes: Uint8Array, offset = 0): number {
     try {
       const cursor = new Cursor(bytes, offset);
@@ -147,7 +166,8 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
 
   write(cursor: Cursor, value: Value): void {
     // Only dependent fields look at the scope, so a message without any needs none of its own
-    const scope: Record<string, unknown> = this.#derives && this.#depends ? {} : (value as Record<string, unknown>);
+    const scope: Record<string, unknown> =
+      this.#derives && this.#depends ? {} : (value as Record<string, unknown>);
     const fields = this.#fields;
     let i = 0;
     try {
@@ -176,7 +196,10 @@ function resolve(layout: FieldLayout<never, unknown>, scope: unknown): Layout<un
 // biome-ignore lint/complexity/noBannedTypes: an empty message has no fields yet
 export const struct = (name: string): Struct<{}> => new Struct<{}>(name);
 
-/** `count` values after each other, in room for `capacity`. The caller has made sure that there is room (`atMost`). */
+/**
+ * `count` values after each other, in room for `capacity`. The caller has made sure that there is
+ * room (`atMost`).
+ */
 export function array<T>(item: Layout<T>, count: number, capacity = count): Layout<readonly T[]> {
   const sizeBytes = item.sizeBytes === undefined ? undefined : item.sizeBytes * capacity;
   const spare = (item.sizeBytes ?? 0) * (capacity - count);
@@ -191,7 +214,8 @@ export function array<T>(item: Layout<T>, count: number, capacity = count): Layo
       return values;
     },
     write: (cursor, values) => {
-      if (values.length !== count) throw new EncodeError('count', cursor.offset, `${count} items`, values.length);
+      if (values.length !== count)
+        throw new EncodeError('count', cursor.offset, `${count} items`, values.length);
       values.forEach((value, i) => {
         atIndex(i, () => item.write(cursor, value));
       });

@@ -6,16 +6,25 @@ const utf16Decoder = new TextDecoder('utf-16le', { fatal: true, ignoreBOM: true 
 const utf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const utf8Encoder = new TextEncoder();
 
-/** Up to here building ASCII text from its codes is cheaper than calling a TextDecoder, and copying it than a TextEncoder (measured, Node 20). */
+/**
+ * Up to here building ASCII text from its codes is cheaper than calling a TextDecoder, and copying
+ * it than a TextEncoder (measured, Node 20).
+ */
 const SHORT = 32;
 
 /** One of the two encodings of text on the wires. Sizes are bytes and count the NUL. */
 export interface TextEncoding {
   /** Bytes of the text with its NUL. Only exact for well-formed text. */
   sizeOf(text: string): number;
-  /** The text up to the first NUL within `sizeBytes` from `at`, which the caller has checked to exist. Throws DecodeError. */
+  /**
+   * The text up to the first NUL within `sizeBytes` from `at`, which the caller has checked to
+   * exist. Throws DecodeError.
+   */
   read(bytes: Uint8Array, at: number, sizeBytes: number): string;
-  /** Writes text and NUL into a field of `fieldBytes` at `at`, and nothing after. Throws EncodeError. */
+  /**
+   * Writes text and NUL into a field of `fieldBytes` at `at`, and nothing after. Throws
+   * EncodeError.
+   */
   write(bytes: Uint8Array, at: number, fieldBytes: number, text: string): void;
 }
 
@@ -39,7 +48,10 @@ function readAscii(bytes: Uint8Array, at: number, length: number, step: number):
   return text;
 }
 
-/** Writes text and NUL where all of it is ASCII; false, with the field's content undefined, where it is not. */
+/**
+ * Writes text and NUL where all of it is ASCII; false, with the field's content undefined, where it
+ * is not.
+ */
 function writeAscii(bytes: Uint8Array, at: number, text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
@@ -57,13 +69,19 @@ const UNENCODABLE = /[\0\p{Surrogate}]/u;
 function checkText(text: string, at: number): void {
   const index = text.search(UNENCODABLE);
   if (index < 0) return;
-  if (text[index] === '\0') throw new EncodeError('text', at, 'text without NUL', `a NUL at index ${index}`);
+  if (text[index] === '\0')
+    throw new EncodeError('text', at, 'text without NUL', `a NUL at index ${index}`);
   throw new EncodeError('text', at, 'well-formed text', `a lone surrogate at index ${index}`);
 }
 
 function checkFits(sizeBytes: number, fieldBytes: number, at: number): void {
   if (sizeBytes > fieldBytes) {
-    throw new EncodeError('tooLong', at, `text of at most ${bytesText(fieldBytes)} with its NUL`, sizeBytes);
+    throw new EncodeError(
+      'tooLong',
+      at,
+      `text of at most ${bytesText(fieldBytes)} with its NUL`,
+      sizeBytes,
+    );
   }
 }
 
@@ -74,7 +92,8 @@ export const utf16: TextEncoding = {
   sizeOf: (text) => 2 * (text.length + 1),
 
   read(bytes, at, sizeBytes) {
-    if (sizeBytes % 2 !== 0) throw new DecodeError('size', at, 'an even size of UTF-16 text', sizeBytes);
+    if (sizeBytes % 2 !== 0)
+      throw new DecodeError('size', at, 'an even size of UTF-16 text', sizeBytes);
     const units = sizeBytes >> 1;
     let n = 0;
     let all = 0;
@@ -145,7 +164,8 @@ export const utf8: TextEncoding = {
   },
 };
 
-// A class, not an object of closures: where a text's size comes with the message, one is made for every message.
+// A class, not an object of closures: where a text's size comes with the message, one is made for
+// every message.
 class TextField implements Layout<string> {
   readonly sizeBytes: number;
   readonly #encoding: TextEncoding;
@@ -175,8 +195,12 @@ class TextField implements Layout<string> {
 }
 
 /**
- * NUL-terminated text in a field of `fieldBytes`. `sizeBytes` is what the message itself says of the text's size, NUL included,
- * and is checked: it must fit the field, and hold a NUL. What follows the first NUL is neither read nor written.
+ * NUL-terminated text in a field of `fieldBytes`. `sizeBytes` is what the message itself says of
+ * the text's size, NUL included, and is checked: it must fit the field, and hold a NUL. What
+ * follows the first NUL is neither read nor written.
  */
-export const text = (encoding: TextEncoding, fieldBytes: number, sizeBytes = fieldBytes): Layout<string> =>
-  new TextField(encoding, fieldBytes, sizeBytes);
+export const text = (
+  encoding: TextEncoding,
+  fieldBytes: number,
+  sizeBytes = fieldBytes,
+): Layout<string> => new TextField(encoding, fieldBytes, sizeBytes);

@@ -1,7 +1,8 @@
 /**
- * The shutdown service: the host asks the guest to power off, restart or hibernate. The answer says whether the guest will.
- * Sources: struct shutdown_msg_data in include/linux/hyperv.h, shutdown_onchannelcallback in drivers/hv/hv_util.c, ShutdownMessage in
- * OpenVMM's hyperv_ic_protocol.
+ * The shutdown service: the host asks the guest to power off, restart or hibernate. The answer says
+ * whether the guest will. Sources: struct shutdown_msg_data in include/linux/hyperv.h,
+ * shutdown_onchannelcallback in drivers/hv/hv_util.c, ShutdownMessage in OpenVMM's
+ * hyperv_ic_protocol.
  *
  *   0  4     reasonCode   SHTDN_REASON_* of the Windows SDK; 0x80000000: planned
  *   4  4     timeoutSecs  how long the guest may take
@@ -34,7 +35,10 @@ const MESSAGE_FIELD_BYTES = 2048;
 const anyUtf16 = new TextDecoder('utf-16le', { ignoreBOM: true });
 const strictText = text(utf16, MESSAGE_FIELD_BYTES);
 
-/** Text without an end ends with its field, and a lone surrogate becomes U+FFFD: no request is refused for what only people read. */
+/**
+ * Text without an end ends with its field, and a lone surrogate becomes U+FFFD: no request is
+ * refused for what only people read.
+ */
 const lenientText: Layout<string> = {
   sizeBytes: MESSAGE_FIELD_BYTES,
   sizeOf: () => MESSAGE_FIELD_BYTES,

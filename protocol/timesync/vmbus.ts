@@ -1,8 +1,9 @@
 /**
- * Time synchronization: the host tells its time, once with the order to take it over (boot, restore, resume), then every five
- * seconds or so as a hint. The answer is the request, unchanged.
- * Sources: include/linux/hyperv.h (struct ictimesync_data, ictimesync_ref_data), drivers/hv/hv_util.c (timesync_onchannelcallback,
- * adj_guesttime), OpenVMM hyperv_ic_protocol::timesync.
+ * Time synchronization: the host tells its time, once with the order to take it over (boot,
+ * restore, resume), then every five seconds or so as a hint. The answer is the request, unchanged.
+ * Sources: include/linux/hyperv.h (struct ictimesync_data, ictimesync_ref_data),
+ * drivers/hv/hv_util.c (timesync_onchannelcallback, adj_guesttime), OpenVMM
+ * hyperv_ic_protocol::timesync.
  *
  * Versions 1.0 and 3.0 (hosts send 32 bytes: 7 of padding):
  *   0  8  hostTime100ns        since 1601-01-01 UTC, when it was sent
@@ -80,7 +81,8 @@ const ic: IcCodec<TimesyncRequest, TimesyncReply> = {
       leapFlags = 0,
       stratum = 0,
     } = request;
-    if (hasReference(v)) referenced.encodeInto({ ...request, referenceTime100ns, leapFlags, stratum }, bytes);
+    if (hasReference(v))
+      referenced.encodeInto({ ...request, referenceTime100ns, leapFlags, stratum }, bytes);
     else plain.encodeInto({ ...request, childTime100ns, roundTripTime100ns }, bytes);
     return bytes;
   },

@@ -1,6 +1,6 @@
 /**
- * Recorded traffic as text: one packet a line, so that a recording can be read, searched and compared. fixtures/FORMAT.md describes
- * the format.
+ * Recorded traffic as text: one packet a line, so that a recording can be read, searched and
+ * compared. fixtures/FORMAT.md describes the format.
  */
 export interface Trace {
   /** `# key: value` lines before the first packet, in order. */
@@ -72,30 +72,46 @@ export function parseTrace(text: string): Trace {
 function parsePacket(line: string, fail: (problem: string) => never): TracePacket {
   const fields = line.split(' ');
   if (fields.length !== 4)
-    fail(`expected direction, milliseconds, transaction id and payload, got ${fields.length} fields`);
+    fail(
+      `expected direction, milliseconds, transaction id and payload, got ${fields.length} fields`,
+    );
   const [direction, delay, id, payload] = fields as [string, string, string, string];
   if (direction !== 'h2g' && direction !== 'g2h')
     return fail(`direction: expected h2g or g2h, got ${quote(direction)}`);
   const delayMs = /^\d+$/.test(delay) ? Number(delay) : Number.NaN;
-  if (!Number.isSafeInteger(delayMs)) fail(`milliseconds: expected a whole number, got ${quote(delay)}`);
+  if (!Number.isSafeInteger(delayMs))
+    fail(`milliseconds: expected a whole number, got ${quote(delay)}`);
   const transactionId = /^[0-9a-f]+$/.test(id) && id.length <= 16 ? BigInt(`0x${id}`) : undefined;
-  if (transactionId === undefined) return fail(`transaction id: expected up to 16 hex digits, got ${quote(id)}`);
-  return { kind: 'packet', direction, delayMs, transactionId, payload: parsePayload(payload, fail) };
+  if (transactionId === undefined)
+    return fail(`transaction id: expected up to 16 hex digits, got ${quote(id)}`);
+  return {
+    kind: 'packet',
+    direction,
+    delayMs,
+    transactionId,
+    payload: parsePayload(payload, fail),
+  };
 }
 
-const quote = (text: string): string => JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
+const quote = (text: string): string =>
+  JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}…` : text);
 
 function parsePayload(text: string, fail: (problem: string) => never): Uint8Array {
   // First the length, so that a run of zeros can't ask for more memory than a packet has
   const parts = text.split(/(\(00\*\d+\))/).map((part) => {
     const zeros = /^\(00\*(\d{1,7})\)$/.exec(part);
     if (zeros) return Number(zeros[1]);
-    if (!/^(?:[0-9a-f]{2})*$/.test(part)) fail(`payload: expected pairs of hex digits and (00*N), got ${quote(part)}`);
+    if (!/^(?:[0-9a-f]{2})*$/.test(part))
+      fail(`payload: expected pairs of hex digits and (00*N), got ${quote(part)}`);
     return part;
   });
-  const length = parts.reduce<number>((sum, part) => sum + (typeof part === 'number' ? part : part.length / 2), 0);
+  const length = parts.reduce<number>(
+    (sum, part) => sum + (typeof part === 'number' ? part : part.length / 2),
+    0,
+  );
   if (length === 0) fail('payload: empty');
-  if (length > MAX_PAYLOAD_BYTES) fail(`payload: a packet has at most ${MAX_PAYLOAD_BYTES} bytes, got ${length}`);
+  if (length > MAX_PAYLOAD_BYTES)
+    fail(`payload: a packet has at most ${MAX_PAYLOAD_BYTES} bytes, got ${length}`);
   const payload = new Uint8Array(length);
   let at = 0;
   for (const part of parts) {
@@ -103,12 +119,16 @@ function parsePayload(text: string, fail: (problem: string) => never): Uint8Arra
       at += part;
       continue;
     }
-    for (let i = 0; i < part.length; i += 2) payload[at++] = Number.parseInt(part.slice(i, i + 2), 16);
+    for (let i = 0; i < part.length; i += 2)
+      payload[at++] = Number.parseInt(part.slice(i, i + 2), 16);
   }
   return payload;
 }
 
-/** `zeroRuns`: long runs of zero bytes as `(00*N)`; without it the payload is plain hex. Throws TraceError for what would not parse again. */
+/**
+ * `zeroRuns`: long runs of zero bytes as `(00*N)`; without it the payload is plain hex. Throws
+ * TraceError for what would not parse again.
+ */
 export function printTrace(trace: Trace, options: { readonly zeroRuns?: boolean } = {}): string {
   const lines = [
     ...trace.header.map(([key, value]) => `# ${key}: ${value}`),
@@ -120,10 +140,16 @@ export function printTrace(trace: Trace, options: { readonly zeroRuns?: boolean 
 }
 
 /** One entry without its line break, for traces written as they happen. */
-export function printTraceEntry(entry: TraceEntry, options: { readonly zeroRuns?: boolean } = {}): string {
+export function printTraceEntry(
+  entry: TraceEntry,
+  options: { readonly zeroRuns?: boolean } = {},
+): string {
   if (entry.kind === 'note') return `# note: ${entry.text}`;
   const { direction, delayMs, transactionId } = entry;
-  return `${direction} ${delayMs} ${transactionId.toString(16)} ${printPayload(entry.payload, options.zeroRuns ?? false)}`;
+  return (
+    `${direction} ${delayMs} ${transactionId.toString(16)} ` +
+    `${printPayload(entry.payload, options.zeroRuns ?? false)}`
+  );
 }
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));

@@ -1,16 +1,18 @@
 /**
  * VSS on the char device /dev/vmbus/hv_vss: what hv_utils passes on to a daemon, and takes back.
- * Sources: include/uapi/linux/hyperv.h (struct hv_vss_msg), drivers/hv/hv_snapshot.c. Every message has 12 bytes, but for the kernel's answer to
- * the registration, which is its own registration number as 4.
+ * Sources: include/uapi/linux/hyperv.h (struct hv_vss_msg), drivers/hv/hv_snapshot.c. Every message
+ * has 12 bytes, but for the kernel's answer to the registration, which is its own registration
+ * number as 4.
  *
  * Request                                    Reply
  *   0  1  operation, 129 registration          0  4  status
  *   1  7  reserved
  *   8  4  flags, always 0 from the kernel
  *
- * Quirks. Only checkHotBackup, freeze and thaw are passed on; hv_utils answers the rest by itself, with success. It looks for the operation
- * in a reply where that has its status: so the host always gets flags 0 for checkHotBackup, and a status whose lowest byte is 128 or 129 would be
- * taken for a registration. No IcStatus has one.
+ * Quirks. Only checkHotBackup, freeze and thaw are passed on; hv_utils answers the rest by itself,
+ * with success. It looks for the operation in a reply where that has its status: so the host always
+ * gets flags 0 for checkHotBackup, and a status whose lowest byte is 128 or 129 would be taken for
+ * a registration. No IcStatus has one.
  */
 import { bytesText } from '../layout/cursor.ts';
 import { DecodeError, struct, u8, u32 } from '../layout/index.ts';
@@ -29,9 +31,12 @@ const reply = struct('vss').field('status', u32);
 function checkLength(bytes: Uint8Array): void {
   if (bytes.length === MESSAGE_BYTES) return;
   const code = bytes.length < MESSAGE_BYTES ? 'truncated' : 'size';
-  throw new DecodeError(code, Math.min(bytes.length, MESSAGE_BYTES), bytesText(MESSAGE_BYTES), bytes.length).within(
-    'vss',
-  );
+  throw new DecodeError(
+    code,
+    Math.min(bytes.length, MESSAGE_BYTES),
+    bytesText(MESSAGE_BYTES),
+    bytes.length,
+  ).within('vss');
 }
 
 export const vssHvUtils: HvUtilsCodec<VssRequest, VssReply> = {
@@ -71,5 +76,6 @@ export const vssHvUtils: HvUtilsCodec<VssRequest, VssReply> = {
     return reply.decode(bytes);
   },
 
-  encodeRegistrationAnswer: (versionText) => registrationAnswer.encode({ version: Number(versionText) }),
+  encodeRegistrationAnswer: (versionText) =>
+    registrationAnswer.encode({ version: Number(versionText) }),
 };

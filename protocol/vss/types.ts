@@ -1,6 +1,12 @@
-/** What the VSS service says, without its bytes. Both wires are mapped to these types; the service knows only them. */
+/**
+ * What the VSS service says, without its bytes. Both wires are mapped to these types; the service
+ * knows only them.
+ */
 
-/** Operations by their number on the wire (enum hv_vss_op; the last one since 6.0, OpenVMM's vss.rs). */
+/**
+ * Operations by their number on the wire (enum hv_vss_op; the last one since 6.0, OpenVMM's
+ * vss.rs).
+ */
 export const VSS_OPERATIONS = {
   create: 0,
   delete: 1,
@@ -15,7 +21,10 @@ export const VSS_OPERATIONS = {
 } as const;
 export type VssOperation = keyof typeof VSS_OPERATIONS;
 
-/** Of an answer to checkHotBackup: the guest's volumes need no auto recovery (VSS_HBU_NO_AUTO_RECOVERY). */
+/**
+ * Of an answer to checkHotBackup: the guest's volumes need no auto recovery
+ * (VSS_HBU_NO_AUTO_RECOVERY).
+ */
 export const NO_AUTO_RECOVERY = 5;
 
 /** Which disks a backup is of, for the host's use: of no meaning to a guest. */

@@ -1,27 +1,46 @@
 /**
- * Volume shadow copies (VSS): the host asks the guest to write out and freeze its file systems while it takes a snapshot.
- * Sources: struct hv_vss_msg in include/uapi/linux/hyperv.h, drivers/hv/hv_snapshot.c, OpenVMM hyperv_ic_protocol/src/vss.rs (disks, 6.0).
+ * Volume shadow copies (VSS): the host asks the guest to write out and freeze its file systems
+ * while it takes a snapshot. Sources: struct hv_vss_msg in include/uapi/linux/hyperv.h,
+ * drivers/hv/hv_snapshot.c, OpenVMM hyperv_ic_protocol/src/vss.rs (disks, 6.0).
  *
  *   0  1  operation   as in VSS_OPERATIONS
  *   1  7  reserved
  *   8  4  flags       of what was asked; of an answer to checkHotBackup and getDmInfo: as in those
  *
- * Freeze and auto recover, 6,260 and 12,500 bytes from the hosts we know of; hv_utils needs the first 12 only:
+ * Freeze and auto recover, 6,260 and 12,500 bytes from the hosts we know of; hv_utils needs the
+ * first 12 only:
  *   8  4  backupType
  *  12  4  flags
  *  16  4  lunCount    at most 260
  *  20  n  luns        24 bytes each, room for 260; auto recover: again as many, the snapshots' own
  *
- * Create and delete name a snapshot set, a cluster query has the guest fill in its cluster: nothing a Linux guest takes part in.
+ * Create and delete name a snapshot set, a cluster query has the guest fill in its cluster: nothing
+ * a Linux guest takes part in.
  */
 
 import { SERVICE_CLASSES } from '../ic/classes.ts';
 import { IcStatus } from '../ic/status.ts';
 import { version } from '../ic/version.ts';
-import { atMost, bytes, Cursor, DecodeError, EncodeError, type Layout, struct, u8, u32 } from '../layout/index.ts';
+import {
+  atMost,
+  bytes,
+  Cursor,
+  DecodeError,
+  EncodeError,
+  type Layout,
+  struct,
+  u8,
+  u32,
+} from '../layout/index.ts';
 import type { IcCodec, ServiceProtocol } from '../service-protocol.ts';
 import { vssHvUtils } from './hvutils.ts';
-import { operationCode, operationOf, type VssDisks, type VssReply, type VssRequest } from './types.ts';
+import {
+  operationCode,
+  operationOf,
+  type VssDisks,
+  type VssReply,
+  type VssRequest,
+} from './types.ts';
 
 const MAX_LUNS = 260;
 const LUN_BYTES = 24;
@@ -50,7 +69,8 @@ class Luns implements Layout<Uint8Array> {
 
   read(cursor: Cursor): Uint8Array {
     const left = cursor.bytes.length - cursor.offset;
-    if (left > this.#maxBytes) throw new DecodeError('size', cursor.offset, `at most ${this.#maxBytes} bytes`, left);
+    if (left > this.#maxBytes)
+      throw new DecodeError('size', cursor.offset, `at most ${this.#maxBytes} bytes`, left);
     new Cursor(cursor.bytes, cursor.offset).take(this.#lunCount * LUN_BYTES);
     return bytes(left).read(cursor);
   }
@@ -58,7 +78,12 @@ class Luns implements Layout<Uint8Array> {
   write(cursor: Cursor, luns: Uint8Array): void {
     const least = this.#lunCount * LUN_BYTES;
     if (luns.length < least || luns.length > this.#maxBytes) {
-      throw new EncodeError('size', cursor.offset, `${least} to ${this.#maxBytes} bytes`, luns.length);
+      throw new EncodeError(
+        'size',
+        cursor.offset,
+        `${least} to ${this.#maxBytes} bytes`,
+        luns.length,
+      );
     }
     bytes(luns.length).write(cursor, luns);
   }
@@ -95,8 +120,13 @@ const ic: IcCodec<VssRequest, VssReply> = {
   },
 
   encodeReply(body, _version, request, { status, flags }) {
-    if (status !== IcStatus.ok || (request.operation !== 'checkHotBackup' && request.operation !== 'getDmInfo')) return;
-    if (flags === undefined) throw new EncodeError('value', answer.offsetOf('flags'), 'flags', 'none').within('vss');
+    if (
+      status !== IcStatus.ok ||
+      (request.operation !== 'checkHotBackup' && request.operation !== 'getDmInfo')
+    )
+      return;
+    if (flags === undefined)
+      throw new EncodeError('value', answer.offsetOf('flags'), 'flags', 'none').within('vss');
     answer.encodeInto({ flags }, body);
   },
 
@@ -110,7 +140,10 @@ const ic: IcCodec<VssRequest, VssReply> = {
   },
 
   decodeReply(body, _version, request, status) {
-    if (status !== IcStatus.ok || (request.operation !== 'checkHotBackup' && request.operation !== 'getDmInfo')) {
+    if (
+      status !== IcStatus.ok ||
+      (request.operation !== 'checkHotBackup' && request.operation !== 'getDmInfo')
+    ) {
       return { status };
     }
     return { status, ...answer.decode(body) };

@@ -14,14 +14,15 @@ import {
 } from './session.ts';
 
 /**
- * hv_utils gives up on a reply at some time and would take a later one for the answer to its next request. From this long before that a reply is
- * dropped and the device opened anew instead.
+ * hv_utils gives up on a reply at some time and would take a later one for the answer to its next
+ * request. From this long before that a reply is dropped and the device opened anew instead.
  */
 const DEADLINE_MARGIN_MS = 2000;
 
 /**
- * A service behind a char device of hv_utils: registration, then one request at a time. A kept device is registered once for all lives: what a later
- * one wrote for that would be taken for the answer to a request, if one is pending.
+ * A service behind a char device of hv_utils: registration, then one request at a time. A kept
+ * device is registered once for all lives: what a later one wrote for that would be taken for the
+ * answer to a request, if one is pending.
  */
 export function startHvUtilsSession<Request, Reply extends { readonly status: number }>(
   channel: MessageChannel,
@@ -59,15 +60,20 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
         hostLog.notice('The kernel no longer awaits this reply');
         return;
       }
-      // EINVAL: nothing is pending, as after a resume or a reloaded module. EBADF and a lost peer show on the next poll, if they last.
-      end({ reason: 'reopen', why: code === 'EINVAL' ? 'the kernel no longer awaits this reply' : message });
+      // EINVAL: nothing is pending, as after a resume or a reloaded module. EBADF and a lost peer
+      // show on the next poll, if they last.
+      end({
+        reason: 'reopen',
+        why: code === 'EINVAL' ? 'the kernel no longer awaits this reply' : message,
+      });
     }
   };
 
   const reply = (request: Request | undefined, receivedMs: number, result: Reply): void => {
     busySinceMs = undefined;
     if (ended) return;
-    const timeoutSecs = (request !== undefined && codec.timeoutSecs?.(request)) || HV_UTIL_TIMEOUT_SECS;
+    const timeoutSecs =
+      (request !== undefined && codec.timeoutSecs?.(request)) || HV_UTIL_TIMEOUT_SECS;
     if (now() - receivedMs > timeoutSecs * 1000 - DEADLINE_MARGIN_MS) {
       counters.lateReplies++;
       if (keeping) {
@@ -95,7 +101,8 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
 
   const onMessage = (lengthBytes: number): void => {
     const answersRegistration = (!registered || keeping) && lengthBytes === registrationAnswerBytes;
-    const isOfItsLength = lengthBytes <= codec.messageBytes && lengthBytes >= (codec.leastBytes ?? codec.messageBytes);
+    const isOfItsLength =
+      lengthBytes <= codec.messageBytes && lengthBytes >= (codec.leastBytes ?? codec.messageBytes);
     if (!answersRegistration && !isOfItsLength) {
       counters.malformed++;
       hostLog.warning('Dropped a message of a wrong length', {

@@ -4,7 +4,10 @@ import { DecodeError, LayoutError } from '../../protocol/layout/index.ts';
 import type { Log } from '../log.ts';
 import type { Answer, Peer, Service } from '../service.ts';
 
-/** How a session ended: `reopen` at once (the peer forgot us), the peer is `gone` (wait for it), or it can't go on. */
+/**
+ * How a session ended: `reopen` at once (the peer forgot us), the peer is `gone` (wait for it), or
+ * it can't go on.
+ */
 export type SessionEnd =
   | { readonly reason: 'reopen'; readonly why: string }
   | { readonly reason: 'gone' }
@@ -12,13 +15,15 @@ export type SessionEnd =
 
 /** One open channel in use. */
 export interface Session {
-  /** Milliseconds (monotonic) since which one request is being worked on; undefined when none is. */
+  /**
+   * Milliseconds (monotonic) since which one request is being worked on; undefined when none is.
+   */
   readonly busySinceMs: number | undefined;
   /** When the last request came (monotonic); undefined: none did. */
   readonly lastRequestMs: number | undefined;
   /**
-   * Stops reading for good, if nothing waits and nothing is being worked on: what comes from then on waits for whoever has the channel next. Otherwise
-   * false, and all goes on.
+   * Stops reading for good, if nothing waits and nothing is being worked on: what comes from then
+   * on waits for whoever has the channel next. Otherwise false, and all goes on.
    */
   leave(): boolean;
   /** Counters for people, by name. */
@@ -27,7 +32,10 @@ export interface Session {
 }
 
 export interface SessionEvents {
-  /** The peer is there: hv_utils took the registration, or a host negotiated (which it may do again at any time). */
+  /**
+   * The peer is there: hv_utils took the registration, or a host negotiated (which it may do again
+   * at any time).
+   */
   connected(peer: Peer): void;
   /** Something came from the peer. Called with each message: has to be quick. */
   traffic(): void;
@@ -35,7 +43,10 @@ export interface SessionEvents {
   ended(end: SessionEnd): void;
 }
 
-/** A channel that somebody holds open between our lives, so that it can't be opened anew, and needs no beginning in later ones. */
+/**
+ * A channel that somebody holds open between our lives, so that it can't be opened anew, and needs
+ * no beginning in later ones.
+ */
 export interface Keeping {
   /** An earlier process has registered, or negotiated. */
   readonly begun: boolean;
@@ -45,14 +56,17 @@ export interface Keeping {
   begin(): void;
 }
 
-/** Where a session writes: there is nothing in it that a peer can't cause, so only through a limited log. */
+/**
+ * Where a session writes: there is nothing in it that a peer can't cause, so only through a limited
+ * log.
+ */
 export interface SessionLogs {
   readonly hostLog: Log;
 }
 
 /**
- * Has a service answer one request, whatever it throws. Replies at once when the service does, so that the common case never
- * leaves the stack it came on.
+ * Has a service answer one request, whatever it throws. Replies at once when the service does, so
+ * that the common case never leaves the stack it came on.
  */
 export function answer<Request, Reply extends { readonly status: number }>(
   service: Service<Request, Reply>,
@@ -78,7 +92,10 @@ export function answer<Request, Reply extends { readonly status: number }>(
   return 'answered';
 }
 
-/** Encodes a reply; the status that has to go out instead when it doesn't fit its message, which is a fault of ours. */
+/**
+ * Encodes a reply; the status that has to go out instead when it doesn't fit its message, which is
+ * a fault of ours.
+ */
 export function encoded<Reply extends { readonly status: number }>(
   reply: Reply,
   log: Log,
@@ -89,7 +106,9 @@ export function encoded<Reply extends { readonly status: number }>(
     return reply.status;
   } catch (error) {
     if (!(error instanceof LayoutError)) throw error;
-    log.error('A reply does not fit its message; the host was told that the request failed', { error });
+    log.error('A reply does not fit its message; the host was told that the request failed', {
+      error,
+    });
     return IcStatus.fail;
   }
 }

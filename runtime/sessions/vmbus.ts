@@ -34,15 +34,19 @@ import {
 } from './session.ts';
 
 /**
- * A service on its VMBus channel: headers and negotiation are handled here, each request by the service, in order. On a kept channel a later life goes on
- * with what was agreed on; where that is not known, each message's own header says its version.
+ * A service on its VMBus channel: headers and negotiation are handled here, each request by the
+ * service, in order. On a kept channel a later life goes on with what was agreed on; where that is
+ * not known, each message's own header says its version.
  */
 export function startIcSession<Request, Reply extends { readonly status: number }>(
   channel: RingChannel,
   {
     protocol,
     extraVersions,
-  }: { readonly protocol: ServiceProtocol<Request, Reply>; readonly extraVersions: readonly Version[] },
+  }: {
+    readonly protocol: ServiceProtocol<Request, Reply>;
+    readonly extraVersions: readonly Version[];
+  },
   service: Service<Request, Reply>,
   { hostLog }: SessionLogs,
   events: SessionEvents,
@@ -73,14 +77,20 @@ export function startIcSession<Request, Reply extends { readonly status: number 
   };
 
   /** Sends the packet back as its own answer, at its own length, as hv_utils does. */
-  const reply = (payload: Uint8Array, transactionId: bigint, status: number, bodySizeBytes?: number): void => {
+  const reply = (
+    payload: Uint8Array,
+    transactionId: bigint,
+    status: number,
+    bodySizeBytes?: number,
+  ): void => {
     if (ended) return;
     markIcReply(payload, status, bodySizeBytes);
     try {
       channel.write(PacketType.inband, 0, transactionId, payload);
     } catch (thrown) {
       const error = thrown as NativeError;
-      // Anything but a broken ring or a full queue: the device went away while we answered (EPIPE, EIO, ENODEV)
+      // Anything but a broken ring or a full queue: the device went away while we answered (EPIPE,
+      // EIO, ENODEV)
       const broken = error.code === 'ERING' || error.code === 'ENOBUFS';
       end(broken ? { reason: 'failed', error } : { reason: 'gone' });
     }
@@ -107,7 +117,12 @@ export function startIcSession<Request, Reply extends { readonly status: number 
     if (!versions) hostLog.error('No version in common with the host', { offered, supported });
   };
 
-  const onRequest = (payload: Uint8Array, body: Uint8Array, transactionId: bigint, version: Version): void => {
+  const onRequest = (
+    payload: Uint8Array,
+    body: Uint8Array,
+    transactionId: bigint,
+    version: Version,
+  ): void => {
     counters.requests++;
     const receivedMs = now();
     lastRequestMs = receivedMs;
@@ -125,7 +140,11 @@ export function startIcSession<Request, Reply extends { readonly status: number 
     const answered = answer(service, request, hostLog, (result) => {
       busySinceMs = undefined;
       const encode = (ok: Reply): void => protocol.ic.encodeReply(body, version, request, ok);
-      reply(payload, transactionId, result.status === IcStatus.ok ? encoded(result, hostLog, encode) : result.status);
+      reply(
+        payload,
+        transactionId,
+        result.status === IcStatus.ok ? encoded(result, hostLog, encode) : result.status,
+      );
       if (!part || !sample || !result.stream || ended) return;
       channel.stream(PacketType.inband, result.stream, {
         sample,
@@ -146,7 +165,12 @@ export function startIcSession<Request, Reply extends { readonly status: number 
     });
   };
 
-  const onPacket = (type: number, _flags: number, transactionId: bigint, payloadBytes: number): void => {
+  const onPacket = (
+    type: number,
+    _flags: number,
+    transactionId: bigint,
+    payloadBytes: number,
+  ): void => {
     if (type !== PacketType.inband) {
       drop('Dropped a packet that carries no data', { packetType: type });
       return;
@@ -170,7 +194,8 @@ export function startIcSession<Request, Reply extends { readonly status: number 
       hostLog.warning('Refused a message of an unknown type', { messageType: header.messageType });
       reply(payload, transactionId, IcStatus.notSupported);
     } else {
-      const version = versions?.message ?? (keeping?.begun ? known(header.messageVersion) : undefined);
+      const version =
+        versions?.message ?? (keeping?.begun ? known(header.messageVersion) : undefined);
       if (version) {
         onRequest(payload, body, transactionId, version);
       } else {
@@ -208,7 +233,10 @@ export function startIcSession<Request, Reply extends { readonly status: number 
   };
 }
 
-/** What an earlier life agreed on, if it is among what we support: an older or newer program may have been there. */
+/**
+ * What an earlier life agreed on, if it is among what we support: an older or newer program may
+ * have been there.
+ */
 function kept(peer: Peer | undefined, supported: VersionOffer): NegotiatedVersions | undefined {
   if (peer?.via !== 'vmbus') return undefined;
   const { framework, message } = peer;

@@ -2,13 +2,19 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
-/** A process, told from later ones of the same number by when it started (field 22 of /proc/PID/stat). */
+/**
+ * A process, told from later ones of the same number by when it started (field 22 of
+ * /proc/PID/stat).
+ */
 export interface ProcessIdentity {
   readonly pid: number;
   readonly startTicks: string;
 }
 
-/** What a daemon says of itself for `vmic ... status`: one JSON object in a file, replaced as a whole. */
+/**
+ * What a daemon says of itself for `vmic ... status`: one JSON object in a file, replaced as a
+ * whole.
+ */
 export interface StatusHead {
   /** The service's name. */
   readonly service: string;
@@ -19,12 +25,16 @@ export interface StatusHead {
 
 export const uptimeSecs = (): number => Math.round(os.uptime() * 100) / 100;
 
-export const identityOf = (pid: number): ProcessIdentity => ({ pid, startTicks: startTicksOf(pid) ?? '' });
+export const identityOf = (pid: number): ProcessIdentity => ({
+  pid,
+  startTicks: startTicksOf(pid) ?? '',
+});
 
 export const ownIdentity = (): ProcessIdentity => identityOf(process.pid);
 
 /** False once the process has ended. */
-export const isAlive = ({ pid, startTicks }: ProcessIdentity): boolean => startTicksOf(pid) === startTicks;
+export const isAlive = ({ pid, startTicks }: ProcessIdentity): boolean =>
+  startTicksOf(pid) === startTicks;
 
 function startTicksOf(pid: number): string | undefined {
   try {
@@ -36,7 +46,10 @@ function startTicksOf(pid: number): string | undefined {
   }
 }
 
-/** Replaces a file that all may read by an object as JSON; a reader sees the old or the new one, whole. Throws what the file system does. */
+/**
+ * Replaces a file that all may read by an object as JSON; a reader sees the old or the new one,
+ * whole. Throws what the file system does.
+ */
 export function writeJson(file: string, value: object): void {
   const folder = path.dirname(file);
   if (fs.mkdirSync(folder, { recursive: true }) !== undefined) fs.chmodSync(folder, 0o755);
@@ -45,14 +58,20 @@ export function writeJson(file: string, value: object): void {
   try {
     // Whatever the unit's UMask= is
     fs.fchmodSync(fd, 0o644);
-    fs.writeFileSync(fd, `${JSON.stringify(value, (_, field) => (typeof field === 'bigint' ? `${field}` : field))}\n`);
+    fs.writeFileSync(
+      fd,
+      `${JSON.stringify(value, (_, field) => (typeof field === 'bigint' ? `${field}` : field))}\n`,
+    );
   } finally {
     fs.closeSync(fd);
   }
   fs.renameSync(temporary, file);
 }
 
-/** The object in the file; undefined when there is no such file, null when it holds no JSON. Throws what the file system does. */
+/**
+ * The object in the file; undefined when there is no such file, null when it holds no JSON. Throws
+ * what the file system does.
+ */
 export function readJson(file: string): unknown {
   let text: string;
   try {
@@ -69,8 +88,8 @@ export function readJson(file: string): unknown {
 }
 
 /**
- * What a service wrote; undefined when there is no such file. Throws an Error when it is none of that service's, and what the file system
- * does. `isWhole` looks at the service's own fields.
+ * What a service wrote; undefined when there is no such file. Throws an Error when it is none of
+ * that service's, and what the file system does. `isWhole` looks at the service's own fields.
  */
 export function readStatusFile<Status extends StatusHead>(
   file: string,

@@ -2,7 +2,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { Log, MonotonicMs } from '../log.ts';
 import type { Peer } from '../service.ts';
-import { ownIdentity, readStatusFile, type StatusHead, uptimeSecs, writeJson } from './status-file.ts';
+import {
+  ownIdentity,
+  readStatusFile,
+  type StatusHead,
+  uptimeSecs,
+  writeJson,
+} from './status-file.ts';
 
 /** Where the daemons' status files are: RuntimeDirectory=vmic of the units. */
 export const DEFAULT_RUNTIME_DIRECTORY = '/run/vmic';
@@ -27,13 +33,16 @@ export interface ServiceStatus extends StatusHead {
 export const statusFile = (directory: string, service: string): string =>
   path.join(directory, 'status', `${service}.json`);
 
-/** Undefined when there is no such file. Throws an Error when it is no status of that service, and what the file system does. */
+/**
+ * Undefined when there is no such file. Throws an Error when it is no status of that service, and
+ * what the file system does.
+ */
 export const readServiceStatus = (file: string, service: string): ServiceStatus | undefined =>
   readStatusFile<ServiceStatus>(file, service, (status) => typeof status.counters === 'object');
 
 /**
- * Who answered an earlier life of this service, from its status file. Undefined when there is none, or when others than root and ourselves could
- * have written it.
+ * Who answered an earlier life of this service, from its status file. Undefined when there is none,
+ * or when others than root and ourselves could have written it.
  */
 export function readPeer(file: string, service: string): Peer | undefined {
   try {
@@ -67,8 +76,9 @@ type Told = Omit<ServiceStatus, 'service' | 'process' | 'uptimeSecs' | 'lastRequ
 };
 
 /**
- * Keeps a daemon's status file. A change of state is written at once; traffic only now and then, by a timer that runs only after there was some, so
- * that it costs requests nothing and an idle daemon sleeps.
+ * Keeps a daemon's status file. A change of state is written at once; traffic only now and then, by
+ * a timer that runs only after there was some, so that it costs requests nothing and an idle daemon
+ * sleeps.
  */
 export class StatusPublisher {
   readonly #file: string | undefined;
@@ -82,7 +92,8 @@ export class StatusPublisher {
 
   /**
    * @param directory as in $RUNTIME_DIRECTORY; undefined: nobody wants to know.
-   * @param isHeld nothing may be written now, as while file systems are frozen; that is made up for afterwards.
+   * @param isHeld nothing may be written now, as while file systems are frozen; that is made up for
+   * afterwards.
    */
   constructor(
     directory: string | undefined,
@@ -136,7 +147,10 @@ export class StatusPublisher {
       ...told,
       ...(lastRequestMs === undefined
         ? {}
-        : { lastRequestUptimeSecs: Math.round((now - (this.#now() - lastRequestMs) / 1000) * 100) / 100 }),
+        : {
+            lastRequestUptimeSecs:
+              Math.round((now - (this.#now() - lastRequestMs) / 1000) * 100) / 100,
+          }),
     };
     try {
       writeJson(this.#file, status);

@@ -15,7 +15,8 @@ export type OpenChannel =
   | { readonly via: 'vmbus'; readonly channel: RingChannel };
 
 export const TRANSPORT_FORMS =
-  'chardev:/dev/vmbus/NAME, uio: (or uio:CLASS-GUID), auto:/dev/vmbus/NAME (that, or uio:), unix:PATH or unix-ring:PATH';
+  'chardev:/dev/vmbus/NAME, uio: (or uio:CLASS-GUID), auto:/dev/vmbus/NAME (that, or uio:), ' +
+  'unix:PATH or unix-ring:PATH';
 
 /** The key `transport`, which every service's section of the configuration has. */
 export const transportOption = (defaultTransport: string) =>
@@ -45,7 +46,10 @@ export const commonOptions = (defaultTransport: string) =>
 /** Stands in for the class of a service where only the form of a transport matters. */
 const ANY_CLASS_ID = '00000000-0000-0000-0000-000000000000';
 
-/** Parses "kind:rest"; returns an English sentence when it can't. `ownClassId` is what a bare "uio:" stands for. */
+/**
+ * Parses "kind:rest"; returns an English sentence when it can't. `ownClassId` is what a bare "uio:"
+ * stands for.
+ */
 export function parseTransport(spec: string, ownClassId: string): Transport | string {
   const colon = spec.indexOf(':');
   const [kind, rest] = [spec.slice(0, colon), spec.slice(colon + 1)];
@@ -55,7 +59,9 @@ export function parseTransport(spec: string, ownClassId: string): Transport | st
     case 'unix-ring':
       return rest.startsWith('/') ? { kind, path: rest } : `an absolute path after "${kind}:"`;
     case 'auto':
-      return rest.startsWith('/') ? { kind, path: rest, classId: ownClassId } : 'an absolute path after "auto:"';
+      return rest.startsWith('/')
+        ? { kind, path: rest, classId: ownClassId }
+        : 'an absolute path after "auto:"';
     case 'uio': {
       const classId = rest.toLowerCase().replace(/^\{|\}$/g, '') || ownClassId;
       return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(classId)
@@ -125,20 +131,26 @@ function explain(transport: Transport, error: NativeError): OpenError {
     case 'ECONNREFUSED':
       return new OpenError(
         transport.kind === 'chardev'
-          ? `${transport.path} is not there: is this a Hyper-V guest, is the service switched on for this virtual machine, and is the hv_utils module loaded?`
+          ? `${transport.path} is not there: is this a Hyper-V guest, is the service switched ` +
+              'on for this virtual machine, and is the hv_utils module loaded?'
           : `${what} is not there`,
         true,
         error,
       );
     case 'EBUSY':
       return new OpenError(
-        `${what} is in use by another process: stop the other daemon (fuser -v ${transport.kind === 'uio' ? '/dev/uio*' : transport.path})`,
+        `${what} is in use by another process: stop the other daemon (fuser -v ` +
+          `${transport.kind === 'uio' ? '/dev/uio*' : transport.path})`,
         true,
         error,
       );
     case 'EACCES':
     case 'EPERM':
-      return new OpenError(`${what}: permission denied: run as root, or check DeviceAllow= of the unit`, false, error);
+      return new OpenError(
+        `${what}: permission denied: run as root, or check DeviceAllow= of the unit`,
+        false,
+        error,
+      );
     default:
       // EBADF: hv_utils is taking the device down right now
       return new OpenError(`${what}: ${error.message}`, true, error);
@@ -146,8 +158,8 @@ function explain(transport: Transport, error: NativeError): OpenError {
 }
 
 /**
- * The UIO device of the channel with this class, and the size of its ring map.
- * Layout of sysfs: /sys/bus/vmbus/devices/<instance>/{class_id, uio/uioN/maps/map0/size}; class_id reads "{guid}".
+ * The UIO device of the channel with this class, and the size of its ring map. Layout of sysfs:
+ * /sys/bus/vmbus/devices/<instance>/{class_id, uio/uioN/maps/map0/size}; class_id reads "{guid}".
  */
 export function findUio(classId: string, sysfs: string): { path: string; mapBytes: number } {
   const devices = path.join(sysfs, 'bus/vmbus/devices');

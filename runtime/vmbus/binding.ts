@@ -1,5 +1,13 @@
 import { SERVICE_CLASSES, type ServiceName } from '../../protocol/ic/classes.ts';
-import { IN_KERNEL, IN_USER_SPACE, MAX_STEPS, nextStep, type Place, type Step, USER_SPACE_DRIVER } from './plan.ts';
+import {
+  IN_KERNEL,
+  IN_USER_SPACE,
+  MAX_STEPS,
+  nextStep,
+  type Place,
+  type Step,
+  USER_SPACE_DRIVER,
+} from './plan.ts';
 import type { BindingPorts } from './sysfs.ts';
 
 /**
@@ -35,7 +43,10 @@ export interface Moved {
   readonly device: string | undefined;
 }
 
-/** Gives a service's channel to user space; with `ifUnbound` only one that no driver has. Throws BindingError. */
+/**
+ * Gives a service's channel to user space; with `ifUnbound` only one that no driver has. Throws
+ * BindingError.
+ */
 export const bind = (
   ports: BindingPorts,
   service: ServiceName,
@@ -43,9 +54,15 @@ export const bind = (
 ): Promise<Moved> => move(ports, service, IN_USER_SPACE, ifUnbound);
 
 /** Gives a service's channel back to the kernel's own driver. Throws BindingError. */
-export const release = (ports: BindingPorts, service: ServiceName): Promise<Moved> => move(ports, service, IN_KERNEL);
+export const release = (ports: BindingPorts, service: ServiceName): Promise<Moved> =>
+  move(ports, service, IN_KERNEL);
 
-async function move(ports: BindingPorts, service: ServiceName, wanted: Place, ifUnbound = false): Promise<Moved> {
+async function move(
+  ports: BindingPorts,
+  service: ServiceName,
+  wanted: Place,
+  ifUnbound = false,
+): Promise<Moved> {
   const channel = find(ports, service);
   const from = ports.place(channel) ?? gone(service, channel);
   const to = ifUnbound && from.driver !== undefined ? from : wanted;
@@ -71,7 +88,8 @@ function find(ports: BindingPorts, service: ServiceName): string {
   throw new BindingError(
     'absent',
     ports.hasVmbus
-      ? `there is no VMBus channel for ${service}: the service is switched off for this virtual machine`
+      ? `there is no VMBus channel for ${service}: the service is switched off for this ` +
+          'virtual machine'
       : 'there is no VMBus: this is no Hyper-V guest, or the module hv_vmbus is not loaded',
   );
 }
@@ -81,31 +99,44 @@ function gone(service: ServiceName, channel: string): never {
 }
 
 /**
- * A channel whose UIO device is open must not be unbound: the kernel closes it with its last user only as long as it is bound, and then never
- * (drivers/uio/uio.c, uio_release). No driver could open it again.
+ * A channel whose UIO device is open must not be unbound: the kernel closes it with its last user
+ * only as long as it is bound, and then never (drivers/uio/uio.c, uio_release). No driver could
+ * open it again.
  */
 function checkUnused(ports: BindingPorts, service: ServiceName, channel: string): void {
   const device = ports.device(channel);
   const users = device === undefined ? [] : ports.users(device);
   if (users.length > 0) {
-    throw new BindingError('busy', `${service}: ${device} is in use by ${users.join(', ')}: stop it first`);
+    throw new BindingError(
+      'busy',
+      `${service}: ${device} is in use by ${users.join(', ')}: stop it first`,
+    );
   }
 }
 
-async function walk(ports: BindingPorts, service: ServiceName, channel: string, to: Place): Promise<void> {
+async function walk(
+  ports: BindingPorts,
+  service: ServiceName,
+  channel: string,
+  to: Place,
+): Promise<void> {
   for (let taken = 0; ; taken++) {
     const at = ports.place(channel) ?? gone(service, channel);
     const step = nextStep(at, to, (driver) => ports.isLoaded(driver));
     if (!step) return;
     if (taken === MAX_STEPS) {
-      throw new BindingError('failed', `the channel of ${service} does not stay with ${to.driver}: ${describe(at)}`);
+      throw new BindingError(
+        'failed',
+        `the channel of ${service} does not stay with ${to.driver}: ${describe(at)}`,
+      );
     }
     if (step.action === 'unbind') checkUnused(ports, service, channel);
     try {
       await ports.take(step, channel);
     } catch (error) {
       const after = ports.place(channel) ?? gone(service, channel);
-      // Somebody else moves it, too: another of us, or the kernel, which finds a driver for a channel that has just come
+      // Somebody else moves it, too: another of us, or the kernel, which finds a driver for a
+      // channel that has just come
       if (after.driver !== at.driver || after.override !== at.override) continue;
       throw explain(service, step, error as NodeJS.ErrnoException);
     }
@@ -113,8 +144,9 @@ async function walk(ports: BindingPorts, service: ServiceName, channel: string, 
 }
 
 /**
- * Goes back the whole way, and where that is not possible to the kernel's own driver: a channel is never left with nobody. The module that may
- * have been loaded stays, since others may have begun to use it.
+ * Goes back the whole way, and where that is not possible to the kernel's own driver: a channel is
+ * never left with nobody. The module that may have been loaded stays, since others may have begun
+ * to use it.
  */
 async function undone(
   ports: BindingPorts,
@@ -136,7 +168,8 @@ async function undone(
   const at = ports.place(channel);
   return new BindingError(
     why.code,
-    `${why.message}. And it could not be put back where it was (${describe(from)}): ${problem}; it is now ${at ? describe(at) : 'gone'}`,
+    `${why.message}. And it could not be put back where it was (${describe(from)}): ` +
+      `${problem}; it is now ${at ? describe(at) : 'gone'}`,
     why.cause,
   );
 }
@@ -151,7 +184,10 @@ function explain(service: ServiceName, step: Step, error: NodeJS.ErrnoException)
   const fail = (code: BindingErrorCode, text: string): BindingError =>
     new BindingError(code, `${service}: ${text}`, error);
   if (error.code === 'EACCES' || error.code === 'EPERM' || error.code === 'EROFS') {
-    return fail('permission', `${error.message}${process.getuid?.() === 0 ? '' : '; try it as root (sudo)'}`);
+    return fail(
+      'permission',
+      `${error.message}${process.getuid?.() === 0 ? '' : '; try it as root (sudo)'}`,
+    );
   }
   if (step.action === 'load') return fail('unable', error.message);
   if (step.action === 'override' && error.code === 'ENOENT') {
@@ -161,17 +197,20 @@ function explain(service: ServiceName, step: Step, error: NodeJS.ErrnoException)
     if (Math.abs(error.errno ?? 0) === ENOTSUPP && step.driver === USER_SPACE_DRIVER) {
       return fail(
         'unable',
-        `this kernel's ${USER_SPACE_DRIVER} takes no channel without a monitor page, and this one has none (error 524). ` +
+        `this kernel's ${USER_SPACE_DRIVER} takes no channel without a monitor page, and ` +
+          'this one has none (error 524). ' +
           'Kernels from about 6.12 on do; until then the kernel itself answers this service',
       );
     }
     if (error.code === 'EINVAL') {
       return fail(
         'failed',
-        'the channel is still open, though nobody has it: switch the service off and on at the host',
+        'the channel is still open, though nobody has it: switch the service off and on at ' +
+          'the host',
       );
     }
-    if (error.code === 'ENODEV') return fail('unable', `${step.driver} of this kernel does not take this channel`);
+    if (error.code === 'ENODEV')
+      return fail('unable', `${step.driver} of this kernel does not take this channel`);
   }
   return fail(
     'failed',

@@ -1,4 +1,7 @@
-/** The kernel's own driver of the integration services, and the one that gives a channel to user space. */
+/**
+ * The kernel's own driver of the integration services, and the one that gives a channel to user
+ * space.
+ */
 export const KERNEL_DRIVER = 'hv_utils';
 export const USER_SPACE_DRIVER = 'uio_hv_generic';
 
@@ -21,13 +24,18 @@ export type Step =
   | { readonly action: 'bind'; readonly driver: string };
 
 /**
- * The next step on the way from one place to another; undefined: it is there. Asked again after each step, since the kernel moves
- * things, too: a module that is loaded takes the channels it knows.
+ * The next step on the way from one place to another; undefined: it is there. Asked again after
+ * each step, since the kernel moves things, too: a module that is loaded takes the channels it
+ * knows.
  *
- * The override comes first, while the channel still has its driver: from then on nobody else can take it, and a driver binds only what the override
- * lets it have, on the way back as well.
+ * The override comes first, while the channel still has its driver: from then on nobody else can
+ * take it, and a driver binds only what the override lets it have, on the way back as well.
  */
-export function nextStep(at: Place, to: Place, isLoaded: (driver: string) => boolean): Step | undefined {
+export function nextStep(
+  at: Place,
+  to: Place,
+  isLoaded: (driver: string) => boolean,
+): Step | undefined {
   if (to.driver !== undefined && at.driver !== to.driver && !isLoaded(to.driver)) {
     return { action: 'load', driver: to.driver };
   }
@@ -37,5 +45,8 @@ export function nextStep(at: Place, to: Place, isLoaded: (driver: string) => boo
   return { action: 'bind', driver: to.driver! };
 }
 
-/** A way has four steps at most: load, override, unbind, bind. The rest is for others who move the same channel meanwhile. */
+/**
+ * A way has four steps at most: load, override, unbind, bind. The rest is for others who move the
+ * same channel meanwhile.
+ */
 export const MAX_STEPS = 8;

@@ -12,7 +12,10 @@ export interface BindingPorts {
   /** Undefined: the channel is gone. */
   place(channel: string): Place | undefined;
   isLoaded(driver: string): boolean;
-  /** Throws what the system calls throw; a module that can't be loaded is an Error with what modprobe said. */
+  /**
+   * Throws what the system calls throw; a module that can't be loaded is an Error with what
+   * modprobe said.
+   */
   take(step: Step, channel: string): Promise<void>;
   /** "/dev/uioN" of a channel in user space, once there is one. */
   device(channel: string): string | undefined;
@@ -26,8 +29,9 @@ const MODPROBE_TIMEOUT_MS = 30_000;
 const isName = (name: string): boolean => /^[\w-]+$/.test(name);
 
 /**
- * The driver model in sysfs. Sources: Documentation/ABI/stable/sysfs-bus-vmbus; drivers/base/bus.c (bind, unbind); driver_override reads
- * "(null)" where there is none and is cleared by an empty line (drivers/base/driver.c, driver_set_override).
+ * The driver model in sysfs. Sources: Documentation/ABI/stable/sysfs-bus-vmbus; drivers/base/bus.c
+ * (bind, unbind); driver_override reads "(null)" where there is none and is cleared by an empty
+ * line (drivers/base/driver.c, driver_set_override).
  */
 export class SysfsVmbus implements BindingPorts {
   readonly #bus: string;
@@ -46,7 +50,8 @@ export class SysfsVmbus implements BindingPorts {
 
   find(classId: string): readonly string[] {
     return list(path.join(this.#bus, 'devices')).filter(
-      (name) => isName(name) && read(this.#device(name, 'class_id'))?.toLowerCase() === `{${classId}}`,
+      (name) =>
+        isName(name) && read(this.#device(name, 'class_id'))?.toLowerCase() === `{${classId}}`,
     );
   }
 
@@ -56,7 +61,8 @@ export class SysfsVmbus implements BindingPorts {
     const driver = link(this.#device(channel, 'driver'));
     return {
       driver: driver && path.basename(driver),
-      override: override === undefined || override === '' || override === '(null)' ? undefined : override,
+      override:
+        override === undefined || override === '' || override === '(null)' ? undefined : override,
     };
   }
 
@@ -86,7 +92,9 @@ export class SysfsVmbus implements BindingPorts {
       if (!/^\d+$/.test(pid)) return [];
       const folder = path.join(this.#proc, pid, 'fd');
       const isOpen = list(folder).some((fd) => link(path.join(folder, fd)) === device);
-      return isOpen ? [`process ${pid} (${read(path.join(this.#proc, pid, 'comm')) ?? 'unknown'})`] : [];
+      return isOpen
+        ? [`process ${pid} (${read(path.join(this.#proc, pid, 'comm')) ?? 'unknown'})`]
+        : [];
     });
   }
 
@@ -100,7 +108,10 @@ export class SysfsVmbus implements BindingPorts {
 
   #load(module: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      const options = { timeout: MODPROBE_TIMEOUT_MS, env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } };
+      const options = {
+        timeout: MODPROBE_TIMEOUT_MS,
+        env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+      };
       execFile(this.#modprobe, ['--', module], options, (error, _stdout, stderr) => {
         if (!error) return resolve();
         const why = stderr.trim().replace(/\s+/g, ' ') || error.message;

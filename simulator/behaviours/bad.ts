@@ -30,8 +30,8 @@ const ENUMERATE: KvpRequest = { operation: 'enumerate', pool: KvpPool.guest, ind
 const REQUESTS: readonly KvpRequest[] = [GET, SET, DELETE, ENUMERATE];
 
 /**
- * Byte offsets in a body, the same on both wires (struct hv_kvp_msg_set, hv_kvp_msg_delete, hv_kvp_msg_enumerate in
- * include/uapi/linux/hyperv.h).
+ * Byte offsets in a body, the same on both wires (struct hv_kvp_msg_set, hv_kvp_msg_delete,
+ * hv_kvp_msg_enumerate in include/uapi/linux/hyperv.h).
  */
 const AT = {
   operation: 0,
@@ -47,14 +47,18 @@ const AT = {
 /** What a set needs of its body; hosts send more. */
 const SET_BYTES = AT.value + 2048;
 
-/** Sends `count` messages as fast as the guest takes them, awaiting nothing; gives the answers counted by status. */
+/**
+ * Sends `count` messages as fast as the guest takes them, awaiting nothing; gives the answers
+ * counted by status.
+ */
 async function flood(
   link: ServiceHost<KvpRequest, unknown>,
   messages: readonly Uint8Array[],
   count: number,
 ): Promise<{ ok: number; refused: number }> {
   const answers = { ok: 0, refused: 0 };
-  // hv_utils itself has one transaction at a time; a socket's buffer takes a few replies, then refuses
+  // hv_utils itself has one transaction at a time; a socket's buffer takes a few replies, then
+  // refuses
   const window = link.wire === 'unix' ? 8 : Number.POSITIVE_INFINITY;
   const release = link.takeOver((answer) => {
     if (link.statusOf(answer) === 0) answers.ok++;
@@ -95,66 +99,98 @@ export const badBehaviours: readonly Behaviour[] = [
     say(`${count} answers`);
   }),
 
-  bad('flood-malformed', 'send 2,000 malformed requests without awaiting an answer', async ({ host, say }) => {
-    const message = edited(host, SET, (body) => body.setUint32(AT.keySize, 0xffff_ffff, true));
-    const answers = await flood(host.link, [message], 2000);
-    assert.equal(answers.ok, 0, 'none of them succeeds');
-    say(`${answers.refused} refusals`);
-  }),
+  bad(
+    'flood-malformed',
+    'send 2,000 malformed requests without awaiting an answer',
+    async ({ host, say }) => {
+      const message = edited(host, SET, (body) => body.setUint32(AT.keySize, 0xffff_ffff, true));
+      const answers = await flood(host.link, [message], 2000);
+      assert.equal(answers.ok, 0, 'none of them succeeds');
+      say(`${answers.refused} refusals`);
+    },
+  ),
 
-  bad('wrong-sizes', 'give key and value sizes that are odd, zero, or far beyond their fields', async ({ host }) => {
-    for (const size of [513, 514, 2049, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]) {
-      await mustRefuse(
-        host,
-        edited(host, SET, (body) => body.setUint32(AT.keySize, size, true)),
-        `key size ${size}`,
-      );
-      if (size > 2048) {
+  bad(
+    'wrong-sizes',
+    'give key and value sizes that are odd, zero, or far beyond their fields',
+    async ({ host }) => {
+      for (const size of [513, 514, 2049, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]) {
         await mustRefuse(
           host,
-          edited(host, SET, (body) => body.setUint32(AT.valueSize, size, true)),
-          `value size ${size}`,
+          edited(host, SET, (body) => body.setUint32(AT.keySize, size, true)),
+          `key size ${size}`,
+        );
+        if (size > 2048) {
+          await mustRefuse(
+            host,
+            edited(host, SET, (body) => body.setUint32(AT.valueSize, size, true)),
+            `value size ${size}`,
+          );
+        }
+        await mustRefuse(
+          host,
+          edited(host, GET, (body) => body.setUint32(AT.keySize, size, true)),
+          `get key size ${size}`,
+        );
+        await mustRefuse(
+          host,
+          edited(host, DELETE, (body) => body.setUint32(AT.deleteKeySize, size, true)),
+          `delete key size ${size}`,
         );
       }
       await mustRefuse(
         host,
-        edited(host, GET, (body) => body.setUint32(AT.keySize, size, true)),
-        `get key size ${size}`,
+        edited(host, SET, (body) => body.setUint32(AT.keySize, 0, true)),
+        'an empty key',
       );
-      await mustRefuse(
-        host,
-        edited(host, DELETE, (body) => body.setUint32(AT.deleteKeySize, size, true)),
-        `delete key size ${size}`,
-      );
-    }
-    await mustRefuse(
-      host,
-      edited(host, SET, (body) => body.setUint32(AT.keySize, 0, true)),
-      'an empty key',
-    );
-    assert.equal(await host.get(KvpPool.external, 'vmic bad'), undefined, 'nothing was stored');
-  }),
+      assert.equal(await host.get(KvpPool.external, 'vmic bad'), undefined, 'nothing was stored');
+    },
+  ),
 
-  bad('truncated', 'cut a request short at every kind of place, and append to it', async ({ host }) => {
-    const whole = host.link.encode(SET);
-    const { bodyOffset } = host.link;
-    // The ring pads to 8 bytes: what is cut off within the last ones comes back as the zeros it was
-    const cuts = [1, 4, 7, 8, 12, 20, 27, 28, 29, 31, 32, 36, 44, 300, 556, 1000, whole.length - 9];
-    for (const cut of cuts) await mustNotAccept(host, whole.slice(0, cut), `a message cut to ${cut} bytes`);
-    // Sizes that agree with the cut, where there are any
-    for (const cut of host.wire === 'unix-ring'
-      ? cuts.filter((cut) => cut >= bodyOffset && cut < bodyOffset + SET_BYTES)
-      : []) {
-      const message = whole.slice(0, cut);
-      const view = new DataView(message.buffer);
-      view.setUint32(4, cut - 8, true);
-      view.setUint16(18, cut - bodyOffset, true);
-      await mustNotAccept(host, message, `a message that really is ${cut} bytes`);
-    }
-    const longer = new Uint8Array(whole.length + 1);
-    longer.set(whole);
-    if (host.wire === 'unix') await mustNotAccept(host, longer, 'a message one byte too long');
-  }),
+  bad(
+    'truncated',
+    'cut a request short at every kind of place, and append to it',
+    async ({ host }) => {
+      const whole = host.link.encode(SET);
+      const { bodyOffset } = host.link;
+      // The ring pads to 8 bytes: what is cut off within the last ones comes back as the zeros it
+      // was
+      const cuts = [
+        1,
+        4,
+        7,
+        8,
+        12,
+        20,
+        27,
+        28,
+        29,
+        31,
+        32,
+        36,
+        44,
+        300,
+        556,
+        1000,
+        whole.length - 9,
+      ];
+      for (const cut of cuts)
+        await mustNotAccept(host, whole.slice(0, cut), `a message cut to ${cut} bytes`);
+      // Sizes that agree with the cut, where there are any
+      for (const cut of host.wire === 'unix-ring'
+        ? cuts.filter((cut) => cut >= bodyOffset && cut < bodyOffset + SET_BYTES)
+        : []) {
+        const message = whole.slice(0, cut);
+        const view = new DataView(message.buffer);
+        view.setUint32(4, cut - 8, true);
+        view.setUint16(18, cut - bodyOffset, true);
+        await mustNotAccept(host, message, `a message that really is ${cut} bytes`);
+      }
+      const longer = new Uint8Array(whole.length + 1);
+      longer.set(whole);
+      if (host.wire === 'unix') await mustNotAccept(host, longer, 'a message one byte too long');
+    },
+  ),
 
   bad(
     'unterminated',
@@ -167,11 +203,19 @@ export const badBehaviours: readonly Behaviour[] = [
           body.setUint32(sizeAt, bytes, true);
         });
       await mustNotAccept(host, unterminated(AT.key, 512, AT.keySize), 'an unterminated key');
-      await mustNotAccept(host, unterminated(AT.value, 2048, AT.valueSize), 'an unterminated value');
+      await mustNotAccept(
+        host,
+        unterminated(AT.value, 2048, AT.valueSize),
+        'an unterminated value',
+      );
       await mustNotAccept(
         host,
         edited(host, DELETE, (body, message) => {
-          message.fill(0x41, host.link.bodyOffset + AT.deleteKey, host.link.bodyOffset + AT.deleteKey + 512);
+          message.fill(
+            0x41,
+            host.link.bodyOffset + AT.deleteKey,
+            host.link.bodyOffset + AT.deleteKey + 512,
+          );
           body.setUint32(AT.deleteKeySize, 512, true);
         }),
         'an unterminated key to delete',
@@ -192,27 +236,41 @@ export const badBehaviours: readonly Behaviour[] = [
   bad('negative-index', 'enumerate from -1, and from beyond any file', async (scene) => {
     for (const pool of [KvpPool.external, KvpPool.guest, KvpPool.auto]) {
       for (const index of [0xffff_ffff, 0x8000_0000, 0x7fff_ffff, 10_000_000]) {
-        const message = edited(scene.host, { ...ENUMERATE, pool }, (body) => body.setUint32(AT.index, index, true));
+        const message = edited(scene.host, { ...ENUMERATE, pool }, (body) =>
+          body.setUint32(AT.index, index, true),
+        );
         const status = await mustRefuse(scene.host, message, `index ${index | 0} of pool ${pool}`);
         if (pool === KvpPool.guest) sayStatus(scene, `index ${index | 0}`, status);
       }
     }
   }),
 
-  bad('bad-pool', 'use pools 5 and 255, which do not exist, with every operation', async (scene) => {
-    for (const pool of [5, 255]) {
-      for (const request of REQUESTS) {
-        const message = edited(scene.host, request, (body) => body.setUint8(AT.pool, pool));
-        const status = await mustRefuse(scene.host, message, `${request.operation} in pool ${pool}`);
-        if (request === SET) sayStatus(scene, `set in pool ${pool}`, status);
+  bad(
+    'bad-pool',
+    'use pools 5 and 255, which do not exist, with every operation',
+    async (scene) => {
+      for (const pool of [5, 255]) {
+        for (const request of REQUESTS) {
+          const message = edited(scene.host, request, (body) => body.setUint8(AT.pool, pool));
+          const status = await mustRefuse(
+            scene.host,
+            message,
+            `${request.operation} in pool ${pool}`,
+          );
+          if (request === SET) sayStatus(scene, `set in pool ${pool}`, status);
+        }
       }
-    }
-  }),
+    },
+  ),
 
   bad('unknown-operation', 'ask for operations nobody knows', async (scene) => {
     for (const operation of [6, 77, 100, 255]) {
       const message = edited(scene.host, GET, (body) => body.setUint8(AT.operation, operation));
-      sayStatus(scene, `operation ${operation}`, await mustRefuse(scene.host, message, `operation ${operation}`));
+      sayStatus(
+        scene,
+        `operation ${operation}`,
+        await mustRefuse(scene.host, message, `operation ${operation}`),
+      );
     }
   }),
 
@@ -274,13 +332,19 @@ export const badBehaviours: readonly Behaviour[] = [
     async (scene) => {
       const ring = ringOf(scene);
       for (let round = 0; round < 5; round++) {
-        const [items, agreed] = await Promise.all([scene.host.enumerate(KvpPool.auto), ring.negotiate()]);
+        const [items, agreed] = await Promise.all([
+          scene.host.enumerate(KvpPool.auto),
+          ring.negotiate(),
+        ]);
         assert.equal(items.length, AUTO_KEYS.length);
         assert.ok(agreed);
       }
       const none = await ring.negotiate({ framework: [version(99, 0)], message: [version(4, 0)] });
       assert.equal(none, undefined, 'no common framework version');
-      const noMessage = await ring.negotiate({ framework: [version(3, 0)], message: [version(99, 0)] });
+      const noMessage = await ring.negotiate({
+        framework: [version(3, 0)],
+        message: [version(99, 0)],
+      });
       assert.equal(noMessage, undefined, 'no common message version');
       await ring.negotiate();
       for (const [what, frameworks, messages] of [
@@ -311,7 +375,9 @@ export const badBehaviours: readonly Behaviour[] = [
         ['body size 0', (view) => view.setUint16(18, 0, true)],
       ];
       for (const [what, change] of breaks) {
-        const message = edited(scene.host, SET, (_, message) => change(new DataView(message.buffer)));
+        const message = edited(scene.host, SET, (_, message) =>
+          change(new DataView(message.buffer)),
+        );
         await mustNotAccept(scene.host, message, what);
       }
       await mustServe(scene.host);
@@ -378,7 +444,11 @@ export const badBehaviours: readonly Behaviour[] = [
 function corruptions(): Behaviour[] {
   type Break = (memory: RingMemory) => void;
   const table: (readonly [string, string, Break])[] = [
-    ['write-index-outside', 'a write index beyond the ring', (m) => m.inbound.setWriteIndex(m.inbound.dataBytes + 8)],
+    [
+      'write-index-outside',
+      'a write index beyond the ring',
+      (m) => m.inbound.setWriteIndex(m.inbound.dataBytes + 8),
+    ],
     ['write-index-huge', 'a write index of 2^32 - 8', (m) => m.inbound.setWriteIndex(0xffff_fff8)],
     [
       'write-index-unaligned',
@@ -386,14 +456,26 @@ function corruptions(): Behaviour[] {
       (m) => m.inbound.setWriteIndex((m.inbound.writeIndex + 3) % m.inbound.dataBytes),
     ],
     ['packet-without-length', 'a packet of length 0', (m) => m.plant({ offset8: 2, length8: 0 })],
-    ['packet-offset-beyond', 'a packet whose data begins behind its end', (m) => m.plant({ offset8: 9, length8: 4 })],
+    [
+      'packet-offset-beyond',
+      'a packet whose data begins behind its end',
+      (m) => m.plant({ offset8: 9, length8: 4 }),
+    ],
     [
       'packet-offset-short',
       'a packet whose data begins inside its descriptor',
       (m) => m.plant({ offset8: 1, length8: 4 }),
     ],
-    ['packet-beyond', 'a packet longer than what is in the ring', (m) => m.plant({ offset8: 2, length8: 0x700 })],
-    ['packet-huge', 'a packet longer than any buffer', (m) => m.plant({ offset8: 2, length8: 0xffff })],
+    [
+      'packet-beyond',
+      'a packet longer than what is in the ring',
+      (m) => m.plant({ offset8: 2, length8: 0x700 }),
+    ],
+    [
+      'packet-huge',
+      'a packet longer than any buffer',
+      (m) => m.plant({ offset8: 2, length8: 0xffff }),
+    ],
   ];
   const corrupt = (
     name: string,
@@ -412,11 +494,17 @@ function corruptions(): Behaviour[] {
       { wires: RING_ONLY, leaves: 'ended' },
     );
   return [
-    ...table.map(([name, description, change]) => corrupt(name, description, (ring) => change(ring.memory()))),
-    corrupt('read-index-outside', 'a read index beyond the ring, where answers go', (ring, request) => {
-      ring.memory().outbound.setReadIndex(0xffff_fff8);
-      ring.sendPacket(6, 0, 1n, request);
-    }),
+    ...table.map(([name, description, change]) =>
+      corrupt(name, description, (ring) => change(ring.memory())),
+    ),
+    corrupt(
+      'read-index-outside',
+      'a read index beyond the ring, where answers go',
+      (ring, request) => {
+        ring.memory().outbound.setReadIndex(0xffff_fff8);
+        ring.sendPacket(6, 0, 1n, request);
+      },
+    ),
     corrupt('packet-beyond-message', 'a whole packet longer than any message', (ring) => {
       ring.sendPacket(6, 0, 1n, new Uint8Array(20_000));
     }),

@@ -22,7 +22,10 @@ export interface Behaviour {
   readonly description: string;
   readonly manner: 'good' | 'bad';
   readonly wires: readonly Wire[];
-  /** What it leaves behind: a guest that still answers, or one that rightly ended because its ring is corrupt. */
+  /**
+   * What it leaves behind: a guest that still answers, or one that rightly ended because its ring
+   * is corrupt.
+   */
   readonly leaves: 'serving' | 'ended';
   run(scene: BehaviourContext): Promise<void>;
 }
@@ -34,7 +37,12 @@ export const RING_ONLY: readonly Wire[] = ['unix-ring'];
 type Run = (scene: BehaviourContext) => Promise<void>;
 type Extra = Partial<Pick<Behaviour, 'wires' | 'leaves'>>;
 
-export const good = (name: string, description: string, run: Run, extra: Extra = {}): Behaviour => ({
+export const good = (
+  name: string,
+  description: string,
+  run: Run,
+  extra: Extra = {},
+): Behaviour => ({
   name,
   description,
   manner: 'good',
@@ -48,26 +56,44 @@ export const bad = (name: string, description: string, run: Run, extra: Extra = 
   manner: 'bad',
 });
 
-export function ringOf(scene: BehaviourContext): VmbusHost<KvpRequest, unknown & { readonly status: number }> {
+export function ringOf(
+  scene: BehaviourContext,
+): VmbusHost<KvpRequest, unknown & { readonly status: number }> {
   assert.ok(scene.host.ring, 'this behaviour needs the ring');
   return scene.host.ring;
 }
 
-export function utilsOf(scene: BehaviourContext): HvUtilsHost<KvpRequest, { readonly status: number }> {
+export function utilsOf(
+  scene: BehaviourContext,
+): HvUtilsHost<KvpRequest, { readonly status: number }> {
   assert.ok(scene.host.utils, 'this behaviour needs the char device');
   return scene.host.utils;
 }
 
-/** The request's bytes with something changed. `body` views the service's body: operation at 0, pool at 1, fields from 4. */
-export function edited(host: KvpHost, request: KvpRequest, change: (body: DataView, message: Uint8Array) => void) {
+/**
+ * The request's bytes with something changed. `body` views the service's body: operation at 0, pool
+ * at 1, fields from 4.
+ */
+export function edited(
+  host: KvpHost,
+  request: KvpRequest,
+  change: (body: DataView, message: Uint8Array) => void,
+) {
   const message = host.link.encode(request).slice();
   const offset = host.link.bodyOffset;
   change(new DataView(message.buffer, offset), message);
   return message;
 }
 
-/** Sends what no guest can accept: it has to be refused or ignored, and the guest has to go on answering. */
-export async function mustNotAccept(host: KvpHost, message: Uint8Array, what: string): Promise<void> {
+/**
+ * Sends what no guest can accept: it has to be refused or ignored, and the guest has to go on
+ * answering.
+ */
+export async function mustNotAccept(
+  host: KvpHost,
+  message: Uint8Array,
+  what: string,
+): Promise<void> {
   const answer = await host.link.exchange(message);
   if (answer === undefined) return;
   const status = host.link.statusOf(answer);
@@ -75,7 +101,11 @@ export async function mustNotAccept(host: KvpHost, message: Uint8Array, what: st
 }
 
 /** Sends what is well formed, yet has to be answered with a failure. Gives the status. */
-export async function mustRefuse(host: KvpHost, message: Uint8Array, what: string): Promise<number> {
+export async function mustRefuse(
+  host: KvpHost,
+  message: Uint8Array,
+  what: string,
+): Promise<number> {
   const answer = await host.link.exchange(message);
   assert.ok(answer, `${what} was not answered`);
   const status = host.link.statusOf(answer);

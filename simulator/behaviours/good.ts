@@ -17,7 +17,10 @@ const ALWAYS_KNOWN = [
 /** Windows' Key-Value Pair item list is refreshed about this often while somebody looks. */
 const POLL_MS = 4000;
 
-/** The longest key and value in UTF-16 units that hv_utils passes on (include/uapi/linux/hyperv.h, sizes in bytes, with a NUL). */
+/**
+ * The longest key and value in UTF-16 units that hv_utils passes on (include/uapi/linux/hyperv.h,
+ * sizes in bytes, with a NUL).
+ */
 const LONGEST_KEY = 254;
 const LONGEST_VALUE = 1022;
 
@@ -35,52 +38,63 @@ export const goodBehaviours: readonly Behaviour[] = [
     say(`${items.length} items`);
   }),
 
-  good('items', 'write, read, change, list and delete items in every pool a host may write', async ({ host }) => {
-    const pools = [KvpPool.external, KvpPool.guest, KvpPool.autoExternal, KvpPool.autoInternal];
-    const samples = ['plain', 'Grüße, 世界 🚀', '', 'a;b;c', 'x'.repeat(LONGEST_VALUE)];
-    for (const pool of pools) {
-      const before = await host.enumerate(pool);
-      for (const [i, sample] of samples.entries()) await host.set(pool, `vmic item ${i}`, sample);
-      await host.set(pool, 'K'.repeat(LONGEST_KEY), 'longest key');
-      await host.set(pool, 'vmic item 0', 'changed');
-      const items = await host.enumerate(pool);
-      assert.deepEqual(
-        items.slice(before.length),
-        [
-          ...['changed', ...samples.slice(1)].map((sample, i) => ({ key: `vmic item ${i}`, value: text(sample) })),
-          { key: 'K'.repeat(LONGEST_KEY), value: text('longest key') },
-        ],
-        `items of ${poolName(pool)} in the order they were written`,
-      );
-      for (const { key, value } of items.slice(before.length))
-        assert.deepEqual(await host.get(pool, key), value, `get ${key}`);
-      for (const { key } of items.slice(before.length))
-        assert.equal(await host.delete(pool, key), true, `delete ${key}`);
-      assert.equal(await host.delete(pool, 'vmic item 0'), false, 'deleting what is gone');
-      assert.equal(await host.get(pool, 'vmic item 0'), undefined, 'getting what is gone');
-      assert.deepEqual(await host.enumerate(pool), before);
-    }
-  }),
+  good(
+    'items',
+    'write, read, change, list and delete items in every pool a host may write',
+    async ({ host }) => {
+      const pools = [KvpPool.external, KvpPool.guest, KvpPool.autoExternal, KvpPool.autoInternal];
+      const samples = ['plain', 'Grüße, 世界 🚀', '', 'a;b;c', 'x'.repeat(LONGEST_VALUE)];
+      for (const pool of pools) {
+        const before = await host.enumerate(pool);
+        for (const [i, sample] of samples.entries()) await host.set(pool, `vmic item ${i}`, sample);
+        await host.set(pool, 'K'.repeat(LONGEST_KEY), 'longest key');
+        await host.set(pool, 'vmic item 0', 'changed');
+        const items = await host.enumerate(pool);
+        assert.deepEqual(
+          items.slice(before.length),
+          [
+            ...['changed', ...samples.slice(1)].map((sample, i) => ({
+              key: `vmic item ${i}`,
+              value: text(sample),
+            })),
+            { key: 'K'.repeat(LONGEST_KEY), value: text('longest key') },
+          ],
+          `items of ${poolName(pool)} in the order they were written`,
+        );
+        for (const { key, value } of items.slice(before.length))
+          assert.deepEqual(await host.get(pool, key), value, `get ${key}`);
+        for (const { key } of items.slice(before.length))
+          assert.equal(await host.delete(pool, key), true, `delete ${key}`);
+        assert.equal(await host.delete(pool, 'vmic item 0'), false, 'deleting what is gone');
+        assert.equal(await host.get(pool, 'vmic item 0'), undefined, 'getting what is gone');
+        assert.deepEqual(await host.enumerate(pool), before);
+      }
+    },
+  ),
 
-  good('types', 'write a 32-bit, a 64-bit and an expandable value, read them back as text', async ({ host, say }) => {
-    const values: (readonly [KvpValue, string])[] = [
-      [{ type: 'u32', value: 4_294_967_295 }, '4294967295'],
-      // hv_utils passes on strings and u32 only
-      ...(host.wire === 'unix-ring'
-        ? ([
-            [{ type: 'u64', value: 18_446_744_073_709_551_615n }, '18446744073709551615'],
-            [{ type: 'expandString', text: '%SystemRoot%' }, '%SystemRoot%'],
-          ] as const)
-        : []),
-    ];
-    for (const [value, expected] of values) {
-      await host.set(KvpPool.external, 'vmic typed', value);
-      const got = await host.get(KvpPool.external, 'vmic typed');
-      assert.equal(got && showValue(got), expected, `${value.type} as text`);
-      say(`${value.type}: ${expected}`);
-    }
-    await host.delete(KvpPool.external, 'vmic typed');
-  }),
+  good(
+    'types',
+    'write a 32-bit, a 64-bit and an expandable value, read them back as text',
+    async ({ host, say }) => {
+      const values: (readonly [KvpValue, string])[] = [
+        [{ type: 'u32', value: 4_294_967_295 }, '4294967295'],
+        // hv_utils passes on strings and u32 only
+        ...(host.wire === 'unix-ring'
+          ? ([
+              [{ type: 'u64', value: 18_446_744_073_709_551_615n }, '18446744073709551615'],
+              [{ type: 'expandString', text: '%SystemRoot%' }, '%SystemRoot%'],
+            ] as const)
+          : []),
+      ];
+      for (const [value, expected] of values) {
+        await host.set(KvpPool.external, 'vmic typed', value);
+        const got = await host.get(KvpPool.external, 'vmic typed');
+        assert.equal(got && showValue(got), expected, `${value.type} as text`);
+        say(`${value.type}: ${expected}`);
+      }
+      await host.delete(KvpPool.external, 'vmic typed');
+    },
+  ),
 
   good(
     'poll',
@@ -97,10 +111,14 @@ export const goodBehaviours: readonly Behaviour[] = [
   good('many-records', 'write 300 items, list them, delete them', async ({ host, say }) => {
     const count = 300;
     const before = (await host.enumerate(KvpPool.autoExternal)).length;
-    for (let i = 0; i < count; i++) await host.set(KvpPool.autoExternal, `vmic many ${i}`, `value ${i}`);
+    for (let i = 0; i < count; i++)
+      await host.set(KvpPool.autoExternal, `vmic many ${i}`, `value ${i}`);
     const items = await host.enumerate(KvpPool.autoExternal);
     assert.equal(items.length, before + count);
-    assert.deepEqual(items.at(-1), { key: `vmic many ${count - 1}`, value: text(`value ${count - 1}`) });
+    assert.deepEqual(items.at(-1), {
+      key: `vmic many ${count - 1}`,
+      value: text(`value ${count - 1}`),
+    });
     for (let i = 0; i < count; i++) await host.delete(KvpPool.autoExternal, `vmic many ${i}`);
     assert.equal((await host.enumerate(KvpPool.autoExternal)).length, before);
     say(`${count} items there and gone again`);

@@ -1,5 +1,9 @@
 import type { Native } from '../../native/interface.ts';
-import { type FcopyReply, type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/fcopy/messages.ts';
+import {
+  type FcopyReply,
+  type FcopyRequest,
+  MAX_FRAGMENT_BYTES,
+} from '../../protocol/fcopy/messages.ts';
 import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { ServiceStage, type ServiceStageOptions } from '../stages/service-stage.ts';
@@ -31,7 +35,8 @@ export const fcopyView: ServiceView<FcopyRequest, FcopyReply> = {
 /** As kernels give this service: 4 KiB of control page, 16 KiB of data. */
 export const RING_BYTES = 20 * 1024;
 
-export interface FcopyStageOptions extends Omit<ServiceStageOptions<FcopyRequest, FcopyReply>, 'protocol' | 'view'> {
+export interface FcopyStageOptions
+  extends Omit<ServiceStageOptions<FcopyRequest, FcopyReply>, 'protocol' | 'view'> {
   readonly native: Native;
   readonly offer?: VersionsOffered;
 }
@@ -76,12 +81,16 @@ export class FcopyStage extends ServiceStage<FcopyRequest, FcopyReply, Utils | R
     return (await this.request(request)).status;
   }
 
-  /** Copies a file as a host does, strictly one message after the answer to the last; gives the first status that is no success, or success. */
+  /**
+   * Copies a file as a host does, strictly one message after the answer to the last; gives the
+   * first status that is no success, or success.
+   */
   async copy({ onProgress = () => {}, ...copy }: Copy): Promise<number> {
     for (const [i, request] of messagesOf(copy).entries()) {
       const status = await this.ask(request);
       if (status !== IcStatus.ok) return status;
-      if (request.operation === 'data') await onProgress(Math.min(i * MAX_FRAGMENT_BYTES, copy.content.length));
+      if (request.operation === 'data')
+        await onProgress(Math.min(i * MAX_FRAGMENT_BYTES, copy.content.length));
     }
     return IcStatus.ok;
   }
@@ -98,7 +107,11 @@ export const startOf = (
   sizeBytes,
 });
 
-export const dataOf = (content: Uint8Array, offset: number, bytes = MAX_FRAGMENT_BYTES): FcopyRequest => ({
+export const dataOf = (
+  content: Uint8Array,
+  offset: number,
+  bytes = MAX_FRAGMENT_BYTES,
+): FcopyRequest => ({
   operation: 'data',
   offset: BigInt(offset),
   data: content.subarray(offset, offset + bytes),

@@ -1,5 +1,9 @@
 import type { MessageChannel, Native, NativeError } from '../../native/interface.ts';
-import { HV_UTIL_TIMEOUT_SECS, type HvUtilsCodec, type ServiceProtocol } from '../../protocol/service-protocol.ts';
+import {
+  HV_UTIL_TIMEOUT_SECS,
+  type HvUtilsCodec,
+  type ServiceProtocol,
+} from '../../protocol/service-protocol.ts';
 import {
   deferred,
   type HostClock,
@@ -31,11 +35,14 @@ interface Transaction {
 }
 
 /**
- * Plays hv_utils and its char device on a seqpacket socket: one guest at a time, a registration, then one transaction at a time
- * (source: drivers/hv/hv_utils_transport.c, hv_kvp.c). Where the real device's write fails with EINVAL because nothing is
- * pending, this one hangs up: a socket can't refuse a message it has already taken.
+ * Plays hv_utils and its char device on a seqpacket socket: one guest at a time, a registration,
+ * then one transaction at a time (source: drivers/hv/hv_utils_transport.c, hv_kvp.c). Where the
+ * real device's write fails with EINVAL because nothing is pending, this one hangs up: a socket
+ * can't refuse a message it has already taken.
  */
-export class HvUtilsHost<Request, Reply extends { readonly status: number }> implements ServiceHost<Request, Reply> {
+export class HvUtilsHost<Request, Reply extends { readonly status: number }>
+  implements ServiceHost<Request, Reply>
+{
   readonly wire = 'unix';
   readonly transport: string;
   readonly bodyOffset = 0;
@@ -60,7 +67,8 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
   #closed = false;
 
   constructor(options: HvUtilsHostOptions<Request, Reply>) {
-    if (!options.protocol.hvUtils) throw new Error(`hv_utils has no char device for ${options.protocol.name}`);
+    if (!options.protocol.hvUtils)
+      throw new Error(`hv_utils has no char device for ${options.protocol.name}`);
     this.#options = options;
     this.#codec = options.protocol.hvUtils;
     this.#clock = options.clock ?? systemClock;
@@ -86,7 +94,9 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
     return this.#inTurn(async () => {
       const sent = this.#codec.encodeRequest(request);
       const timeoutSecs = this.#codec.timeoutSecs?.(request) ?? HV_UTIL_TIMEOUT_SECS;
-      const answer = await this.#transact(sent, timeoutSecs, () => this.#options.view.summarize(request));
+      const answer = await this.#transact(sent, timeoutSecs, () =>
+        this.#options.view.summarize(request),
+      );
       return this.#decode(answer, request);
     });
   }
@@ -129,19 +139,28 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
   }
 
   /**
-   * Where a reply is a status and nothing else, one probe's can't be told from that of the message before it. Two probes with different statuses,
-   * a then b, can: when the second reply is b's, the message had none.
+   * Where a reply is a status and nothing else, one probe's can't be told from that of the message
+   * before it. Two probes with different statuses, a then b, can: when the second reply is b's, the
+   * message had none.
    */
   #exchangeBeforeTwoProbes(message: Uint8Array): Promise<Uint8Array | undefined> {
-    const probes = [0, 1].map((serial) => this.#codec.encodeRequest(this.#options.view.probe(serial)));
+    const probes = [0, 1].map((serial) =>
+      this.#codec.encodeRequest(this.#options.view.probe(serial)),
+    );
     return this.#inTurn(async () => {
-      const [first, second] = await this.#answers(probes, (answers) => answers.length === probes.length);
+      const [first, second] = await this.#answers(
+        probes,
+        (answers) => answers.length === probes.length,
+      );
       const secondStatus = this.statusOf(second!);
-      if (this.statusOf(first!) === secondStatus) throw new Error('both probes have the same status');
+      if (this.statusOf(first!) === secondStatus)
+        throw new Error('both probes have the same status');
       this.#tap({ from: 'host', operation: 'raw', bytes: message.length });
       const answers = await this.#answers(
         [message, ...probes],
-        (answers) => answers.length > probes.length || (answers[1] && this.statusOf(answers[1])) === secondStatus,
+        (answers) =>
+          answers.length > probes.length ||
+          (answers[1] && this.statusOf(answers[1])) === secondStatus,
       );
       const answer = answers.length > probes.length ? answers[0] : undefined;
       const result = answer ? { status: this.statusOf(answer) } : { subject: 'no answer' };
@@ -151,7 +170,10 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
   }
 
   /** Sends messages and gives what comes until that is all. */
-  async #answers(messages: readonly Uint8Array[], isAll: (answers: readonly Uint8Array[]) => boolean) {
+  async #answers(
+    messages: readonly Uint8Array[],
+    isAll: (answers: readonly Uint8Array[]) => boolean,
+  ) {
     const answers: Uint8Array[] = [];
     const done = deferred<void>();
     this.#begin({
@@ -197,14 +219,18 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
     }
   }
 
-  /** The next reply finds nothing pending, as after a resume: the guest has to reopen and register again. */
+  /**
+   * The next reply finds nothing pending, as after a resume: the guest has to reopen and register
+   * again.
+   */
   refuseNextReply(): void {
     this.#refuseReplies++;
   }
 
   /**
-   * The virtual machine sleeps and wakes: hv_utils forgets the transaction, and a reply to it is refused; so is the one to `parting`, a request
-   * which it makes up before (hv_vss_pre_suspend in drivers/hv/hv_snapshot.c: a thaw).
+   * The virtual machine sleeps and wakes: hv_utils forgets the transaction, and a reply to it is
+   * refused; so is the one to `parting`, a request which it makes up before (hv_vss_pre_suspend in
+   * drivers/hv/hv_snapshot.c: a thaw).
    */
   suspend(parting?: Request): void {
     this.#fail(new HostError('dropped', 'the virtual machine was suspended'));
@@ -242,7 +268,10 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
       (length) => this.#onMessage(length),
       (end) =>
         this.#end(
-          new HostError('gone', `the guest closed the device${end.reason === 'error' ? `: ${end.error}` : ''}`),
+          new HostError(
+            'gone',
+            `the guest closed the device${end.reason === 'error' ? `: ${end.error}` : ''}`,
+          ),
         ),
     );
   }
@@ -266,7 +295,8 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
   }
 
   #register(message: Uint8Array): void {
-    // The registration is recognised by its one answerable feature: it is the first message. Its operation is checked.
+    // The registration is recognised by its one answerable feature: it is the first message. Its
+    // operation is checked.
     const expected = this.#codec.encodeRegistration();
     if (message[0] !== expected[0]) {
       this.#violate(`registration: expected operation ${expected[0]}, got ${message[0]}`);
@@ -274,7 +304,12 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
     }
     this.#tap({ from: 'guest', operation: 'register', bytes: message.length });
     const answer = this.#codec.encodeRegistrationAnswer(this.#versionText);
-    this.#tap({ from: 'host', operation: 'register', subject: this.#versionText, bytes: answer.length });
+    this.#tap({
+      from: 'host',
+      operation: 'register',
+      subject: this.#versionText,
+      bytes: answer.length,
+    });
     this.#write(answer);
     this.#registered = true;
     this.readyCount++;
@@ -292,7 +327,9 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
     const done = deferred<Uint8Array>();
     const timeoutSecs = this.#options.timeoutSecs ?? kernelTimeoutSecs;
     const cancel = this.#clock.after(timeoutSecs * 1000, () =>
-      this.#fail(new HostError('silent', `${summary().operation}: no answer within ${timeoutSecs} s`)),
+      this.#fail(
+        new HostError('silent', `${summary().operation}: no answer within ${timeoutSecs} s`),
+      ),
     );
     this.#begin({
       onAnswer: (bytes) => {
@@ -315,7 +352,11 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
     try {
       reply = this.#codec.decodeReply(answer, request);
     } catch (error) {
-      throw new HostError('broken', `the guest's reply can't be read: ${(error as Error).message}`, error);
+      throw new HostError(
+        'broken',
+        `the guest's reply can't be read: ${(error as Error).message}`,
+        error,
+      );
     }
     this.#tap({
       from: 'guest',
@@ -342,7 +383,9 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
     try {
       this.#channel?.write(message);
     } catch (error) {
-      this.#end(new HostError('gone', `the guest took no message: ${(error as Error).message}`, error));
+      this.#end(
+        new HostError('gone', `the guest took no message: ${(error as Error).message}`, error),
+      );
     }
   }
 
@@ -370,7 +413,10 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }> imp
   }
 }
 
-/** A probe's reply is the probe edited in place: after the 4 bytes where a reply has its status, all is as it was sent. */
+/**
+ * A probe's reply is the probe edited in place: after the 4 bytes where a reply has its status, all
+ * is as it was sent.
+ */
 export const answersProbe = (answer: Uint8Array, probe: Uint8Array): boolean =>
   answer.length === probe.length && Buffer.compare(answer.subarray(4), probe.subarray(4)) === 0;
 

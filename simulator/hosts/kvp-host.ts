@@ -1,7 +1,13 @@
 import type { Native } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { POOLS } from '../../protocol/kvp/pool-names.ts';
-import { type KvpIpInfo, KvpPool, type KvpReply, type KvpRequest, type KvpValue } from '../../protocol/kvp/types.ts';
+import {
+  type KvpIpInfo,
+  KvpPool,
+  type KvpReply,
+  type KvpRequest,
+  type KvpValue,
+} from '../../protocol/kvp/types.ts';
 import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 import { HostError, type ServiceHost, type ServiceView, type Wire } from '../wire.ts';
 import { HvUtilsHost, type HvUtilsHostOptions } from './hvutils-host.ts';
@@ -9,7 +15,10 @@ import { VmbusHost, type VmbusHostOptions } from './vmbus-host.ts';
 
 export const poolName = (pool: number): string => POOLS[pool]?.name ?? `pool ${pool}`;
 
-/** The keys of the auto pool in the order in which a Windows host enumerates them (source: enum key_index in tools/hv/hv_kvp_daemon.c). */
+/**
+ * The keys of the auto pool in the order in which a Windows host enumerates them (source: enum
+ * key_index in tools/hv/hv_kvp_daemon.c).
+ */
 export const AUTO_KEYS = [
   'FullyQualifiedDomainName',
   'IntegrationServicesVersion',
@@ -74,7 +83,11 @@ export const kvpView: ServiceView<KvpRequest, KvpReply> = {
     };
   },
   // Deletes what cannot be there, so that the answer is "no such key" and nothing changes
-  probe: (serial) => ({ operation: 'delete', pool: KvpPool.external, key: `\u00bfstill there?${serial}` }),
+  probe: (serial) => ({
+    operation: 'delete',
+    pool: KvpPool.external,
+    key: `\u00bfstill there?${serial}`,
+  }),
 };
 
 export interface KvpHostOptions
@@ -139,7 +152,8 @@ export class KvpHost {
   /** All items, as a Windows host asks for them: by index until there is no more. */
   async enumerate(pool: number): Promise<KvpItem[]> {
     const items: KvpItem[] = [];
-    for (let item = await this.at(pool, 0); item; item = await this.at(pool, items.length)) items.push(item);
+    for (let item = await this.at(pool, 0); item; item = await this.at(pool, items.length))
+      items.push(item);
     return items;
   }
 

@@ -52,11 +52,14 @@ interface Pending {
 }
 
 /**
- * Plays a Hyper-V host on the VMBus channel of one service: negotiates as soon as a guest is there, then sends requests, many at a
- * time if asked to, and matches replies by their packet's transaction id. Every reply is checked as OpenVMM's host does
- * (vm/devices/hyperv_ic): headers whole, transaction id as sent, a response, a body as long as it says.
+ * Plays a Hyper-V host on the VMBus channel of one service: negotiates as soon as a guest is there,
+ * then sends requests, many at a time if asked to, and matches replies by their packet's
+ * transaction id. Every reply is checked as OpenVMM's host does (vm/devices/hyperv_ic): headers
+ * whole, transaction id as sent, a response, a body as long as it says.
  */
-export class VmbusHost<Request, Reply extends { readonly status: number }> implements ServiceHost<Request, Reply> {
+export class VmbusHost<Request, Reply extends { readonly status: number }>
+  implements ServiceHost<Request, Reply>
+{
   readonly wire = 'unix-ring';
   readonly transport: string;
   readonly bodyOffset = IC_BODY_OFFSET;
@@ -103,10 +106,15 @@ export class VmbusHost<Request, Reply extends { readonly status: number }> imple
     return this.#versions;
   }
 
-  /** Negotiates (again). Requests sent after it use the outcome; undefined: no version in common, the old one stays. */
+  /**
+   * Negotiates (again). Requests sent after it use the outcome; undefined: no version in common,
+   * the old one stays.
+   */
   async negotiate(offer: VersionsOffered = this.#offer): Promise<NegotiatedVersions | undefined> {
     const message = this.encodeNegotiation(offer);
-    const subject = `${offer.framework.map(formatVersion).join(' ')} / ${offer.message.map(formatVersion).join(' ')}`;
+    const subject =
+      `${offer.framework.map(formatVersion).join(' ')} / ` +
+      `${offer.message.map(formatVersion).join(' ')}`;
     this.#tap({ from: 'host', operation: 'negotiate', subject, bytes: message.length });
     const answer = await this.#transact(message, 'negotiate');
     const { header, body } = this.#open(answer, IC_NEGOTIATE);
@@ -130,7 +138,10 @@ export class VmbusHost<Request, Reply extends { readonly status: number }> imple
     const body = new Uint8Array(
       negotiation.sizeOf({ frameworkVersions: offer.framework, messageVersions: offer.message }),
     );
-    negotiation.encodeInto({ frameworkVersions: offer.framework, messageVersions: offer.message }, body);
+    negotiation.encodeInto(
+      { frameworkVersions: offer.framework, messageVersions: offer.message },
+      body,
+    );
     if (counts) {
       const view = new DataView(body.buffer);
       view.setUint16(0, counts.frameworks, true);
@@ -138,7 +149,8 @@ export class VmbusHost<Request, Reply extends { readonly status: number }> imple
     }
     return encodeIcMessage(
       {
-        // A host can't know yet which versions these headers should have; Windows sends those of the framework's first
+        // A host can't know yet which versions these headers should have; Windows sends those of
+        // the framework's first
         frameworkVersion: { major: 1, minor: 0 },
         messageVersion: { major: 1, minor: 0 },
         messageType: IC_NEGOTIATE,
@@ -161,7 +173,11 @@ export class VmbusHost<Request, Reply extends { readonly status: number }> imple
     try {
       reply = this.#protocol.ic.decodeReply(body, version, request, header.status);
     } catch (error) {
-      throw new HostError('broken', `the guest's reply can't be read: ${(error as Error).message}`, error);
+      throw new HostError(
+        'broken',
+        `the guest's reply can't be read: ${(error as Error).message}`,
+        error,
+      );
     }
     this.#tap({
       from: 'guest',
@@ -212,7 +228,8 @@ export class VmbusHost<Request, Reply extends { readonly status: number }> imple
   }
 
   statusOf(reply: Uint8Array): number {
-    if (reply.length < IC_BODY_OFFSET) throw new HostError('broken', `a reply of ${reply.length} bytes has no status`);
+    if (reply.length < IC_BODY_OFFSET)
+      throw new HostError('broken', `a reply of ${reply.length} bytes has no status`);
     return new DataView(reply.buffer, reply.byteOffset, reply.byteLength).getUint32(20, true);
   }
 
@@ -225,7 +242,8 @@ export class VmbusHost<Request, Reply extends { readonly status: number }> imple
   }
 
   trySend(message: Uint8Array, transactionId: bigint): boolean {
-    // By the room there is, not by the channel's queue: a host that queues stops reading, and both ends would wait for each other
+    // By the room there is, not by the channel's queue: a host that queues stops reading, and both
+    // ends would wait for each other
     const needed = DESCRIPTOR_BYTES + Math.ceil(message.length / 8) * 8 + FOOTER_BYTES;
     if (this.memory().inbound.freeBytes <= needed) return false;
     this.sendPacket(PacketType.inband, 0, transactionId, message);
@@ -311,7 +329,10 @@ export class VmbusHost<Request, Reply extends { readonly status: number }> imple
       (type, _flags, id, bytes) => this.#onPacket(type, id, bytes),
       (end) =>
         this.#end(
-          new HostError('gone', `the guest closed the channel${end.reason === 'error' ? `: ${end.error}` : ''}`),
+          new HostError(
+            'gone',
+            `the guest closed the channel${end.reason === 'error' ? `: ${end.error}` : ''}`,
+          ),
         ),
     );
     void this.#greet();
@@ -340,7 +361,8 @@ export class VmbusHost<Request, Reply extends { readonly status: number }> imple
     } else {
       const pending = this.#pending.get(transactionId);
       if (!pending) {
-        // Packets of behaviours that await no answer have ids of their own, below the first request's
+        // Packets of behaviours that await no answer have ids of their own, below the first
+        // request's
         if (transactionId >= FIRST_TRANSACTION_ID)
           this.#violate(`an answer to transaction ${transactionId}, which is not pending`);
         return;
@@ -378,7 +400,8 @@ export class VmbusHost<Request, Reply extends { readonly status: number }> imple
     }
     const { header } = opened;
     const expect = (field: string, expected: number, actual: number): void => {
-      if (actual !== expected) throw this.#broken(`a reply's ${field}: expected ${expected}, got ${actual}`);
+      if (actual !== expected)
+        throw this.#broken(`a reply's ${field}: expected ${expected}, got ${actual}`);
     };
     expect('messageType', messageType, header.messageType);
     expect('transactionId', 0, header.transactionId);
@@ -398,19 +421,23 @@ export class VmbusHost<Request, Reply extends { readonly status: number }> imple
     const [framework, message] = [frameworkVersions[0], messageVersions[0]];
     if (frameworkVersions.length !== 1 || messageVersions.length !== 1 || !framework || !message) {
       throw this.#broken(
-        `a negotiation answered with ${frameworkVersions.length} and ${messageVersions.length} versions`,
+        `a negotiation answered with ${frameworkVersions.length} and ` +
+          `${messageVersions.length} versions`,
       );
     }
     const offered = (versions: readonly Version[], one: Version) =>
       versions.some((version) => sameVersion(version, one));
     if (!offered(offer.framework, framework) || !offered(offer.message, message)) {
-      throw this.#broken(`a negotiation answered with ${describe({ framework, message })}, which was not offered`);
+      throw this.#broken(
+        `a negotiation answered with ${describe({ framework, message })}, which was not offered`,
+      );
     }
     return { framework, message };
   }
 
   #nextTransactionId(): bigint {
-    this.#lastTransactionId = this.#lastTransactionId === 0n ? FIRST_TRANSACTION_ID : this.#lastTransactionId + 1n;
+    this.#lastTransactionId =
+      this.#lastTransactionId === 0n ? FIRST_TRANSACTION_ID : this.#lastTransactionId + 1n;
     return this.#lastTransactionId;
   }
 
@@ -483,7 +510,10 @@ export class RingMemory {
     this.inbound = new RawRing(memory.subarray(memory.length / 2));
   }
 
-  /** Puts a descriptor of any content at the end of the inbound ring, as if 64 bytes had been written. */
+  /**
+   * Puts a descriptor of any content at the end of the inbound ring, as if 64 bytes had been
+   * written.
+   */
   plant({ offset8, length8 }: { readonly offset8: number; readonly length8: number }): void {
     const { inbound } = this;
     const start = inbound.writeIndex;
@@ -491,7 +521,8 @@ export class RingMemory {
     descriptor.setUint16(0, PacketType.inband, true);
     descriptor.setUint16(2, offset8, true);
     descriptor.setUint16(4, length8, true);
-    for (let i = 0; i < 64; i++) inbound.data[(start + i) % inbound.dataBytes] = descriptor.getUint8(i);
+    for (let i = 0; i < 64; i++)
+      inbound.data[(start + i) % inbound.dataBytes] = descriptor.getUint8(i);
     inbound.setWriteIndex((start + 64) % inbound.dataBytes);
   }
 }

@@ -12,7 +12,10 @@ import { HvUtilsHost } from './hvutils-host.ts';
 import { formatStatus } from './kvp-host.ts';
 import { type VersionsOffered, VmbusHost } from './vmbus-host.ts';
 
-/** Disks of a virtual machine as its host lists them in a freeze: their places on the virtual controller, which mean nothing to the guest. */
+/**
+ * Disks of a virtual machine as its host lists them in a freeze: their places on the virtual
+ * controller, which mean nothing to the guest.
+ */
 const DISKS = {
   flags: 0,
   lunCount: 2,
@@ -26,7 +29,11 @@ export const Ask = {
   freeze: { operation: 'freeze', backupType: 0, disks: DISKS },
   thaw: { operation: 'thaw', flags: 0 },
   backupComplete: { operation: 'backupComplete', flags: 0 },
-  autoRecover: { operation: 'autoRecover', backupType: 0, disks: { ...DISKS, luns: new Uint8Array(2 * 260 * 24) } },
+  autoRecover: {
+    operation: 'autoRecover',
+    backupType: 0,
+    disks: { ...DISKS, luns: new Uint8Array(2 * 260 * 24) },
+  },
 } as const satisfies Record<string, VssRequest>;
 
 /** What hv_utils passes on; it answers all else by itself. */
@@ -53,8 +60,8 @@ const SHORT: Partial<Record<VssRequest['operation'], string>> = {
 };
 
 /**
- * Where a daemon pretends: its configuration names a file system that is none, so nothing of this machine is ever frozen. All else is real; the
- * guard wants its record on a tmpfs.
+ * Where a daemon pretends: its configuration names a file system that is none, so nothing of this
+ * machine is ever frozen. All else is real; the guard wants its record on a tmpfs.
  */
 export const PRETENCE: NonNullable<ServiceStageOptions<VssRequest, VssReply>['place']> = {
   enter: (command) => command,
@@ -62,14 +69,18 @@ export const PRETENCE: NonNullable<ServiceStageOptions<VssRequest, VssReply>['pl
 };
 
 /** Everything of the stage's own; what is `pretended` has no file system either. */
-export const vssSettings = ({ folder }: Ground, pretended: boolean): Readonly<Record<string, string>> => ({
+export const vssSettings = (
+  { folder }: Ground,
+  pretended: boolean,
+): Readonly<Record<string, string>> => ({
   hooks_directories: path.join(folder, 'vss.d'),
   status_file: path.join(folder, 'status.json'),
   record_file: path.join(folder, 'record'),
   ...(pretended ? { include: path.join(folder, 'pretended') } : {}),
 });
 
-export interface VssStageOptions extends Omit<ServiceStageOptions<VssRequest, VssReply>, 'protocol' | 'view'> {
+export interface VssStageOptions
+  extends Omit<ServiceStageOptions<VssRequest, VssReply>, 'protocol' | 'view'> {
   readonly native: Native;
   readonly offer?: VersionsOffered;
 }
@@ -90,7 +101,8 @@ export class VssStage extends ServiceStage<VssRequest, VssReply, Utils | Ring> {
 
   /** Over the char device: what hv_utils does not pass on it answers with success. */
   async ask(request: VssRequest): Promise<VssReply> {
-    if (this.host.wire === 'unix' && !PASSED_ON.includes(request.operation)) return { status: IcStatus.ok };
+    if (this.host.wire === 'unix' && !PASSED_ON.includes(request.operation))
+      return { status: IcStatus.ok };
     return this.request(request);
   }
 
@@ -107,5 +119,6 @@ export class VssStage extends ServiceStage<VssRequest, VssReply, Utils | Ring> {
 
 /** Fails when the guest did not answer with success. */
 export function succeeded(what: string, { status }: VssReply): void {
-  if (status !== IcStatus.ok) throw new Error(`${what}: the guest answered "${formatStatus(status)}"`);
+  if (status !== IcStatus.ok)
+    throw new Error(`${what}: the guest answered "${formatStatus(status)}"`);
 }

@@ -5,7 +5,14 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/fcopy/messages.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { type Copy, dataOf, FcopyStage, type FcopyStageOptions, messagesOf, startOf } from '../hosts/fcopy-host.ts';
+import {
+  type Copy,
+  dataOf,
+  FcopyStage,
+  type FcopyStageOptions,
+  messagesOf,
+  startOf,
+} from '../hosts/fcopy-host.ts';
 import { formatStatus } from '../hosts/kvp-host.ts';
 import { binFolder } from '../stages/daemon.ts';
 import { HostError, type Wire } from '../wire.ts';
@@ -16,7 +23,8 @@ const DEVICE: readonly Wire[] = ['unix'];
 const RING: readonly Wire[] = ['unix-ring'];
 
 /** The one folder of the guest that a stage's daemon may write to. */
-export const guestFolder = ({ ground }: Pick<FcopyStage, 'ground'>): string => path.join(ground.folder, 'guest');
+export const guestFolder = ({ ground }: Pick<FcopyStage, 'ground'>): string =>
+  path.join(ground.folder, 'guest');
 
 export const openFcopy = (
   hand: Pick<Stagehand, 'native'> & Partial<Stagehand>,
@@ -75,7 +83,13 @@ export function openFiles(stage: FcopyStage): string[] {
 const statusOf = ({ ground }: FcopyStage): string =>
   execFileSync(
     process.execPath,
-    [path.join(binFolder(), 'vmic'), 'fcopy', 'status', '--status-file', path.join(ground.folder, 'fcopy.json')],
+    [
+      path.join(binFolder(), 'vmic'),
+      'fcopy',
+      'status',
+      '--status-file',
+      path.join(ground.folder, 'fcopy.json'),
+    ],
     { encoding: 'utf8' },
   );
 
@@ -106,7 +120,11 @@ async function asked(
 ): Promise<void> {
   const statuses: number[] = [];
   for (const request of requests) statuses.push(await stage.ask(request));
-  assert.deepEqual(statuses.map(formatStatus), [...requests.slice(1).map(() => 'ok'), formatStatus(expected)], what);
+  assert.deepEqual(
+    statuses.map(formatStatus),
+    [...requests.slice(1).map(() => 'ok'), formatStatus(expected)],
+    what,
+  );
 }
 
 const KIB = 1024;
@@ -140,16 +158,22 @@ export const fcopyScenes: readonly ServiceScene[] = [
     name: 'fcopy-files',
     service: 'fcopy',
     wires: BOTH,
-    description: 'files copied to the guest, with names of several scripts, from empty to several MiB',
+    description:
+      'files copied to the guest, with names of several scripts, from empty to several MiB',
     run: (hand, wire) =>
       onStage(hand, wire, async (stage, folder) => {
         // Real files of this machine, from whose disk the host reads them
         const source = path.join(stage.ground.folder, 'host');
         fs.mkdirSync(source);
-        for (const [name, bytes] of FILES) fs.writeFileSync(path.join(source, name), contentOf(name, bytes));
+        for (const [name, bytes] of FILES)
+          fs.writeFileSync(path.join(source, name), contentOf(name, bytes));
         for (const [fileName] of FILES) {
           const content = fs.readFileSync(path.join(source, fileName));
-          assert.equal(await stage.copy({ fileName, path: folder, content }), IcStatus.ok, fileName);
+          assert.equal(
+            await stage.copy({ fileName, path: folder, content }),
+            IcStatus.ok,
+            fileName,
+          );
           const arrived = path.join(folder, fileName);
           assert.ok(fs.readFileSync(arrived).equals(content), `${fileName} arrived as it was sent`);
           assert.equal(fs.statSync(arrived).mode & 0o7777, 0o644);
@@ -174,7 +198,8 @@ export const fcopyScenes: readonly ServiceScene[] = [
           if (step === shown) return;
           shown = step;
           hand.progress(fileName, doneBytes, content.length);
-          if (step < steps) assert.deepEqual(filesIn(stage), [], 'nobody sees it before it is whole');
+          if (step < steps)
+            assert.deepEqual(filesIn(stage), [], 'nobody sees it before it is whole');
           await hand.pause(WATCHED_MS / steps);
         };
         const status = await stage.copy({
@@ -197,7 +222,10 @@ export const fcopyScenes: readonly ServiceScene[] = [
           told = statusOf(stage);
         }
         for (const line of told.trimEnd().split('\n')) hand.say(line);
-        hand.say(`${content.length} bytes arrived whole: ${createHash('sha256').update(content).digest('hex')}`);
+        hand.say(
+          `${content.length} bytes arrived whole: ` +
+            `${createHash('sha256').update(content).digest('hex')}`,
+        );
       }),
   },
   {
@@ -211,22 +239,40 @@ export const fcopyScenes: readonly ServiceScene[] = [
         fs.writeFileSync(exists, 'old', { mode: 0o600 });
         await asked(stage, 'a file that exists', [startOf(HELLO(folder))], IcStatus.alreadyExists);
         assert.equal(fs.readFileSync(exists, 'utf8'), 'old');
-        await asked(stage, 'overwritten', messagesOf(HELLO(folder, { overwrite: true })), IcStatus.ok);
+        await asked(
+          stage,
+          'overwritten',
+          messagesOf(HELLO(folder, { overwrite: true })),
+          IcStatus.ok,
+        );
         assert.equal(fs.readFileSync(exists, 'utf8'), 'hello, guest');
         assert.equal(fs.statSync(exists).mode & 0o7777, 0o600, 'it keeps its mode');
 
         const deep = `${folder}a/b/`;
         await asked(stage, 'no such folder', [startOf(HELLO(deep))], IcStatus.fail);
         assert.equal(fs.existsSync(path.join(folder, 'a')), false, 'no folder is made unasked');
-        await asked(stage, 'folders made', messagesOf(HELLO(deep, { createPath: true })), IcStatus.ok);
+        await asked(
+          stage,
+          'folders made',
+          messagesOf(HELLO(deep, { createPath: true })),
+          IcStatus.ok,
+        );
         assert.equal(fs.statSync(path.join(folder, 'a/b')).mode & 0o7777, 0o755);
         const windows = `${folder.replaceAll('/', '\\')}a\\b\\`;
-        await asked(stage, 'a path of Windows', messagesOf(HELLO(windows, { fileName: 'w.txt' })), IcStatus.ok);
+        await asked(
+          stage,
+          'a path of Windows',
+          messagesOf(HELLO(windows, { fileName: 'w.txt' })),
+          IcStatus.ok,
+        );
         assert.deepEqual(filesIn(stage), ['a/b/hello.txt', 'a/b/w.txt', 'hello.txt']);
 
         for (const [what, copy] of [
           ['outside of the roots', HELLO('/var/tmp/')],
-          ['a folder beside the root', HELLO(`${folder.slice(0, -1)}-beside/`, { createPath: true })],
+          [
+            'a folder beside the root',
+            HELLO(`${folder.slice(0, -1)}-beside/`, { createPath: true }),
+          ],
         ] as const) {
           await asked(stage, what, [startOf(copy)], IcStatus.fail);
           hand.say(`${what}: refused`);
@@ -253,8 +299,11 @@ export const fcopyScenes: readonly ServiceScene[] = [
           ['".." in the path', { path: `${folder}../` }],
           ['".." in a path of Windows', { path: `${folder.replaceAll('/', '\\')}..\\` }],
           ['a drive', { path: 'C:\\Windows\\' }],
-          // hv_utils itself cuts longer names, so that one of 256 bytes may have been any: our own codec does not send it
-          ...(wire === 'unix-ring' ? ([['a name of 256 bytes', { fileName: 'x'.repeat(256) }]] as const) : []),
+          // hv_utils itself cuts longer names, so that one of 256 bytes may have been any: our own
+          // codec does not send it
+          ...(wire === 'unix-ring'
+            ? ([['a name of 256 bytes', { fileName: 'x'.repeat(256) }]] as const)
+            : []),
         ];
         for (const [what, more] of refused) {
           await asked(stage, what, [startOf(HELLO(folder, more))], IcStatus.invalidArgument);
@@ -264,8 +313,14 @@ export const fcopyScenes: readonly ServiceScene[] = [
             ['half a character', 0xd83d],
             ['its other half', 0xde80],
           ] as const) {
-            const message = stage.ring.encode(startOf(HELLO(folder, { fileName: 'hello?txt' }))).slice();
-            new DataView(message.buffer).setUint16(stage.host.bodyOffset + NAME_AT + 2 * 5, unit, true);
+            const message = stage.ring
+              .encode(startOf(HELLO(folder, { fileName: 'hello?txt' })))
+              .slice();
+            new DataView(message.buffer).setUint16(
+              stage.host.bodyOffset + NAME_AT + 2 * 5,
+              unit,
+              true,
+            );
             const answer = await stage.alive(stage.host.exchange(message));
             assert.equal(answer && stage.host.statusOf(answer), IcStatus.invalidArgument, what);
           }
@@ -331,16 +386,32 @@ export const fcopyScenes: readonly ServiceScene[] = [
           ['the second part first', [start, second], invalidArgument],
           ['a part twice', [start, first, first], invalidArgument],
           ['a part left out', [start, first, third], invalidArgument],
-          ['parts that overlap', [start, first, dataOf(content, MAX_FRAGMENT_BYTES - 1)], invalidArgument],
+          [
+            'parts that overlap',
+            [start, first, dataOf(content, MAX_FRAGMENT_BYTES - 1)],
+            invalidArgument,
+          ],
           [
             'a part at 2^63',
             [start, { operation: 'data', offset: 1n << 63n, data: new Uint8Array(1) }],
             invalidArgument,
           ],
-          ['more than announced', [startOf(HELLO(folder, { content }), 10n), first], invalidArgument],
-          ['something of nothing', [startOf(HELLO(folder), 0n), dataOf(content, 0, 1)], invalidArgument],
+          [
+            'more than announced',
+            [startOf(HELLO(folder, { content }), 10n), first],
+            invalidArgument,
+          ],
+          [
+            'something of nothing',
+            [startOf(HELLO(folder), 0n), dataOf(content, 0, 1)],
+            invalidArgument,
+          ],
           ['complete after less than announced', [start, first, second, COMPLETE], fail],
-          ['more than any disk has', [startOf(HELLO(folder), 0xffff_ffff_ffff_ffffn)], IcStatus.diskFull],
+          [
+            'more than any disk has',
+            [startOf(HELLO(folder), 0xffff_ffff_ffff_ffffn)],
+            IcStatus.diskFull,
+          ],
         ];
         for (const [what, requests, status] of refused) {
           await asked(stage, what, requests, status);
@@ -364,18 +435,36 @@ export const fcopyScenes: readonly ServiceScene[] = [
     run: (hand, wire) =>
       onStage(hand, wire, async (stage, folder) => {
         const content = contentOf('sizes', 20_000);
-        const [start, first] = messagesOf(HELLO(folder, { content })) as [FcopyRequest, FcopyRequest];
+        const [start, first] = messagesOf(HELLO(folder, { content })) as [
+          FcopyRequest,
+          FcopyRequest,
+        ];
         const { host } = stage;
         await asked(stage, 'begun', [start], IcStatus.ok);
-        for (const sizeBytes of [MAX_FRAGMENT_BYTES + 1, 8192, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]) {
+        for (const sizeBytes of [
+          MAX_FRAGMENT_BYTES + 1,
+          8192,
+          0x7fff_ffff,
+          0x8000_0000,
+          0xffff_ffff,
+        ]) {
           const message = host.encode(first).slice();
           new DataView(message.buffer).setUint32(host.bodyOffset + SIZE_AT, sizeBytes, true);
           const answer = await stage.alive(host.exchange(message));
-          assert.equal(answer && host.statusOf(answer), IcStatus.invalidArgument, `a part of ${sizeBytes} bytes`);
+          assert.equal(
+            answer && host.statusOf(answer),
+            IcStatus.invalidArgument,
+            `a part of ${sizeBytes} bytes`,
+          );
         }
         for (const request of [start, first]) {
           const whole = host.encode(request);
-          for (const cut of [host.bodyOffset + 36, host.bodyOffset + 51, host.bodyOffset + 80, whole.length - 9]) {
+          for (const cut of [
+            host.bodyOffset + 36,
+            host.bodyOffset + 51,
+            host.bodyOffset + 80,
+            whole.length - 9,
+          ]) {
             const message = whole.slice(0, cut);
             if (wire === 'unix-ring') {
               const view = new DataView(message.buffer);
@@ -383,7 +472,11 @@ export const fcopyScenes: readonly ServiceScene[] = [
               view.setUint16(18, cut - host.bodyOffset, true);
             }
             const answer = await stage.alive(host.exchange(message));
-            assert.notEqual(answer && host.statusOf(answer), IcStatus.ok, `${request.operation} cut to ${cut} bytes`);
+            assert.notEqual(
+              answer && host.statusOf(answer),
+              IcStatus.ok,
+              `${request.operation} cut to ${cut} bytes`,
+            );
           }
         }
         assert.deepEqual(filesIn(stage), []);
@@ -403,13 +496,23 @@ export const fcopyScenes: readonly ServiceScene[] = [
         wire,
         async (stage, folder) => {
           const content = contentOf('silent', 3 * MAX_FRAGMENT_BYTES);
-          await asked(stage, 'begun', messagesOf(HELLO(folder, { content })).slice(0, 3), IcStatus.ok);
+          await asked(
+            stage,
+            'begun',
+            messagesOf(HELLO(folder, { content })).slice(0, 3),
+            IcStatus.ok,
+          );
           assert.notDeepEqual(openFiles(stage), []);
           hand.say('The host says no more…');
           const said = await stage.alive(stage.daemon.log((line) => line['result'] === 'silent'));
           hand.say(String(said.message));
           assert.deepEqual([filesIn(stage), openFiles(stage)], [[], []]);
-          await asked(stage, 'it goes on too late', [dataOf(content, 2 * MAX_FRAGMENT_BYTES)], IcStatus.fail);
+          await asked(
+            stage,
+            'it goes on too late',
+            [dataOf(content, 2 * MAX_FRAGMENT_BYTES)],
+            IcStatus.fail,
+          );
           await mustServe(stage, folder);
         },
         { silence_secs: 1 },
@@ -423,12 +526,22 @@ export const fcopyScenes: readonly ServiceScene[] = [
     run: (hand, wire) =>
       onStage(hand, wire, async (stage, folder) => {
         const content = contentOf('gone', 3 * MAX_FRAGMENT_BYTES);
-        await asked(stage, 'begun', messagesOf(HELLO(folder, { content })).slice(0, 3), IcStatus.ok);
+        await asked(
+          stage,
+          'begun',
+          messagesOf(HELLO(folder, { content })).slice(0, 3),
+          IcStatus.ok,
+        );
         const again = stage.host.nextReady();
         stage.host.hangUp();
         await stage.alive(again);
         assert.deepEqual([filesIn(stage), openFiles(stage)], [[], []]);
-        await asked(stage, 'gone on with', [dataOf(content, 2 * MAX_FRAGMENT_BYTES)], IcStatus.fail);
+        await asked(
+          stage,
+          'gone on with',
+          [dataOf(content, 2 * MAX_FRAGMENT_BYTES)],
+          IcStatus.fail,
+        );
         await mustServe(stage, folder);
         hand.say('Nothing is left of the copy; the guest found the device again');
       }),
@@ -441,11 +554,20 @@ export const fcopyScenes: readonly ServiceScene[] = [
     run: (hand, wire) =>
       onStage(hand, wire, async (stage, folder) => {
         const content = contentOf('suspended', 3 * MAX_FRAGMENT_BYTES);
-        await asked(stage, 'begun', messagesOf(HELLO(folder, { content })).slice(0, 3), IcStatus.ok);
+        await asked(
+          stage,
+          'begun',
+          messagesOf(HELLO(folder, { content })).slice(0, 3),
+          IcStatus.ok,
+        );
         const again = stage.host.nextReady();
-        // hv_utils makes up a cancel, and refuses the answer to it (hv_fcopy_pre_suspend in drivers/hv/hv_fcopy.c)
+        // hv_utils makes up a cancel, and refuses the answer to it (hv_fcopy_pre_suspend in
+        // drivers/hv/hv_fcopy.c)
         stage.utils.refuseNextReply();
-        await assert.rejects(stage.ask(CANCEL), (error) => error instanceof HostError && error.code === 'dropped');
+        await assert.rejects(
+          stage.ask(CANCEL),
+          (error) => error instanceof HostError && error.code === 'dropped',
+        );
         await stage.alive(again);
         assert.deepEqual([filesIn(stage), openFiles(stage)], [[], []]);
         await mustServe(stage, folder);
@@ -456,7 +578,8 @@ export const fcopyScenes: readonly ServiceScene[] = [
     name: 'fcopy-renegotiate',
     service: 'fcopy',
     wires: RING,
-    description: 'versions negotiated anew in the middle of a file, and messages a correct host never sends',
+    description:
+      'versions negotiated anew in the middle of a file, and messages a correct host never sends',
     run: (hand, wire) =>
       onStage(hand, wire, async (stage, folder) => {
         const content = contentOf('renegotiated', 2 * MAX_FRAGMENT_BYTES);
@@ -470,7 +593,11 @@ export const fcopyScenes: readonly ServiceScene[] = [
         await asked(stage, 'gone on with', [second, COMPLETE], IcStatus.ok);
         assert.ok(fs.readFileSync(path.join(folder, 'hello.txt')).equals(content));
         fs.rmSync(path.join(folder, 'hello.txt'));
-        await mistreat({ host: stage.ring, alive: (work) => stage.alive(work) }, stage.ring.encode(start), 1088);
+        await mistreat(
+          { host: stage.ring, alive: (work) => stage.alive(work) },
+          stage.ring.encode(start),
+          1088,
+        );
         await mustServe(stage, folder);
       }),
   },
@@ -482,7 +609,9 @@ export const fcopyScenes: readonly ServiceScene[] = [
     run: (hand, wire) =>
       onStage(hand, wire, async (stage, folder) => {
         const content = contentOf('full', 40 * MAX_FRAGMENT_BYTES);
-        const messages = messagesOf(HELLO(folder, { content })).map((request) => stage.ring.encode(request).slice());
+        const messages = messagesOf(HELLO(folder, { content })).map((request) =>
+          stage.ring.encode(request).slice(),
+        );
         const statuses: number[] = [];
         const release = stage.ring.takeOver((answer) => statuses.push(stage.ring.statusOf(answer)));
         try {
@@ -501,7 +630,8 @@ export const fcopyScenes: readonly ServiceScene[] = [
           assert.ok(sent < messages.length);
           stage.ring.resumeReading();
           while (statuses.length < messages.length) {
-            if (sent < messages.length && stage.ring.trySend(messages[sent]!, BigInt(sent + 1))) sent++;
+            if (sent < messages.length && stage.ring.trySend(messages[sent]!, BigInt(sent + 1)))
+              sent++;
             else await stage.alive(new Promise((resolve) => setTimeout(resolve, 1)));
           }
         } finally {

@@ -46,7 +46,10 @@ export const openHeartbeat = (
   });
 
 /** One beat; gives the state. */
-export async function beat(stage: Stage, sequence: bigint): Promise<ApplicationState | number | undefined> {
+export async function beat(
+  stage: Stage,
+  sequence: bigint,
+): Promise<ApplicationState | number | undefined> {
   const reply = await stage.request({ sequence });
   assert.equal(reply.status, 0);
   assert.equal(reply.sequence, BigInt.asUintN(64, sequence + 1n), 'the answer is one higher');
@@ -99,7 +102,8 @@ export const heartbeatScenes: readonly ServiceScene[] = [
     name: 'heartbeat-versions',
     service: 'heartbeat',
     wires: ['unix-ring'],
-    description: 'heartbeats of older hosts, which know no state, and of one that counts to the end',
+    description:
+      'heartbeats of older hosts, which know no state, and of one that counts to the end',
     run: (hand) =>
       played(openHeartbeat(hand), async (stage) => {
         assert.equal(await beat(stage, 0xffff_ffff_ffff_ffffn), 'unknown');

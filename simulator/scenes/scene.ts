@@ -19,7 +19,10 @@ export interface Stagehand {
   pause(ms: number): Promise<void>;
 }
 
-/** A host and one service, from the daemon's start to its end. Throws when something is not as it has to be. */
+/**
+ * A host and one service, from the daemon's start to its end. Throws when something is not as it
+ * has to be.
+ */
 export interface ServiceScene {
   readonly name: string;
   readonly description: string;
@@ -34,7 +37,9 @@ export interface ServiceScene {
 /** Puts an executable script into a folder, made on the way. */
 export function script(folder: string, name: string, ...lines: string[]): void {
   fs.mkdirSync(folder, { recursive: true, mode: 0o755 });
-  fs.writeFileSync(path.join(folder, name), ['#!/bin/sh', ...lines, ''].join('\n'), { mode: 0o755 });
+  fs.writeFileSync(path.join(folder, name), ['#!/bin/sh', ...lines, ''].join('\n'), {
+    mode: 0o755,
+  });
 }
 
 /** Plays on a stage and has its daemon end as it should, also when the play fails. */
@@ -58,8 +63,9 @@ export async function played<
 }
 
 /**
- * What a correct host never sends, to any service: packets without or with wrong headers are dropped, requests that can't be read are refused,
- * and the service goes on. `valid` is a request's bytes, `bodyBytes` what a request needs at least.
+ * What a correct host never sends, to any service: packets without or with wrong headers are
+ * dropped, requests that can't be read are refused, and the service goes on. `valid` is a request's
+ * bytes, `bodyBytes` what a request needs at least.
  */
 export async function mistreat<Request, Reply extends { readonly status: number }>(
   { host, alive }: Pick<VmbusStage<Request, Reply>, 'host' | 'alive'>,
@@ -72,7 +78,10 @@ export async function mistreat<Request, Reply extends { readonly status: number 
     return message;
   };
   const sized = (bodySizeBytes: number): Uint8Array => {
-    const message = changed(18, bodySizeBytes & 0xff, bodySizeBytes >> 8).slice(0, 28 + bodySizeBytes);
+    const message = changed(18, bodySizeBytes & 0xff, bodySizeBytes >> 8).slice(
+      0,
+      28 + bodySizeBytes,
+    );
     new DataView(message.buffer).setUint32(4, 20 + bodySizeBytes, true);
     return message;
   };
@@ -83,7 +92,10 @@ export async function mistreat<Request, Reply extends { readonly status: number 
     ['a message longer than its packet', changed(4, 0xff, 0xff, 0xff, 0x7f)],
     ['a body longer than its message', changed(18, 0xff, 0xff)],
     ['an answer to nothing', changed(25, 5)],
-    ['a negotiation of 65,535 versions', host.encodeNegotiation(undefined, { frameworks: 0xffff, messages: 0xffff })],
+    [
+      'a negotiation of 65,535 versions',
+      host.encodeNegotiation(undefined, { frameworks: 0xffff, messages: 0xffff }),
+    ],
   ];
   for (const [what, message] of dropped) {
     assert.equal(await alive(host.exchange(message)), undefined, `${what} was answered`);

@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { type ShutdownReply, type ShutdownRequest, shutdownProtocol } from '../../protocol/shutdown/vmbus.ts';
+import {
+  type ShutdownReply,
+  type ShutdownRequest,
+  shutdownProtocol,
+} from '../../protocol/shutdown/vmbus.ts';
 import { formatStatus } from '../hosts/kvp-host.ts';
 import { VmbusStage, type VmbusStageOptions } from '../stages/vmbus-stage.ts';
 import type { ServiceView } from '../wire.ts';
@@ -10,14 +14,19 @@ import { mistreat, played, type ServiceScene, type Stagehand, script } from './s
 
 type Stage = VmbusStage<ShutdownRequest, ShutdownReply>;
 
-const flags = (names: readonly ('force' | 'restart' | 'hibernate')[], unknown = 0): ShutdownRequest['flags'] => ({
+const flags = (
+  names: readonly ('force' | 'restart' | 'hibernate')[],
+  unknown = 0,
+): ShutdownRequest['flags'] => ({
   force: names.includes('force'),
   restart: names.includes('restart'),
   hibernate: names.includes('hibernate'),
   unknown,
 });
 
-export const shutdownRequest = (...names: ('force' | 'restart' | 'hibernate')[]): ShutdownRequest => ({
+export const shutdownRequest = (
+  ...names: ('force' | 'restart' | 'hibernate')[]
+): ShutdownRequest => ({
   reasonCode: 0x8000_0000,
   timeoutSecs: 60,
   flags: flags(names),
@@ -68,7 +77,10 @@ export const shutdownScenes: readonly ServiceScene[] = [
     run: (hand) =>
       played(openShutdown(hand), async (stage) => {
         const { folder } = stage.ground;
-        const [told, done] = ['told', 'done'].map((name) => path.join(folder, name)) as [string, string];
+        const [told, done] = ['told', 'done'].map((name) => path.join(folder, name)) as [
+          string,
+          string,
+        ];
         script(path.join(folder, 'shutdown.d'), '10-tell', `env | grep ^VMIC_ | sort >${told}`);
         script(path.join(folder, 'shutdown.d'), '20-slow', 'sleep 0.5', `echo ended; : >${done}`);
         const reply = await stage.request(shutdownRequest('restart', 'force'));
@@ -94,7 +106,10 @@ export const shutdownScenes: readonly ServiceScene[] = [
           VMIC_REASON: '0x80000000',
         });
         assert.ok(Number(left) > 30 && Number(left) <= 60, `${left} s left`);
-        assert.ok(Number(share) >= 5 && Number(share) <= 15, `${share} s for the first of two hooks`);
+        assert.ok(
+          Number(share) >= 5 && Number(share) <= 15,
+          `${share} s for the first of two hooks`,
+        );
       }),
   },
   {
@@ -113,7 +128,10 @@ export const shutdownScenes: readonly ServiceScene[] = [
         await refused('the same by force', shutdownRequest('force'));
         await refused('hibernate and restart at once', shutdownRequest('hibernate', 'restart'));
         await refused('a flag nobody knows', { ...shutdownRequest(), flags: flags([], 8) });
-        assert.equal((await stage.request(shutdownRequest('restart', 'force'))).status, IcStatus.ok);
+        assert.equal(
+          (await stage.request(shutdownRequest('restart', 'force'))).status,
+          IcStatus.ok,
+        );
         await stage.alive(rehearsed(stage));
       }),
   },

@@ -24,7 +24,9 @@ const flagsOf = (order: Order): TimesyncRequest['flags'] => ({
 
 const isoTime = (hostTime100ns: bigint): string => {
   const ms = Number((hostTime100ns - UNIX_EPOCH_100NS) / 10_000n);
-  return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${hostTime100ns} x 100 ns since 1601`;
+  return Math.abs(ms) <= 8.64e15
+    ? new Date(ms).toISOString()
+    : `${hostTime100ns} x 100 ns since 1601`;
 };
 
 export const timesyncView: ServiceView<TimesyncRequest, TimesyncReply> = {
@@ -41,7 +43,10 @@ const SPEED = 20;
 /** Hosts send samples this often. */
 const SAMPLE_MS = 5000 / SPEED;
 
-/** The machine's clock is left alone on stage: the daemon has a clock of its own, and leaves its status in the stage's folder. */
+/**
+ * The machine's clock is left alone on stage: the daemon has a clock of its own, and leaves its
+ * status in the stage's folder.
+ */
 export const openTimesync = (
   hand: Pick<Stagehand, 'native'> & Partial<Stagehand>,
   settings: Readonly<Record<string, string | number | boolean>> = {},
@@ -64,7 +69,10 @@ export const openTimesync = (
 
 const statusFile = (folder: string): string => path.join(folder, 'timesync.json');
 
-/** The clocks of a host: its time runs `driftPpm` faster than the partition's reference counter, which runs with the raw clock. */
+/**
+ * The clocks of a host: its time runs `driftPpm` faster than the partition's reference counter,
+ * which runs with the raw clock.
+ */
 export class HostClock {
   /** What an administrator adds to the host's clock. */
   setByNs = 0n;
@@ -86,7 +94,8 @@ export class HostClock {
   message(order: Order): TimesyncRequest {
     const rawNs = this.#rawNs();
     const elapsedNs = rawNs - this.#startRawNs;
-    const hostNs = this.#startNs + elapsedNs + (elapsedNs * this.#driftPpm) / 1_000_000n + this.setByNs;
+    const hostNs =
+      this.#startNs + elapsedNs + (elapsedNs * this.#driftPpm) / 1_000_000n + this.setByNs;
     return {
       hostTime100ns: hostNs / 100n + UNIX_EPOCH_100NS,
       referenceTime100ns: rawNs / 100n,
@@ -118,33 +127,44 @@ export const timesyncScenes: readonly ServiceScene[] = [
     service: 'timesync',
     wires: ['unix-ring'],
     live: true,
-    description: 'a clock that is 90 s wrong is set by order of the host, then kept right while it drifts by 300 ppm',
+    description:
+      'a clock that is 90 s wrong is set by order of the host, then kept right while it ' +
+      'drifts by 300 ppm',
     run: (hand) =>
-      played(openTimesync(hand, { simulated_error_ms: 90_000, simulated_speed: SPEED }), async (stage) => {
-        const clock = new HostClock(hand.native, 300, SPEED);
-        const set = await tell(stage, clock.message('sync'));
-        assert.equal(set.clock, 'simulated');
-        assert.equal(set.lastStep?.because, 'sync');
-        hand.say(`The clock inside the guest was set by ${seconds(set.lastStep.byNs)}`);
-        for (let sample = 1; sample <= 14; sample++) {
-          // Not shortened: it is this time in which the clocks drift apart
-          await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
-          const { last } = await tell(stage, clock.message('sample'));
-          const { frequencyPpm } = last!;
-          const pace = frequencyPpm === undefined ? '' : `, the host runs ${frequencyPpm.toFixed(1)} ppm faster`;
-          hand.say(`${sample * 5} s later: the host is ahead by ${seconds(last!.offsetNs)}${pace}`);
-        }
-        const { counters, last } = await tell(stage, clock.message('sample'));
-        assert.ok(Math.abs(last!.frequencyPpm! - 300) < 1, `${last!.frequencyPpm} ppm`);
-        assert.ok(counters['slews']! >= 10, JSON.stringify(counters));
-      }),
+      played(
+        openTimesync(hand, { simulated_error_ms: 90_000, simulated_speed: SPEED }),
+        async (stage) => {
+          const clock = new HostClock(hand.native, 300, SPEED);
+          const set = await tell(stage, clock.message('sync'));
+          assert.equal(set.clock, 'simulated');
+          assert.equal(set.lastStep?.because, 'sync');
+          hand.say(`The clock inside the guest was set by ${seconds(set.lastStep.byNs)}`);
+          for (let sample = 1; sample <= 14; sample++) {
+            // Not shortened: it is this time in which the clocks drift apart
+            await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
+            const { last } = await tell(stage, clock.message('sample'));
+            const { frequencyPpm } = last!;
+            const pace =
+              frequencyPpm === undefined
+                ? ''
+                : `, the host runs ${frequencyPpm.toFixed(1)} ppm faster`;
+            hand.say(
+              `${sample * 5} s later: the host is ahead by ${seconds(last!.offsetNs)}${pace}`,
+            );
+          }
+          const { counters, last } = await tell(stage, clock.message('sample'));
+          assert.ok(Math.abs(last!.frequencyPpm! - 300) < 1, `${last!.frequencyPpm} ppm`);
+          assert.ok(counters['slews']! >= 10, JSON.stringify(counters));
+        },
+      ),
   },
   {
     name: 'timesync-resume',
     service: 'timesync',
     wires: ['unix-ring'],
     description:
-      'a host that says nothing of having suspended the guest for a minute, and one whose clock was set back',
+      'a host that says nothing of having suspended the guest for a minute, and one whose ' +
+      'clock was set back',
     run: (hand) =>
       played(openTimesync(hand), async (stage) => {
         const clock = new HostClock(hand.native);
@@ -170,7 +190,9 @@ export const timesyncScenes: readonly ServiceScene[] = [
     name: 'timesync-refusals',
     service: 'timesync',
     wires: ['unix-ring'],
-    description: 'times that no guest takes over: 1601, the far future, from ten minutes ago, from before the last one',
+    description:
+      'times that no guest takes over: 1601, the far future, from ten minutes ago, from ' +
+      'before the last one',
     run: (hand) =>
       played(openTimesync(hand), async (stage) => {
         const clock = new HostClock(hand.native);
@@ -184,9 +206,17 @@ export const timesyncScenes: readonly ServiceScene[] = [
           hostTime100ns + 200n * 365n * 1440n * minute100ns,
           2n ** 64n - 1n,
         ]) {
-          await tell(stage, { hostTime100ns: time, referenceTime100ns: referenceTime100ns!, flags: flagsOf('sync') });
+          await tell(stage, {
+            hostTime100ns: time,
+            referenceTime100ns: referenceTime100ns!,
+            flags: flagsOf('sync'),
+          });
         }
-        await tell(stage, { hostTime100ns, referenceTime100ns: referenceTime100ns! - 11n * minute100ns, flags });
+        await tell(stage, {
+          hostTime100ns,
+          referenceTime100ns: referenceTime100ns! - 11n * minute100ns,
+          flags,
+        });
         const before = clock.message('sample');
         await tell(stage, clock.message('sample'));
         const { counters } = await tell(stage, before);
@@ -211,7 +241,10 @@ export const timesyncScenes: readonly ServiceScene[] = [
           await stage.alive(stage.host.negotiate({ framework: [framework], message: [message] }));
           const clock = new HostClock(hand.native);
           const { version: agreed, last, lastStep } = await tell(stage, clock.message('sync'));
-          assert.deepEqual([agreed, last?.kind, lastStep?.because], [`${message.major}.0`, 'plain', 'sync']);
+          assert.deepEqual(
+            [agreed, last?.kind, lastStep?.because],
+            [`${message.major}.0`, 'plain', 'sync'],
+          );
         }
       }),
   },

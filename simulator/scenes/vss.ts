@@ -7,7 +7,14 @@ import { IcStatus } from '../../protocol/ic/status.ts';
 import { version } from '../../protocol/ic/version.ts';
 import { NO_AUTO_RECOVERY, type VssRequest } from '../../protocol/vss/types.ts';
 import { formatStatus } from '../hosts/kvp-host.ts';
-import { Ask, PRETENCE, succeeded, VssStage, type VssStageOptions, vssSettings } from '../hosts/vss-host.ts';
+import {
+  Ask,
+  PRETENCE,
+  succeeded,
+  VssStage,
+  type VssStageOptions,
+  vssSettings,
+} from '../hosts/vss-host.ts';
 import { missingScratch, Scratch } from '../stages/scratch.ts';
 import { openStages } from '../stages/service-stage.ts';
 import type { Wire } from '../wire.ts';
@@ -17,7 +24,10 @@ const BOTH: readonly Wire[] = ['unix', 'unix-ring'];
 const DEVICE: readonly Wire[] = ['unix'];
 const RING: readonly Wire[] = ['unix-ring'];
 
-/** What is frozen on stage: a scratch file system, or, where there can be none, a pretended one, of which nothing can be seen. */
+/**
+ * What is frozen on stage: a scratch file system, or, where there can be none, a pretended one, of
+ * which nothing can be seen.
+ */
 class Props {
   scratch: Scratch | undefined;
   readonly #creating: Promise<Scratch> | undefined;
@@ -31,7 +41,9 @@ class Props {
   static async make(hand: Stagehand): Promise<Props> {
     const missing = missingScratch();
     if (missing !== undefined) {
-      hand.say(`There can be no scratch file system here (${missing}): what is frozen is pretended.`);
+      hand.say(
+        `There can be no scratch file system here (${missing}): what is frozen is pretended.`,
+      );
       return new Props(undefined);
     }
     const props = new Props(Scratch.create({ kinds: ['ext4'] }));
@@ -49,7 +61,8 @@ class Props {
 
   /** What the file system's state is has to be this. */
   mustBe(state: 'frozen' | 'thawed'): void {
-    if (this.scratch) assert.equal(this.scratch.isFrozen(this.#mountPoint) ? 'frozen' : 'thawed', state);
+    if (this.scratch)
+      assert.equal(this.scratch.isFrozen(this.#mountPoint) ? 'frozen' : 'thawed', state);
   }
 
   /** Somebody thaws it, sooner or later. */
@@ -63,7 +76,13 @@ class Props {
   /** A program inside that writes while all is frozen, and so has to wait. */
   writer(): ChildProcess | undefined {
     if (!this.scratch) return undefined;
-    const [enter, ...args] = this.scratch.enter(['sh', '-c', 'echo later >"$1"', 'sh', this.file('waiting')]);
+    const [enter, ...args] = this.scratch.enter([
+      'sh',
+      '-c',
+      'echo later >"$1"',
+      'sh',
+      this.file('waiting'),
+    ]);
     return spawn(enter, args, { stdio: 'ignore' });
   }
 
@@ -72,7 +91,14 @@ class Props {
     if (!this.scratch) return undefined;
     const copy = path.join(this.scratch.shared, 'snapshot');
     // The device, not the file that is behind it: that is the host's
-    this.scratch.run('dd', `if=${this.#source}`, `of=${copy}`, 'bs=1M', 'iflag=direct', 'status=none');
+    this.scratch.run(
+      'dd',
+      `if=${this.#source}`,
+      `of=${copy}`,
+      'bs=1M',
+      'iflag=direct',
+      'status=none',
+    );
     const { ok } = this.scratch.try('e2fsck', '-fn', copy);
     const content = this.scratch.run('debugfs', '-R', `cat ${name}`, copy);
     fs.rmSync(copy);
@@ -146,11 +172,16 @@ export const vssScenes: readonly ServiceScene[] = [
     service: 'vss',
     wires: BOTH,
     live: true,
-    description: 'a backup: the file system is frozen, the host takes its snapshot, and all goes on',
+    description:
+      'a backup: the file system is frozen, the host takes its snapshot, and all goes on',
     run: (hand, wire) =>
       onStage(hand, wire, {}, async ({ stage, props }) => {
         const calls = path.join(stage.ground.folder, 'calls');
-        script(path.join(stage.ground.folder, 'vss.d'), '10-database', `echo "database $1" >>${calls}`);
+        script(
+          path.join(stage.ground.folder, 'vss.d'),
+          '10-database',
+          `echo "database $1" >>${calls}`,
+        );
         script(path.join(stage.ground.folder, 'vss.d'), '20-mail', `echo "mail $1" >>${calls}`);
         props.write('ledger', 'balance 100\n');
 
@@ -166,7 +197,10 @@ export const vssScenes: readonly ServiceScene[] = [
         const snapshot = props.snapshot('ledger');
         if (snapshot) {
           assert.deepEqual(snapshot, { clean: true, content: 'balance 100\n' });
-          hand.say('The host takes its snapshot: e2fsck finds it clean, and what was written before is in it.');
+          hand.say(
+            'The host takes its snapshot: e2fsck finds it clean, and what was written before ' +
+              'is in it.',
+          );
         }
         await hand.pause(1000);
         if (writer) {
@@ -181,7 +215,12 @@ export const vssScenes: readonly ServiceScene[] = [
         const done = await stage.daemon.log((line) => line.message === 'Frozen and thawed');
         hand.say(`Frozen and thawed: ${JSON.stringify(done['fileSystems'])}`);
         await stage.alive(until(() => lines(calls).length === 4));
-        assert.deepEqual(lines(calls), ['database freeze', 'mail freeze', 'mail thaw', 'database thaw']);
+        assert.deepEqual(lines(calls), [
+          'database freeze',
+          'mail freeze',
+          'mail thaw',
+          'database thaw',
+        ]);
         hand.say(`Its hooks were called: ${lines(calls).join(', ')}.`);
       }),
   },
@@ -219,11 +258,15 @@ export const vssScenes: readonly ServiceScene[] = [
       onStage(hand, wire, { limit_secs: 5 }, async ({ stage, props }) => {
         succeeded('freeze', await stage.ask(Ask.freeze));
         props.mustBe('frozen');
-        const said = await stage.alive(stage.daemon.log((line) => line.message === 'Thawed before it was asked for'));
+        const said = await stage.alive(
+          stage.daemon.log((line) => line.message === 'Thawed before it was asked for'),
+        );
         hand.say(`Thawed after 5 s: ${said['problem']}.`);
         props.mustBe('thawed');
         await refused(stage, 'the thaw of a copy that can not be trusted', Ask.thaw);
-        hand.say('The host, asking for the thaw at last, is told that its copy may not be consistent.');
+        hand.say(
+          'The host, asking for the thaw at last, is told that its copy may not be consistent.',
+        );
         succeeded('the next freeze', await stage.ask(Ask.freeze));
         succeeded('and its thaw', await stage.ask(Ask.thaw));
       }),
@@ -251,7 +294,8 @@ export const vssScenes: readonly ServiceScene[] = [
     name: 'vss-suspended',
     service: 'vss',
     wires: DEVICE,
-    description: 'a virtual machine that is suspended while all is frozen: hv_utils makes up a thaw',
+    description:
+      'a virtual machine that is suspended while all is frozen: hv_utils makes up a thaw',
     run: (hand, wire) =>
       onStage(hand, wire, {}, async ({ stage, props }) => {
         succeeded('freeze', await stage.ask(Ask.freeze));
@@ -279,7 +323,10 @@ export const vssScenes: readonly ServiceScene[] = [
     run: (hand, wire) =>
       onStage(hand, wire, {}, async ({ stage, props }) => {
         succeeded('freeze', await stage.ask(Ask.freeze));
-        assert.deepEqual((await stage.alive(stage.ring.negotiate(offer(3, 4, 5, 6, 7))))?.message, version(5, 0));
+        assert.deepEqual(
+          (await stage.alive(stage.ring.negotiate(offer(3, 4, 5, 6, 7))))?.message,
+          version(5, 0),
+        );
         props.mustBe('frozen');
         succeeded('thaw', await stage.ask(Ask.thaw));
         props.mustBe('thawed');
@@ -297,7 +344,8 @@ export const vssScenes: readonly ServiceScene[] = [
     name: 'vss-versions',
     service: 'vss',
     wires: RING,
-    description: 'a backup by later versions, which the configuration asks for; what they add is refused',
+    description:
+      'a backup by later versions, which the configuration asks for; what they add is refused',
     run: (hand, wire) =>
       onStage(hand, wire, { offer_versions: '6.0,7.0' }, async ({ stage, props }) => {
         assert.equal(stage.ring.versions?.message.major, 5, 'a host that offers 5.0 gets it');
@@ -305,7 +353,10 @@ export const vssScenes: readonly ServiceScene[] = [
           [[4, 5, 6], 6],
           [[3, 4, 5, 6, 7], 7],
         ] as const) {
-          assert.deepEqual((await stage.alive(stage.ring.negotiate(offer(...majors))))?.message, version(chosen, 0));
+          assert.deepEqual(
+            (await stage.alive(stage.ring.negotiate(offer(...majors))))?.message,
+            version(chosen, 0),
+          );
           succeeded('freeze', await stage.ask(Ask.freeze));
           props.mustBe('frozen');
           const { status } = await stage.ask({ operation: 'queryClusterInfo', flags: 0 });
@@ -319,7 +370,8 @@ export const vssScenes: readonly ServiceScene[] = [
     name: 'vss-killed',
     service: 'vss',
     wires: BOTH,
-    description: 'a daemon that is killed while all is frozen: thawed all the same, and the next one knows',
+    description:
+      'a daemon that is killed while all is frozen: thawed all the same, and the next one knows',
     run: (hand, wire) =>
       onStage(hand, wire, {}, async ({ stage, props }) => {
         succeeded('freeze', await stage.ask(Ask.freeze));
@@ -329,7 +381,9 @@ export const vssScenes: readonly ServiceScene[] = [
         await props.thaws();
         hand.say('Its guard has thawed all.');
         await stage.startDaemon();
-        const said = await stage.alive(stage.daemon.log((line) => line.message === 'A freeze was interrupted'));
+        const said = await stage.alive(
+          stage.daemon.log((line) => line.message === 'A freeze was interrupted'),
+        );
         hand.say(`The next daemon says: ${said['problem']}.`);
         await refused(stage, 'the thaw of a freeze that was interrupted', Ask.thaw);
         succeeded('the next freeze', await stage.ask(Ask.freeze));
@@ -369,7 +423,11 @@ export const vssScenes: readonly ServiceScene[] = [
             assert.equal(answer, undefined, `a message of ${length} bytes was answered`);
           }
         } else {
-          await mistreat({ host: stage.ring, alive: (work) => stage.alive(work) }, host.encode(Ask.thaw), 12);
+          await mistreat(
+            { host: stage.ring, alive: (work) => stage.alive(work) },
+            host.encode(Ask.thaw),
+            12,
+          );
           const lunCountAt = host.bodyOffset + 16;
           for (const lunCount of [261, 0xffff_ffff]) {
             const message = host.encode(Ask.freeze).slice();

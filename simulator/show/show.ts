@@ -45,7 +45,9 @@ type Write = (text: string) => void;
 /** One JSON object a line. */
 export function jsonShow(write: Write, nowMs: () => number): Show {
   const event = (name: string, fields: object): void =>
-    write(`${JSON.stringify({ event: name, atMs: Math.round(nowMs() * 1000) / 1000, ...fields })}\n`);
+    write(
+      `${JSON.stringify({ event: name, atMs: Math.round(nowMs() * 1000) / 1000, ...fields })}\n`,
+    );
   return {
     scene: (title) => event('scene', { title }),
     say: (text) => event('note', { text }),
@@ -55,7 +57,11 @@ export function jsonShow(write: Write, nowMs: () => number): Show {
     view: (view) => event('view', view),
     progress: (file, doneBytes, sizeBytes) => event('progress', { file, doneBytes, sizeBytes }),
     result: (what, error) =>
-      event('result', { what, ok: error === undefined, ...(error ? { error: error.message } : {}) }),
+      event('result', {
+        what,
+        ok: error === undefined,
+        ...(error ? { error: error.message } : {}),
+      }),
     end: (ok, text) => event('end', { ok, text }),
     close: () => {},
   };
@@ -67,11 +73,16 @@ export const WIRE_NAMES: Readonly<Record<Wire, string>> = { unix: 'device', 'uni
 const MESSAGES_A_SCENE = 14;
 const COLUMNS = 80;
 
-/** Lines for people; on a terminal in colour, with the administrator's view kept in place below them. */
+/**
+ * Lines for people; on a terminal in colour, with the administrator's view kept in place below
+ * them.
+ */
 export function textShow(
   write: Write,
   nowMs: () => number,
-  terminal: { readonly columns: number; readonly rows: number; readonly colour: boolean } | undefined,
+  terminal:
+    | { readonly columns: number; readonly rows: number; readonly colour: boolean }
+    | undefined,
 ): Show {
   const columns = Math.max(40, terminal?.columns ?? COLUMNS);
   const paint = (style: Parameters<typeof styleText>[0], text: string): string =>
@@ -116,7 +127,8 @@ export function textShow(
     guest: (command, output) => {
       flushHidden();
       line(paint('cyan', cut(`  guest$ ${printable(command)}`, columns)));
-      for (const row of output.split('\n').filter((row) => row !== '')) line(cut(`  ${printable(row)}`, columns));
+      for (const row of output.split('\n').filter((row) => row !== ''))
+        line(cut(`  ${printable(row)}`, columns));
     },
     view: (view) => {
       const rows = viewRows(view, columns, paint);
@@ -164,9 +176,13 @@ export function wireLine(
   const value = message.value === undefined ? '' : ` = ${message.value}`;
   const status = message.status === undefined ? '' : `${formatStatus(message.status)} `;
   const tail = `${status}${String(message.bytes).padStart(5)} B`;
-  const head = `${time} ${WIRE_NAMES[message.wire].padEnd(6)} ${arrow} ${message.operation.padEnd(10)} `;
+  const head =
+    `${time} ${WIRE_NAMES[message.wire].padEnd(6)} ${arrow} ` + `${message.operation.padEnd(10)} `;
   const what = fit(
-    cut(printable(`${where}${message.subject ?? ''}${value}`), columns - head.length - tail.length - 1),
+    cut(
+      printable(`${where}${message.subject ?? ''}${value}`),
+      columns - head.length - tail.length - 1,
+    ),
     columns - head.length - tail.length,
   );
   const bad = message.status !== undefined && message.status !== 0;
@@ -181,25 +197,41 @@ function progressRow(file: string, doneBytes: number, sizeBytes: number, columns
   const bar = '#'.repeat(Math.round(part * BAR_COLUMNS)).padEnd(BAR_COLUMNS, '·');
   const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(1).padStart(5);
   const percent = String(Math.floor(part * 100)).padStart(3);
-  return cut(`  [${bar}] ${percent} %  ${mib(doneBytes)} of ${mib(sizeBytes)} MiB  ${printable(file)}`, columns);
+  return cut(
+    `  [${bar}] ${percent} %  ${mib(doneBytes)} of ${mib(sizeBytes)} MiB  ${printable(file)}`,
+    columns,
+  );
 }
 
 const SHOWN_ITEMS = 4;
 
-function viewRows(view: AdminView, columns: number, paint: (style: 'dim' | 'bold', text: string) => string): string[] {
+function viewRows(
+  view: AdminView,
+  columns: number,
+  paint: (style: 'dim' | 'bold', text: string) => string,
+): string[] {
   const rows = [paint('bold', fit('══ What the administrator sees ', columns, '═'))];
   rows.push(paint('dim', 'Integration service       Over    State                 Agreed on'));
   for (const { service, wire, agreed, state } of view.services) {
-    rows.push(cut(`${service.padEnd(25)} ${WIRE_NAMES[wire].padEnd(7)} ${state.padEnd(21)} ${agreed}`, columns));
+    rows.push(
+      cut(
+        `${service.padEnd(25)} ${WIRE_NAMES[wire].padEnd(7)} ${state.padEnd(21)} ${agreed}`,
+        columns,
+      ),
+    );
   }
   rows.push(paint('dim', 'Guest item                  Value'));
-  for (const { key, value } of view.items) rows.push(cut(`${key.padEnd(27)} ${printable(value) || '-'}`, columns));
+  for (const { key, value } of view.items)
+    rows.push(cut(`${key.padEnd(27)} ${printable(value) || '-'}`, columns));
   rows.push(paint('dim', 'Pool                   Over    Records'));
   for (const { wire, pool, items } of view.pools) {
     const shown = items.slice(-SHOWN_ITEMS).map(({ key, value }) => `${key}=${value}`);
     const list = `${items.length}${items.length > 0 ? ': ' : ''}${items.length > SHOWN_ITEMS ? '… ' : ''}${shown.join(', ')}`;
     rows.push(
-      cut(`${`${poolName(pool)} (${pool})`.padEnd(22)} ${WIRE_NAMES[wire].padEnd(7)} ${printable(list)}`, columns),
+      cut(
+        `${`${poolName(pool)} (${pool})`.padEnd(22)} ${WIRE_NAMES[wire].padEnd(7)} ${printable(list)}`,
+        columns,
+      ),
     );
   }
   rows.push(fit('', columns, '═'));
@@ -262,7 +294,9 @@ class Panel {
 /** At most `columns` characters, with a mark where something is missing. */
 function cut(text: string, columns: number): string {
   const characters = [...text];
-  return characters.length <= columns ? text : `${characters.slice(0, Math.max(0, columns - 1)).join('')}…`;
+  return characters.length <= columns
+    ? text
+    : `${characters.slice(0, Math.max(0, columns - 1)).join('')}…`;
 }
 
 const fit = (text: string, columns: number, fill = ' '): string =>

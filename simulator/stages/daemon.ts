@@ -93,7 +93,10 @@ export class DaemonProcess {
     });
   }
 
-  /** Rejects when it can't be started at all. Does not wait until it serves: the host knows when that is (`ready()`). */
+  /**
+   * Rejects when it can't be started at all. Does not wait until it serves: the host knows when
+   * that is (`ready()`).
+   */
   static async start(options: DaemonOptions): Promise<DaemonProcess> {
     const { ground } = options;
     const command = options.command ?? [
@@ -147,14 +150,20 @@ export class DaemonProcess {
   async log(fits: (line: LogLine) => boolean): Promise<LogLine> {
     for (let seen = 0; ; ) {
       for (; seen < this.logs.length; seen++) if (fits(this.logs[seen]!)) return this.logs[seen]!;
-      if (this.exit) throw new Error(`the daemon ended without the awaited log line; it said:\n${this.transcript()}`);
+      if (this.exit)
+        throw new Error(
+          `the daemon ended without the awaited log line; it said:\n${this.transcript()}`,
+        );
       await Promise.race([new Promise((resolve) => setTimeout(resolve, 10)), this.exited]);
     }
   }
 
   /** The last it said, for failure messages. */
   transcript(): string {
-    return [...this.logs.slice(-10).map((line) => JSON.stringify(line)), ...this.noise.slice(-20)].join('\n');
+    return [
+      ...this.logs.slice(-10).map((line) => JSON.stringify(line)),
+      ...this.noise.slice(-20),
+    ].join('\n');
   }
 
   #onLine(line: string, onLog: (line: LogLine) => void): void {

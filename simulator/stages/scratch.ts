@@ -1,9 +1,11 @@
 /**
- * Real file systems that may be frozen: loop devices in a private mount namespace whose root is an overlay, so that no file system of
- * this machine is in its mountinfo. Whatever runs inside can freeze all that it finds.
+ * Real file systems that may be frozen: loop devices in a private mount namespace whose root is an
+ * overlay, so that no file system of this machine is in its mountinfo. Whatever runs inside can
+ * freeze all that it finds.
  *
- * Everything (images, devices, mounts) belongs to the namespace and goes with it, also when this process is killed: the process that
- * holds the namespace thaws all and ends when its standard input closes.
+ * Everything (images, devices, mounts) belongs to the namespace and goes with it, also when this
+ * process is killed: the process that holds the namespace thaws all and ends when its standard
+ * input closes.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -78,15 +80,27 @@ done
 `;
 
 /** The programs this needs are root's, which a person's PATH may not have. */
-const environment = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`, LC_ALL: 'C' };
+const environment = {
+  ...process.env,
+  PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`,
+  LC_ALL: 'C',
+};
 
 const isOnPath = (program: string): boolean =>
-  environment.PATH.split(':').some((folder) => folder !== '' && fs.existsSync(path.join(folder, program)));
+  environment.PATH.split(':').some(
+    (folder) => folder !== '' && fs.existsSync(path.join(folder, program)),
+  );
 
 /** Folders that have to be seen inside, and lie on another file system than /. */
 function otherFolders(): string[] {
   const device = fs.statSync('/').dev;
-  const wanted = ['/usr', '/etc', os.tmpdir(), process.cwd(), path.dirname(fs.realpathSync(process.execPath))];
+  const wanted = [
+    '/usr',
+    '/etc',
+    os.tmpdir(),
+    process.cwd(),
+    path.dirname(fs.realpathSync(process.execPath)),
+  ];
   return [...new Set(wanted)].filter((folder) => fs.statSync(folder).dev !== device);
 }
 
@@ -95,7 +109,9 @@ let missing: string | false | undefined;
 /** Why there can be no scratch file systems here; undefined when there can. Found out by trying. */
 export function missingScratch(kinds: readonly ScratchKind[] = ['ext4']): string | undefined {
   if (process.getuid?.() !== 0) return 'loop devices and mounts need root';
-  const absent = [...TOOLS, ...kinds.map((kind) => `mkfs.${kind}`)].filter((tool) => !isOnPath(tool));
+  const absent = [...TOOLS, ...kinds.map((kind) => `mkfs.${kind}`)].filter(
+    (tool) => !isOnPath(tool),
+  );
   if (absent.length > 0) return `not installed: ${absent.join(', ')}`;
   if (missing === undefined) {
     const script = `set -e; folder=$(mktemp -d /dev/shm/vmic-try-XXXXXX); trap 'umount -lR $folder; rmdir $folder' EXIT
@@ -103,7 +119,10 @@ export function missingScratch(kinds: readonly ScratchKind[] = ['ext4']): string
       mount -t overlay -o lowerdir=/,upperdir=$folder/u,workdir=$folder/w overlay $folder/r
       truncate -s 8M $folder/image; mkfs.ext4 -q $folder/image; mkdir $folder/m; mount -o loop $folder/image $folder/m; umount $folder/m`;
     const args = ['--mount', '--propagation', 'private', 'sh', '-c', script];
-    const { status, stderr, error } = spawnSync('unshare', args, { env: environment, encoding: 'utf8' });
+    const { status, stderr, error } = spawnSync('unshare', args, {
+      env: environment,
+      encoding: 'utf8',
+    });
     const words = error?.message ?? stderr.trim().split('\n').at(-1);
     missing = status === 0 ? false : `no loop device in a private mount namespace: ${words}`;
   }
@@ -118,7 +137,12 @@ export class Scratch {
   readonly shared: string;
   readonly fileSystems: readonly ScratchFileSystem[];
 
-  private constructor(holder: ChildProcess, folder: string, shared: string, kinds: readonly ScratchKind[]) {
+  private constructor(
+    holder: ChildProcess,
+    folder: string,
+    shared: string,
+    kinds: readonly ScratchKind[],
+  ) {
     this.#holder = holder;
     this.folder = folder;
     this.shared = shared;
@@ -129,7 +153,17 @@ export class Scratch {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-scratch-'));
     const shared = fs.mkdtempSync('/dev/shm/vmic-scratch-');
     const wanted = kinds.map((kind) => `${kind} ${Math.max(sizeMiB, SMALLEST_MIB[kind])}`);
-    const args = ['--mount', '--propagation', 'private', 'sh', '-c', HOLD, 'sh', folder, otherFolders().join(' ')];
+    const args = [
+      '--mount',
+      '--propagation',
+      'private',
+      'sh',
+      '-c',
+      HOLD,
+      'sh',
+      folder,
+      otherFolders().join(' '),
+    ];
     const holder = spawn('unshare', [...args, ...wanted], {
       env: environment,
       cwd: '/',
@@ -143,7 +177,8 @@ export class Scratch {
     const ready = once(holder.stdout, 'data');
     ready.catch(() => {});
     try {
-      if ((await Promise.race([ready, ended])).length !== 1) throw new Error(`no scratch file systems: ${errors}`);
+      if ((await Promise.race([ready, ended])).length !== 1)
+        throw new Error(`no scratch file systems: ${errors}`);
       return new Scratch(holder, folder, shared, kinds);
     } catch (error) {
       holder.stdin.end();
@@ -154,12 +189,16 @@ export class Scratch {
   }
 
   static #remove(folder: string, shared: string): void {
-    // Inside the namespace a tmpfs covered it: outside it is still empty, and were it not, that would have to be seen
+    // Inside the namespace a tmpfs covered it: outside it is still empty, and were it not, that
+    // would have to be seen
     fs.rmdirSync(folder);
     fs.rmSync(shared, { recursive: true, force: true });
   }
 
-  /** Finds the device numbers, and makes sure that nothing but scratch file systems can be frozen inside. */
+  /**
+   * Finds the device numbers, and makes sure that nothing but scratch file systems can be frozen
+   * inside.
+   */
   #check(kinds: readonly ScratchKind[]): ScratchFileSystem[] {
     const found = new Map<string, ScratchFileSystem>();
     const mountPoints = kinds.map((_, index) => path.join(this.folder, String(index)));
@@ -169,10 +208,16 @@ export class Scratch {
       const [fileSystem = '', source = ''] = right.split(' ');
       const index = mountPoints.indexOf(mountPoint);
       const major = Number(deviceNumber.split(':')[0]);
-      if (index >= 0 && (major === LOOP_MAJOR || (fileSystem === 'btrfs' && source.startsWith('/dev/loop')))) {
+      if (
+        index >= 0 &&
+        (major === LOOP_MAJOR || (fileSystem === 'btrfs' && source.startsWith('/dev/loop')))
+      ) {
         found.set(mountPoint, { kind: kinds[index]!, mountPoint, deviceNumber, source });
       } else if (major !== 0 || ANONYMOUS.includes(fileSystem)) {
-        throw new Error(`${mountPoint} (${source}) is a file system of this machine, and would be frozen: ${line}`);
+        throw new Error(
+          `${mountPoint} (${source}) is a file system of this machine, and would be frozen: ` +
+            `${line}`,
+        );
       }
     }
     return mountPoints.map((mountPoint) => {
@@ -182,14 +227,29 @@ export class Scratch {
     });
   }
 
-  /** The command line that runs `command` inside. The process it starts becomes that command: its id and its end are the command's. */
+  /**
+   * The command line that runs `command` inside. The process it starts becomes that command: its id
+   * and its end are the command's.
+   */
   enter(command: readonly string[]): [string, ...string[]] {
     const pid = this.#holder.pid;
-    // util-linux lies in /usr/bin on every distribution; the project's folder is seen inside at its own path
-    return ['nsenter', `--target=${pid}`, '--mount', '--root', `--wdns=${process.cwd()}`, '--', ...command];
+    // util-linux lies in /usr/bin on every distribution; the project's folder is seen inside at its
+    // own path
+    return [
+      'nsenter',
+      `--target=${pid}`,
+      '--mount',
+      '--root',
+      `--wdns=${process.cwd()}`,
+      '--',
+      ...command,
+    ];
   }
 
-  /** A program outside that runs `program` inside, for those who start it by one path. Like `enter`, it becomes that program. */
+  /**
+   * A program outside that runs `program` inside, for those who start it by one path. Like `enter`,
+   * it becomes that program.
+   */
   wrap(program: string): string {
     const file = path.join(this.shared, path.basename(program));
     const command = this.enter([program]).map((word) => `'${word}'`);
@@ -203,7 +263,10 @@ export class Scratch {
     ...args: readonly string[]
   ): { readonly ok: boolean; readonly output: string; readonly errors: string } {
     const [enter, ...rest] = this.enter([program, ...args]);
-    const { status, stdout, stderr, error } = spawnSync(enter, rest, { env: environment, encoding: 'utf8' });
+    const { status, stdout, stderr, error } = spawnSync(enter, rest, {
+      env: environment,
+      encoding: 'utf8',
+    });
     if (error !== undefined) throw error;
     return { ok: status === 0, output: stdout, errors: stderr };
   }
@@ -220,8 +283,8 @@ export class Scratch {
   }
 
   /**
-   * Asks by freezing it, which fails when it is frozen; otherwise it is thawed again at once, so don't ask while somebody else is
-   * about to freeze it.
+   * Asks by freezing it, which fails when it is frozen; otherwise it is thawed again at once, so
+   * don't ask while somebody else is about to freeze it.
    */
   isFrozen(mountPoint: string): boolean {
     const { ok, errors } = this.try('fsfreeze', '-f', mountPoint);

@@ -10,10 +10,19 @@ export interface ServiceStageOptions<Request, Reply extends { readonly status: n
   readonly native: Native;
   readonly protocol: ServiceProtocol<Request, Reply>;
   readonly view: ServiceView<Request, Reply>;
-  /** Keys of the service's section in the configuration; by a function where they name places in the stage's folder. */
+  /**
+   * Keys of the service's section in the configuration; by a function where they name places in the
+   * stage's folder.
+   */
   readonly settings?: (ground: Ground) => Readonly<Record<string, string | number | boolean>>;
-  /** Where the daemon runs when not beside us: what turns its command into one that starts it there, and a folder that both see. */
-  readonly place?: { enter(command: readonly string[]): readonly string[]; readonly shared: string };
+  /**
+   * Where the daemon runs when not beside us: what turns its command into one that starts it there,
+   * and a folder that both see.
+   */
+  readonly place?: {
+    enter(command: readonly string[]): readonly string[];
+    readonly shared: string;
+  };
   readonly tap?: WireTap;
   readonly onLog?: (line: LogLine) => void;
 }
@@ -38,7 +47,10 @@ export class ServiceStage<
   #daemon: DaemonProcess | undefined;
   #spawning: Promise<DaemonProcess> | undefined;
 
-  constructor(options: ServiceStageOptions<Request, Reply>, makeHost: (socketPath: string) => Host) {
+  constructor(
+    options: ServiceStageOptions<Request, Reply>,
+    makeHost: (socketPath: string) => Host,
+  ) {
     this.#options = options;
     this.ground = new Ground(options.place?.shared);
     try {
@@ -55,7 +67,10 @@ export class ServiceStage<
     return this.#daemon;
   }
 
-  /** The stage itself, once host and daemon have negotiated, or the daemon has registered; closed when that fails. */
+  /**
+   * The stage itself, once host and daemon have negotiated, or the daemon has registered; closed
+   * when that fails.
+   */
   async opened(): Promise<this> {
     try {
       await this.startDaemon();
@@ -66,7 +81,9 @@ export class ServiceStage<
     }
   }
 
-  /** Starts the daemon, or another one after the last has ended. Resolves when host and guest agree. */
+  /**
+   * Starts the daemon, or another one after the last has ended. Resolves when host and guest agree.
+   */
   async startDaemon(): Promise<void> {
     const { protocol, settings = () => ({}), place, onLog } = this.#options;
     const { ground, host } = this;
@@ -76,7 +93,15 @@ export class ServiceStage<
       '--set',
       `${protocol.name}.${key}=${value}`,
     ]);
-    const command = [process.execPath, program, '--config', ground.configFile, '--transport', host.transport, ...set];
+    const command = [
+      process.execPath,
+      program,
+      '--config',
+      ground.configFile,
+      '--transport',
+      host.transport,
+      ...set,
+    ];
     this.#spawning = DaemonProcess.start({
       ground,
       transport: host.transport,

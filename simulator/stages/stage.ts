@@ -89,7 +89,10 @@ export class Stage {
     return Promise.race([work, died]);
   }
 
-  /** Plays one behaviour and checks what it leaves: a daemon that serves, or one that ended with its reason. */
+  /**
+   * Plays one behaviour and checks what it leaves: a daemon that serves, or one that ended with its
+   * reason.
+   */
   async play(behaviour: Behaviour, scene: Omit<BehaviourContext, 'host'>): Promise<void> {
     await this.alive(within(READY_SECS, 'no guest is ready', this.host.link.ready()));
     const run = behaviour.run({ ...scene, host: this.host });
@@ -102,7 +105,11 @@ export class Stage {
     await within(BEHAVIOUR_SECS, limit, run);
     const exit = await within(BEHAVIOUR_SECS, 'the daemon did not end', this.daemon.exited);
     assert.equal(exit.signal, null, `the daemon was ended by ${exit.signal}`);
-    assert.notEqual(exit.code, 0, 'a daemon whose ring is corrupt has to fail, to be started afresh');
+    assert.notEqual(
+      exit.code,
+      0,
+      'a daemon whose ring is corrupt has to fail, to be started afresh',
+    );
     const reason = this.daemon.logs.find((line) => line.level === 'critical');
     assert.ok(reason, `the daemon did not say why it ended:\n${this.daemon.transcript()}`);
     scene.say(`the daemon ended with ${exit.code}: ${reason.message} (${reason['error']})`);
@@ -125,7 +132,8 @@ export class Stage {
   }
 }
 
-export const describeExit = (exit: Exit): string => (exit.signal ? `by ${exit.signal}` : `with status ${exit.code}`);
+export const describeExit = (exit: Exit): string =>
+  exit.signal ? `by ${exit.signal}` : `with status ${exit.code}`;
 
 export async function within<T>(secs: number, what: string, work: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;

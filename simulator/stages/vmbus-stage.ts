@@ -6,7 +6,10 @@ export interface VmbusStageOptions<Request, Reply extends { readonly status: num
   readonly offer?: VersionsOffered;
 }
 
-/** A simulated host and the real daemon of one service, over a ring: services that hv_utils has no char device for. */
+/**
+ * A simulated host and the real daemon of one service, over a ring: services that hv_utils has no
+ * char device for.
+ */
 export class VmbusStage<Request, Reply extends { readonly status: number }> extends ServiceStage<
   Request,
   Reply,
@@ -16,7 +19,10 @@ export class VmbusStage<Request, Reply extends { readonly status: number }> exte
   static open<Request, Reply extends { readonly status: number }>(
     options: VmbusStageOptions<Request, Reply>,
   ): Promise<VmbusStage<Request, Reply>> {
-    return new VmbusStage<Request, Reply>(options, (socketPath) => new VmbusHost({ ...options, socketPath })).opened();
+    return new VmbusStage<Request, Reply>(
+      options,
+      (socketPath) => new VmbusHost({ ...options, socketPath }),
+    ).opened();
   }
 }
 

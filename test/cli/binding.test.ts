@@ -15,7 +15,10 @@ async function run(args: readonly string[], tree: FakeSysfs) {
   return { status: await ran.status, out: ran.out, err: ran.err };
 }
 
-async function withTree(place: ConstructorParameters<typeof FakeSysfs>[0], play: (tree: FakeSysfs) => Promise<void>) {
+async function withTree(
+  place: ConstructorParameters<typeof FakeSysfs>[0],
+  play: (tree: FakeSysfs) => Promise<void>,
+) {
   const tree = new FakeSysfs(place);
   try {
     await play(tree);
@@ -29,13 +32,19 @@ describe('vmic bind and vmic release', () => {
     withTree({ driver: 'uio_hv_generic', override: 'uio_hv_generic' }, async (tree) => {
       const { status, out } = await run(['bind', 'heartbeat'], tree);
       assert.equal(status, 0);
-      assert.equal(out, `heartbeat: channel ${CHANNEL} is bound to uio_hv_generic as /dev/uio7, as it was\n`);
+      assert.equal(
+        out,
+        `heartbeat: channel ${CHANNEL} is bound to uio_hv_generic as /dev/uio7, as it was\n`,
+      );
     }));
 
   it('leave a channel of the kernel alone where only a free one is wanted', () =>
     withTree({ driver: 'hv_utils' }, async (tree) => {
       const { status, out } = await run(['bind', '--if-unbound', 'heartbeat'], tree);
-      assert.deepEqual([status, out], [0, `heartbeat: channel ${CHANNEL} is bound to hv_utils, as it was\n`]);
+      assert.deepEqual(
+        [status, out],
+        [0, `heartbeat: channel ${CHANNEL} is bound to hv_utils, as it was\n`],
+      );
     }));
 
   it('print JSON', () =>

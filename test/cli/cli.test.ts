@@ -33,7 +33,10 @@ for (const [args, message] of [
   [['kvp', 'list', '--pool', '5'], /"auto-internal", "0"/],
   [['kvp', 'list', '--pool'], /pool/],
   [['kvp', 'set', 'A', 'b', '--pool', '0', '--pool', '1'], /give --pool once/],
-  [['kvp', 'list', '--pool-directory', '/a', '--pool-directory', '/b'], /give --pool-directory once/],
+  [
+    ['kvp', 'list', '--pool-directory', '/a', '--pool-directory', '/b'],
+    /give --pool-directory once/,
+  ],
   [['kvp', 'watch', '--until', 'A', '--until', 'B'], /give --until once/],
   [['kvp', 'watch', '--timeout', '1', '--timeout', '2'], /give --timeout once/],
   [['kvp', 'watch', '--timeout', '1h'], /--timeout 1h: expected seconds/],
@@ -73,7 +76,8 @@ test('the help explains exit statuses, pools and every command', async () => {
   };
   const [top, kvp, get] = await Promise.all([help(), help('kvp'), help('kvp', 'get')]);
   for (const status of Object.values(EXIT)) assert.match(top, new RegExp(`^  ${status}  `, 'm'));
-  for (const word of ['external', 'guest', 'auto-external', 'watch']) assert.match(kvp, new RegExp(word));
+  for (const word of ['external', 'guest', 'auto-external', 'watch'])
+    assert.match(kvp, new RegExp(word));
   assert.match(get, /vmic kvp get --pool external Role/);
   for (const text of [top, kvp, get]) {
     assert.ok(
@@ -84,12 +88,21 @@ test('the help explains exit statuses, pools and every command', async () => {
 });
 
 test('completion proposes commands, pools, and the keys there are', { skip: needsAll }, () => {
-  const folder = guestPool(record('Ready', '1'), record('$(touch pwned)', '1'), record('a b', '1'), record('-x', '1'));
+  const folder = guestPool(
+    record('Ready', '1'),
+    record('$(touch pwned)', '1'),
+    record('a b', '1'),
+    record('-x', '1'),
+  );
   const propose = (...words: string[]): string[] => {
-    const { status, stdout, stderr } = spawnSync(bin, ['--get-yargs-completions', 'vmic', ...words], {
-      encoding: 'utf8',
-      env: { ...process.env, SHELL: 'bash', ZSH_NAME: '' },
-    });
+    const { status, stdout, stderr } = spawnSync(
+      bin,
+      ['--get-yargs-completions', 'vmic', ...words],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, SHELL: 'bash', ZSH_NAME: '' },
+      },
+    );
     assert.deepEqual([status, stderr], [0, '']);
     return stdout.split('\n').slice(0, -1);
   };
@@ -126,7 +139,11 @@ test('words from a pool that a shell would act on are not proposed', () => {
     'a>b',
     '!1',
   ];
-  assert.deepEqual(safeWords([...bad, 'Ready', 'größe', 'a.b/c_d-e@f', 'Ready']), ['Ready', 'größe', 'a.b/c_d-e@f']);
+  assert.deepEqual(safeWords([...bad, 'Ready', 'größe', 'a.b/c_d-e@f', 'Ready']), [
+    'Ready',
+    'größe',
+    'a.b/c_d-e@f',
+  ]);
 });
 
 for (const shell of SHELLS) {
@@ -145,7 +162,10 @@ test('bash completes a key', { skip: needsAll }, (t) => {
   const script = `${completionScript('bash')}
     COMP_WORDS=(vmic kvp get --pool-directory '${folder}' Rea); COMP_CWORD=5; _vmic; printf '%s|' "\${COMPREPLY[@]}"`;
   const environment = { ...process.env, PATH: `${path.dirname(bin)}:${process.env['PATH']}` };
-  const { error, stdout, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8', env: environment });
+  const { error, stdout, stderr } = spawnSync('bash', ['-c', script], {
+    encoding: 'utf8',
+    env: environment,
+  });
   if (error !== undefined) return t.skip('bash is not installed');
   assert.equal(stdout, 'ReadyNow|', stderr);
 });
@@ -153,8 +173,15 @@ test('bash completes a key', { skip: needsAll }, (t) => {
 test('fish completes a key', { skip: needsAll }, (t) => {
   const folder = guestPool(record('ReadyNow', '1'), record('Other', '1'));
   const script = `${completionScript('fish')}\ncomplete -C 'vmic kvp get --pool-directory ${folder} Rea'`;
-  const environment = { ...process.env, PATH: `${path.dirname(bin)}:${process.env['PATH']}`, HOME: folder };
-  const { error, stdout, stderr } = spawnSync('fish', ['-c', script], { encoding: 'utf8', env: environment });
+  const environment = {
+    ...process.env,
+    PATH: `${path.dirname(bin)}:${process.env['PATH']}`,
+    HOME: folder,
+  };
+  const { error, stdout, stderr } = spawnSync('fish', ['-c', script], {
+    encoding: 'utf8',
+    env: environment,
+  });
   if (error !== undefined) return t.skip('fish is not installed');
   assert.equal(stdout, 'ReadyNow\n', stderr);
 });
@@ -175,9 +202,14 @@ test('a reader that has seen enough is no error', { skip: needsAll }, async () =
 
 test('Ctrl-C ends a watch by its signal', { skip: needsAll }, async () => {
   const folder = guestPool(record('A', '1'));
-  const child = spawn(bin, ['kvp', 'watch', '--pool-directory', folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(bin, ['kvp', 'watch', '--pool-directory', folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   // It watches as soon as a change shows
-  const poke = setInterval(() => fs.writeFileSync(poolPath(folder, 1), record('A', String(Math.random()))), 20);
+  const poke = setInterval(
+    () => fs.writeFileSync(poolPath(folder, 1), record('A', String(Math.random()))),
+    20,
+  );
   await once(child.stdout, 'data');
   clearInterval(poke);
   child.kill('SIGINT');

@@ -7,12 +7,18 @@ import type { Snapshot } from '../../cli/status/snapshot.ts';
 import { BOOT_MS, healthy, lastCopy, pool, status, withService } from './snapshots.ts';
 
 const found = (snapshot: Snapshot): string[] =>
-  diagnose(snapshot).map(({ severity, id, service }) => `${severity} ${id}${service ? ` ${service}` : ''}`);
+  diagnose(snapshot).map(
+    ({ severity, id, service }) => `${severity} ${id}${service ? ` ${service}` : ''}`,
+  );
 const mended = (snapshot: Snapshot): readonly (readonly string[] | undefined)[] =>
   diagnose(snapshot).map(({ mend }) => mend);
 const nobody = { isRunning: false };
 const uio = { name: 'c', driver: 'uio_hv_generic', device: '/dev/uio1' };
-const unit = (active: string, enabled = 'enabled', result = 'success') => ({ active, enabled, result });
+const unit = (active: string, enabled = 'enabled', result = 'success') => ({
+  active,
+  enabled,
+  result,
+});
 const units = (more: NonNullable<Snapshot['units']>) => ({ ...healthy().units, ...more });
 const pools = (...files: ReturnType<typeof pool>[]) => ({
   pools: { directory: '/var/lib/hyperv', exists: true, files },
@@ -22,12 +28,19 @@ describe('vmic doctor', () => {
   it('finds nothing where all is well', () => {
     assert.deepEqual(found(healthy()), []);
     let out = '';
-    assert.equal(doctor({ out: (text) => (out += text) }, healthy(), { json: false, all: false }), 0);
+    assert.equal(
+      doctor({ out: (text) => (out += text) }, healthy(), { json: false, all: false }),
+      0,
+    );
     assert.equal(out, 'Nothing is wrong.\n');
   });
 
   const cases: readonly [what: string, Snapshot, expected: string[], mend?: readonly string[]][] = [
-    ['another machine', healthy({ isHyperV: false, hasVmbus: false, channels: {} }), ['problem no-hyper-v']],
+    [
+      'another machine',
+      healthy({ isHyperV: false, hasVmbus: false, channels: {} }),
+      ['problem no-hyper-v'],
+    ],
     [
       'a guest without VMBus',
       healthy({ hasVmbus: false, channels: {} }),
@@ -69,19 +82,29 @@ describe('vmic doctor', () => {
     ],
     [
       'an instance that has failed',
-      healthy({ units: units({ 'vmic-fcopy@uio0.socket': unit('failed', 'static', 'resources') }) }),
+      healthy({
+        units: units({ 'vmic-fcopy@uio0.socket': unit('failed', 'static', 'resources') }),
+      }),
       ['problem user-space-silent fcopy', 'problem unit-failed fcopy'],
       ['systemctl enable vmic-fcopy.socket', 'systemctl start vmic-fcopy@uio0.socket'],
     ],
     [
       'a freeze that nobody has cleared up after',
-      healthy({ backups: { current: { by: 'host', at: '2026-06-01T11:00:00Z', mountPoints: ['/'], isAlive: false } } }),
+      healthy({
+        backups: {
+          current: { by: 'host', at: '2026-06-01T11:00:00Z', mountPoints: ['/'], isAlive: false },
+        },
+      }),
       ['problem freeze-interrupted vss'],
       ['vmic vss thaw'],
     ],
     [
       'a backup that is not consistent',
-      healthy({ backups: { last: { by: 'host', at: '2026-06-01T11:00:00Z', result: 'early', problem: 'the limit' } } }),
+      healthy({
+        backups: {
+          last: { by: 'host', at: '2026-06-01T11:00:00Z', result: 'early', problem: 'the limit' },
+        },
+      }),
       ['warning freeze-failed vss'],
       ['vmic vss status', 'vmic vss plan'],
     ],
@@ -127,7 +150,9 @@ describe('vmic doctor', () => {
     ],
     [
       'a daemon that waits',
-      withService('kvp', { daemon: { isRunning: true, status: status('kvp', { state: 'waiting', waitingFor: 'x' }) } }),
+      withService('kvp', {
+        daemon: { isRunning: true, status: status('kvp', { state: 'waiting', waitingFor: 'x' }) },
+      }),
       ['problem daemon-waits kvp'],
     ],
     [
@@ -135,14 +160,18 @@ describe('vmic doctor', () => {
       withService('fcopy', {
         daemon: {
           isRunning: true,
-          status: (({ peer: _, ...rest }) => ({ ...rest, counters: { negotiations: 2 } }))(status('fcopy')),
+          status: (({ peer: _, ...rest }) => ({ ...rest, counters: { negotiations: 2 } }))(
+            status('fcopy'),
+          ),
         },
       }),
       ['problem no-common-version fcopy'],
     ],
     [
       'a failed unit',
-      healthy({ units: units({ 'vmic-timesync.service': unit('failed', 'enabled', 'exit-code') }) }),
+      healthy({
+        units: units({ 'vmic-timesync.service': unit('failed', 'enabled', 'exit-code') }),
+      }),
       ['problem unit-failed timesync'],
     ],
     [
@@ -185,7 +214,10 @@ describe('vmic doctor', () => {
       'vmic and another on the clock',
       withService('timesync', {
         channel: uio,
-        daemon: { isRunning: true, status: status('timesync', { details: { mode: 'discipline' } }) },
+        daemon: {
+          isRunning: true,
+          status: status('timesync', { details: { mode: 'discipline' } }),
+        },
       }),
       ['problem clock-vmic-and-other timesync'],
     ],
@@ -203,7 +235,11 @@ describe('vmic doctor', () => {
       ['problem pools-missing kvp'],
     ],
     ['a private pool', healthy(pools(pool(1, { mode: 0o600 }))), []],
-    ['a pool anybody can write', healthy(pools(pool(1, { mode: 0o666 }))), ['problem pool-writable kvp']],
+    [
+      'a pool anybody can write',
+      healthy(pools(pool(1, { mode: 0o666 }))),
+      ['problem pool-writable kvp'],
+    ],
     ['a pool of another mode', healthy(pools(pool(1, { mode: 0o640 }))), ['warning pool-mode kvp']],
     ['a pool of a user', healthy(pools(pool(1, { uid: 1000 }))), ['problem pool-owner kvp']],
     ['a torn pool', healthy(pools(pool(0, { sizeBytes: 2561 }))), ['warning pool-damaged kvp']],
@@ -215,11 +251,22 @@ describe('vmic doctor', () => {
     ],
     [
       'an empty one from the image',
-      healthy({ ...pools(pool(3, { modifiedMs: BOOT_MS - 9e7, sizeBytes: 0 })), machineIdMs: BOOT_MS }),
+      healthy({
+        ...pools(pool(3, { modifiedMs: BOOT_MS - 9e7, sizeBytes: 0 })),
+        machineIdMs: BOOT_MS,
+      }),
       [],
     ],
-    ['a pool the host forgot', healthy(pools(pool(3, { modifiedMs: BOOT_MS - 1 }))), ['note pool-not-refreshed kvp']],
-    ['what the guest wrote before it was restarted', healthy(pools(pool(1, { modifiedMs: BOOT_MS - 1 }))), []],
+    [
+      'a pool the host forgot',
+      healthy(pools(pool(3, { modifiedMs: BOOT_MS - 1 }))),
+      ['note pool-not-refreshed kvp'],
+    ],
+    [
+      'what the guest wrote before it was restarted',
+      healthy(pools(pool(1, { modifiedMs: BOOT_MS - 1 }))),
+      [],
+    ],
     [
       'denied by SELinux',
       healthy({ denials: ['audit: avc:  denied  { read } for  comm="vmic-kvp" name="x"'] }),
@@ -230,11 +277,22 @@ describe('vmic doctor', () => {
       healthy({ denials: ['audit: apparmor="DENIED" profile="vmic-kvp"'] }),
       ['problem access-denied'],
     ],
-    ['logs only root can read', (({ denials: _, ...rest }) => rest)(healthy()), ['note denials-unknown']],
-    ['no hv_sock', healthy({ modules: ['hv_vmbus', 'hv_utils', 'uio_hv_generic'] }), ['note hv-sock-missing']],
+    [
+      'logs only root can read',
+      (({ denials: _, ...rest }) => rest)(healthy()),
+      ['note denials-unknown'],
+    ],
+    [
+      'no hv_sock',
+      healthy({ modules: ['hv_vmbus', 'hv_utils', 'uio_hv_generic'] }),
+      ['note hv-sock-missing'],
+    ],
     [
       'a kernel that gives no channel away',
-      healthy({ kernel: '6.1.0-40-amd64', units: units({ 'vmic-heartbeat.service': unit('inactive') }) }),
+      healthy({
+        kernel: '6.1.0-40-amd64',
+        units: units({ 'vmic-heartbeat.service': unit('inactive') }),
+      }),
       ['warning kernel-too-old'],
       ['systemctl disable vmic-heartbeat.service'],
     ],
@@ -244,7 +302,11 @@ describe('vmic doctor', () => {
       withService('shutdown', { daemon: { isRunning: false, problem: 'EACCES' } }),
       ['warning status-unreadable shutdown'],
     ],
-    ['a service that is switched off', withService('vss', { channel: null }), ['note switched-off vss']],
+    [
+      'a service that is switched off',
+      withService('vss', { channel: null }),
+      ['note switched-off vss'],
+    ],
   ];
   for (const [what, snapshot, expected, mend] of cases) {
     it(what, () => {
@@ -260,7 +322,10 @@ describe('vmic doctor', () => {
       { modules: ['hv_utils'], denials: ['avc: denied \u001b[2J vmic'] },
     );
     let out = '';
-    assert.equal(doctor({ out: (text) => (out += text) }, snapshot, { json: false, all: false }), 1);
+    assert.equal(
+      doctor({ out: (text) => (out += text) }, snapshot, { json: false, all: false }),
+      1,
+    );
     assert.match(
       out,
       /^PROBLEM {2}No daemon.*\n.*\n {6}systemctl enable --now vmic-kvp\.service\n\nPROBLEM.*\\x1b\[2J.*One note more with --all\.\n$/s,
@@ -273,7 +338,13 @@ describe('vmic doctor', () => {
   });
 
   it('warnings alone are no failure', () => {
-    assert.equal(doctor({ out: () => {} }, withService('vss', { daemon: nobody }), { json: false, all: false }), 0);
+    assert.equal(
+      doctor({ out: () => {} }, withService('vss', { daemon: nobody }), {
+        json: false,
+        all: false,
+      }),
+      0,
+    );
   });
 });
 
@@ -298,7 +369,9 @@ describe('vmic doctor --explain', () => {
   });
 
   it('has a name for one thing only', () => {
-    const names = EXPLANATIONS.flatMap(({ code, also }) => [code, ...also]).map((name) => name.toLowerCase());
+    const names = EXPLANATIONS.flatMap(({ code, also }) => [code, ...also]).map((name) =>
+      name.toLowerCase(),
+    );
     assert.equal(new Set(names).size, names.length);
   });
 

@@ -45,7 +45,13 @@ describe('vmic fcopy status', () => {
         startedUptimeSecs: uptimeSecs() - 300,
       },
       last: [
-        { target: '/a', sizeBytes: 3 * 2 ** 30, receivedBytes: 3 * 2 ** 30, result: 'copied', ...ago(60) },
+        {
+          target: '/a',
+          sizeBytes: 3 * 2 ** 30,
+          receivedBytes: 3 * 2 ** 30,
+          result: 'copied',
+          ...ago(60),
+        },
         {
           target: '/b',
           sizeBytes: 9,
@@ -82,20 +88,29 @@ describe('vmic fcopy status', () => {
   it('gives it all as JSON', async () => {
     const { text, exit } = await show({ peer: 'hv_utils 1' }, true);
     const parsed = JSON.parse(text);
-    assert.deepEqual([exit, parsed.running, parsed.peer, parsed.counters.copied], [0, true, 'hv_utils 1', 2]);
+    assert.deepEqual(
+      [exit, parsed.running, parsed.peer, parsed.counters.copied],
+      [0, true, 'hv_utils 1', 2],
+    );
     assert.equal(text.indexOf('\n'), text.length - 1, 'one line');
   });
 
   it('knows when no daemon runs, and still tells what the last one did', async () => {
     const none = await run(path.join(folder, 'none'), false);
-    assert.deepEqual(none, { exit: 1, text: 'vmic-fcopy does not run: hosts can copy no files into this guest.\n' });
+    assert.deepEqual(none, {
+      exit: 1,
+      text: 'vmic-fcopy does not run: hosts can copy no files into this guest.\n',
+    });
     assert.equal(JSON.parse((await run(path.join(folder, 'none'), true)).text).running, false);
     const ended = await show({
       process: { pid: process.pid, startTicks: '1' },
       last: [{ target: '/a', sizeBytes: 1, receivedBytes: 1, result: 'copied', ...ago(5) }],
     });
     assert.equal(ended.exit, 1);
-    assert.match(ended.text, /^vmic-fcopy does not run.*\nLast {5}\/a: 1 bytes in 2\.0 s \(5 s ago\)\n$/);
+    assert.match(
+      ended.text,
+      /^vmic-fcopy does not run.*\nLast {5}\/a: 1 bytes in 2\.0 s \(5 s ago\)\n$/,
+    );
   });
 
   it('knows that a host which copies a file starts it', async () => {
@@ -107,7 +122,8 @@ describe('vmic fcopy status', () => {
     writeJson(statusFile(path.join(root, 'run/vmic'), 'fcopy'), told);
     const asked = async (states?: string): Promise<number> =>
       fcopyStatus({ out: () => {}, root, run: async () => states }, none, false);
-    // By its last word; or else by what systemd says of its sockets, of which an instance may be the one
+    // By its last word; or else by what systemd says of its sockets, of which an instance may be
+    // the one
     assert.equal(await asked(), 0);
     assert.equal(await asked('inactive\n\nactive\n'), 0);
     assert.equal(await asked('inactive\n\nfailed\n'), 1);

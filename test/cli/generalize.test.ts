@@ -20,14 +20,18 @@ function withPools(
     fs.chmodSync(ground.poolFile(1), 0o600);
     try {
       await play(ground, (args, around = {}) =>
-        vmic(['generalize', '--pool-directory', ground.poolFolder, ...args], { root: ground.folder, ...around }),
+        vmic(['generalize', '--pool-directory', ground.poolFolder, ...args], {
+          root: ground.folder,
+          ...around,
+        }),
       );
     } finally {
       ground.dispose();
     }
   };
 }
-const sizes = (ground: Ground) => [0, 1, 2, 3].map((pool) => fs.statSync(ground.poolFile(pool)).size);
+const sizes = (ground: Ground) =>
+  [0, 1, 2, 3].map((pool) => fs.statSync(ground.poolFile(pool)).size);
 
 describe('vmic generalize', { skip }, () => {
   it(
@@ -40,7 +44,9 @@ describe('vmic generalize', { skip }, () => {
         ran.out,
         ['external', 'guest', 'auto-external']
           .map(
-            (name, at) => `emptied pool ${[0, 1, 3][at]} (${name}): 2560 bytes in ${ground.poolFile([0, 1, 3][at]!)}\n`,
+            (name, at) =>
+              `emptied pool ${[0, 1, 3][at]} (${name}): 2560 bytes in ` +
+              `${ground.poolFile([0, 1, 3][at]!)}\n`,
           )
           .join(''),
       );

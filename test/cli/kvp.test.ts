@@ -66,7 +66,9 @@ test('a missing key, pool file or folder is status 1', { skip }, async () => {
   assert.equal(fs.existsSync(missing), false, 'looking makes nothing');
 });
 
-test('set writes into the guest pool, byte for byte as other programs expect it', { skip }, async () => {
+test('set writes into the guest pool, byte for byte as other programs expect it', {
+  skip,
+}, async () => {
   const folder = newFolder();
   assert.deepEqual(await kvp(folder, 'set', 'Ready', 'yes'), { status: 0, out: '', err: '' });
   assert.deepEqual(fs.readFileSync(poolPath(folder, 1)), record('Ready', 'yes'));
@@ -77,9 +79,15 @@ test('set writes into the guest pool, byte for byte as other programs expect it'
     value: 'no',
     previous: 'yes',
   });
-  assert.equal(JSON.parse((await kvp(folder, 'set', 'Ready', 'no', '--json')).out).change, 'unchanged');
+  assert.equal(
+    JSON.parse((await kvp(folder, 'set', 'Ready', 'no', '--json')).out).change,
+    'unchanged',
+  );
   assert.equal(JSON.parse((await kvp(folder, 'set', 'B', '1', '--json')).out).change, 'added');
-  assert.deepEqual(fs.readFileSync(poolPath(folder, 1)), Buffer.concat([record('Ready', 'no'), record('B', '1')]));
+  assert.deepEqual(
+    fs.readFileSync(poolPath(folder, 1)),
+    Buffer.concat([record('Ready', 'no'), record('B', '1')]),
+  );
 });
 
 test('keys and values that look like numbers, options or paths stay text', { skip }, async () => {
@@ -96,7 +104,9 @@ test('keys and values that look like numbers, options or paths stay text', { ski
   ]);
 });
 
-test('set --stdin takes the value from standard input, without its last line end', { skip }, async () => {
+test('set --stdin takes the value from standard input, without its last line end', {
+  skip,
+}, async () => {
   const folder = newFolder();
   const args = ['kvp', 'set', '--pool-directory', folder, '--stdin', 'A'];
   assert.equal(await vmic(args, { readInput: async () => Buffer.from('two\nlines\n') }).status, 0);
@@ -133,7 +143,10 @@ test('what no record can hold is refused, and nothing written', { skip }, async 
 test('a key or value that a host will see cut is written, with a warning', { skip }, async () => {
   const folder = newFolder();
   assert.match((await kvp(folder, 'set', 'k'.repeat(255), 'x')).err, /key has 255 UTF-16 units/);
-  assert.match((await kvp(folder, 'set', 'k', 'v'.repeat(1023))).err, /value has 1023 UTF-16 units/);
+  assert.match(
+    (await kvp(folder, 'set', 'k', 'v'.repeat(1023))).err,
+    /value has 1023 UTF-16 units/,
+  );
   assert.equal((await kvp(folder, 'set', 'k'.repeat(254), 'v'.repeat(1022))).err, '');
 });
 
@@ -152,17 +165,26 @@ test('delete removes a key of the guest pool and keeps the order', { skip }, asy
     key: 'B',
     previous: '2',
   });
-  assert.deepEqual(fs.readFileSync(poolPath(folder, 1)), Buffer.concat([record('A', '1'), record('C', '3')]));
+  assert.deepEqual(
+    fs.readFileSync(poolPath(folder, 1)),
+    Buffer.concat([record('A', '1'), record('C', '3')]),
+  );
 });
 
 test('list prints one line a record, with the pool unless one is named', { skip }, async () => {
-  const folder = pools({ 0: [record('Z', '1'), record('A', 'two\nlines')], 3: [record('HostName', 'h')] });
+  const folder = pools({
+    0: [record('Z', '1'), record('A', 'two\nlines')],
+    3: [record('HostName', 'h')],
+  });
   assert.equal(
     (await kvp(folder, 'list')).out,
     'external       Z = 1\nexternal       A = two\\nlines\nauto-external  HostName = h\n',
   );
   assert.equal((await kvp(folder, 'list', '--pool', '3')).out, 'HostName = h\n');
-  assert.equal((await kvp(folder, 'list', '--pool', '3', '--pool', 'auto-external')).out, 'HostName = h\n');
+  assert.equal(
+    (await kvp(folder, 'list', '--pool', '3', '--pool', 'auto-external')).out,
+    'HostName = h\n',
+  );
 });
 
 test('a damaged file is read as far as it goes, with status 4', { skip }, async () => {
@@ -198,9 +220,15 @@ test('a file that stays locked is status 5', { skip }, async () => {
 const bin = fileURLToPath(new URL('../../bin/vmic', import.meta.url));
 const unbuilt = fs.existsSync(bin) ? false : 'bin/vmic is not built (npm run build)';
 
-test('reading needs no root, what only root may read or write is status 3', { skip: unbuilt || skip }, (t) => {
+test('reading needs no root, what only root may read or write is status 3', {
+  skip: unbuilt || skip,
+}, (t) => {
   if (process.getuid?.() !== 0) return t.skip('only root can become somebody else');
-  const { error } = spawnSync(process.execPath, ['--version'], { uid: 65534, gid: 65534, cwd: '/' });
+  const { error } = spawnSync(process.execPath, ['--version'], {
+    uid: 65534,
+    gid: 65534,
+    cwd: '/',
+  });
   if (error) return t.skip(`this Node.js lies where nobody else may go: ${process.execPath}`);
   const folder = pools({ 0: [record('Secret', 'x')], 1: [record('A', '1')] });
   fs.chmodSync(poolPath(folder, 0), 0o600);
@@ -208,14 +236,21 @@ test('reading needs no root, what only root may read or write is status 3', { sk
   // Nobody may have no way to the tree, so the program comes along
   const copy = path.dirname(folder);
   fs.copyFileSync(bin, path.join(copy, 'vmic.cjs'));
-  fs.copyFileSync(path.join(path.dirname(bin), '../build/Release/vmic.node'), path.join(copy, 'vmic.node'));
+  fs.copyFileSync(
+    path.join(path.dirname(bin), '../build/Release/vmic.node'),
+    path.join(copy, 'vmic.node'),
+  );
   const nobody = (...args: string[]) =>
-    spawnSync(process.execPath, [path.join(copy, 'vmic.cjs'), 'kvp', ...args, '--pool-directory', folder], {
-      uid: 65534,
-      gid: 65534,
-      cwd: '/',
-      encoding: 'utf8',
-    });
+    spawnSync(
+      process.execPath,
+      [path.join(copy, 'vmic.cjs'), 'kvp', ...args, '--pool-directory', folder],
+      {
+        uid: 65534,
+        gid: 65534,
+        cwd: '/',
+        encoding: 'utf8',
+      },
+    );
   assert.equal(nobody('get', 'A', '--pool', 'guest').stdout, '1\n');
   for (const args of [
     ['get', 'Secret', '--pool', 'external'],
@@ -248,7 +283,10 @@ test('each way a pool fails has its status', () => {
 test("the folder is the daemon's, as its configuration names it", { skip }, async () => {
   const folder = pools({ 1: [record('A', '1')] });
   const configFile = path.join(path.dirname(folder), 'config.toml');
-  fs.writeFileSync(configFile, `[kvp]\ntransport = "uio:"\npool_directory = ${JSON.stringify(folder)}\n`);
+  fs.writeFileSync(
+    configFile,
+    `[kvp]\ntransport = "uio:"\npool_directory = ${JSON.stringify(folder)}\n`,
+  );
   const run = vmic(['kvp', 'get', 'A'], { configFile });
   assert.deepEqual([await run.status, run.out, run.err], [0, '1\n', '']);
 

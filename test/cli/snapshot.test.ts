@@ -19,7 +19,11 @@ const put = (file: string, text: string): void => {
   fs.writeFileSync(path.join(root, file), text);
 };
 const take = (outputs: Record<string, string> = {}) =>
-  takeSnapshot({ root, poolDirectory: '/var/lib/hyperv', run: async (program) => outputs[program] });
+  takeSnapshot({
+    root,
+    poolDirectory: '/var/lib/hyperv',
+    run: async (program) => outputs[program],
+  });
 
 describe('a snapshot', () => {
   it('of an empty machine is empty', async () => {
@@ -33,7 +37,10 @@ describe('a snapshot', () => {
       channels: {},
       utilsDevices: [],
       daemons: Object.fromEntries(
-        ['heartbeat', 'shutdown', 'timesync', 'kvp', 'vss', 'fcopy'].map((name) => [name, { isRunning: false }]),
+        ['heartbeat', 'shutdown', 'timesync', 'kvp', 'vss', 'fcopy'].map((name) => [
+          name,
+          { isRunning: false },
+        ]),
       ),
       processes: [],
       pools: { directory: path.join(root, 'var/lib/hyperv'), exists: false, files: [] },
@@ -62,7 +69,11 @@ describe('a snapshot', () => {
     );
     assert.deepEqual(snapshot.modules, ['hv_vmbus', 'hv_utils', 'uio_hv_generic']);
     assert.deepEqual(snapshot.channels, {
-      kvp: { name: '242ff919-07db-4180-9c2e-b86cb68c8c55', driver: 'uio_hv_generic', device: '/dev/uio3' },
+      kvp: {
+        name: '242ff919-07db-4180-9c2e-b86cb68c8c55',
+        driver: 'uio_hv_generic',
+        device: '/dev/uio3',
+      },
     });
     assert.deepEqual(snapshot.utilsDevices, ['hv_vss']);
     assert.deepEqual(snapshot.daemons.kvp, { isRunning: true, status: told });
@@ -80,7 +91,14 @@ describe('a snapshot', () => {
     ];
     put('run/vmic/vss.json', JSON.stringify({ service: 'vss', current, freezes }));
     const copy = { target: '/x', sizeBytes: 2, receivedBytes: 1, startedUptimeSecs: 1 };
-    const fcopy = { service: 'fcopy', process: ended, uptimeSecs: 5, copy, last: [lastCopy], counters: {} };
+    const fcopy = {
+      service: 'fcopy',
+      process: ended,
+      uptimeSecs: 5,
+      copy,
+      last: [lastCopy],
+      counters: {},
+    };
     put('run/vmic/fcopy.json', JSON.stringify(fcopy));
     const { backups, copies } = await take();
     assert.deepEqual(backups, {
@@ -114,7 +132,11 @@ describe('a snapshot', () => {
       processes.map(({ pid }) => pid),
       [10, 13, 14],
     );
-    assert.deepEqual(processes[0], { pid: 10, name: 'hv_kvp_daemon', command: '/usr/sbin/hv_kvp_daemon -n' });
+    assert.deepEqual(processes[0], {
+      pid: 10,
+      name: 'hv_kvp_daemon',
+      command: '/usr/sbin/hv_kvp_daemon -n',
+    });
   });
 
   it('has the units systemd knows', async () => {

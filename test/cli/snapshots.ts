@@ -7,7 +7,10 @@ const UPTIME_SECS = 1000;
 const BOOT_MS = NOW_MS - UPTIME_SECS * 1000;
 
 /** What a daemon says of itself. */
-export const status = (service: ServiceName, changes: Partial<ServiceStatus> = {}): ServiceStatus => ({
+export const status = (
+  service: ServiceName,
+  changes: Partial<ServiceStatus> = {},
+): ServiceStatus => ({
   service,
   process: { pid: 500, startTicks: '1' },
   uptimeSecs: 990,
@@ -20,7 +23,10 @@ export const status = (service: ServiceName, changes: Partial<ServiceStatus> = {
   ...changes,
 });
 
-export const pool = (number: number, changes: Partial<Snapshot['pools']['files'][number]> = {}) => ({
+export const pool = (
+  number: number,
+  changes: Partial<Snapshot['pools']['files'][number]> = {},
+) => ({
   pool: number,
   path: `/var/lib/hyperv/.kvp_pool_${number}`,
   mode: 0o644,
@@ -39,9 +45,15 @@ export const lastCopy = {
   seconds: 1,
 } as const;
 
-const channel = (driver?: string): Channel => ({ name: 'c', ...(driver === undefined ? {} : { driver }) });
+const channel = (driver?: string): Channel => ({
+  name: 'c',
+  ...(driver === undefined ? {} : { driver }),
+});
 
-/** A guest with Linux 6.12 on which all is well: hv_utils answers what it can, vmic the rest, backups and copies on demand. */
+/**
+ * A guest with Linux 6.12 on which all is well: hv_utils answers what it can, vmic the rest,
+ * backups and copies on demand.
+ */
 export function healthy(changes: Partial<Snapshot> = {}): Snapshot {
   return {
     takenMs: NOW_MS,
@@ -67,7 +79,11 @@ export function healthy(changes: Partial<Snapshot> = {}): Snapshot {
         status: status('fcopy', {
           state: 'left',
           onDemand: true,
-          peer: { via: 'vmbus', framework: { major: 3, minor: 0 }, message: { major: 1, minor: 1 } },
+          peer: {
+            via: 'vmbus',
+            framework: { major: 3, minor: 0 },
+            message: { major: 1, minor: 1 },
+          },
         }),
       },
     },
@@ -82,7 +98,11 @@ export function healthy(changes: Partial<Snapshot> = {}): Snapshot {
       'vmic-fcopy.service': { active: 'inactive', enabled: 'disabled', result: 'success' },
       'chrony.service': { active: 'active', enabled: 'enabled', result: 'success' },
     },
-    pools: { directory: '/var/lib/hyperv', exists: true, files: [0, 1, 2, 3, 4].map((number) => pool(number)) },
+    pools: {
+      directory: '/var/lib/hyperv',
+      exists: true,
+      files: [0, 1, 2, 3, 4].map((number) => pool(number)),
+    },
     machineIdMs: BOOT_MS - 86_400_000,
     denials: [],
     ...changes,

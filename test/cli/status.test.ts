@@ -6,7 +6,8 @@ import { describeStatus, summarize } from '../../cli/status/status.ts';
 import type { ServiceName } from '../../protocol/ic/classes.ts';
 import { healthy, lastCopy, status, withService } from './snapshots.ts';
 
-const line = (snapshot: Snapshot, service: ServiceName) => summarize(snapshot).find((one) => one.service === service)!;
+const line = (snapshot: Snapshot, service: ServiceName) =>
+  summarize(snapshot).find((one) => one.service === service)!;
 const seen = (snapshot: Snapshot, service: ServiceName) => {
   const { answerer, hostSees } = line(snapshot, service);
   return `${answerer}: ${hostSees}`;
@@ -81,7 +82,10 @@ fcopy      /dev/uio0  vmic on demand, asleep  3.0/1.1       30 s ago      OK
   it('says so where there is no VMBus', () => {
     for (const [isHyperV, words] of [
       [false, 'This is no Hyper-V guest: there is no VMBus.\n'],
-      [true, 'This is a Hyper-V guest, but there is no VMBus: the module hv_vmbus is not loaded.\n'],
+      [
+        true,
+        'This is a Hyper-V guest, but there is no VMBus: the module hv_vmbus is not loaded.\n',
+      ],
     ] as const) {
       let out = '';
       const snapshot = healthy({ isHyperV, hasVmbus: false, channels: {} });
@@ -93,11 +97,23 @@ fcopy      /dev/uio0  vmic on demand, asleep  3.0/1.1       30 s ago      OK
   it('tells who answers, and what the host sees of it', () => {
     const uio = { name: 'c', driver: 'uio_hv_generic', device: '/dev/uio1' };
     const beats = (details: Record<string, unknown>) =>
-      withService('heartbeat', { channel: uio, daemon: { isRunning: true, status: status('heartbeat', { details }) } });
-    assert.equal(seen(beats({ applicationState: 'critical' }), 'heartbeat'), 'resident: OK (applications critical)');
+      withService('heartbeat', {
+        channel: uio,
+        daemon: { isRunning: true, status: status('heartbeat', { details }) },
+      });
+    assert.equal(
+      seen(beats({ applicationState: 'critical' }), 'heartbeat'),
+      'resident: OK (applications critical)',
+    );
     assert.equal(seen(beats({}), 'heartbeat'), 'resident: OK (applications unknown)');
-    assert.equal(seen(withService('heartbeat', { channel: uio }), 'heartbeat'), 'nobody: No Contact');
-    assert.equal(seen(withService('heartbeat', { channel: { name: 'c' } }), 'heartbeat'), 'nobody: No Contact');
+    assert.equal(
+      seen(withService('heartbeat', { channel: uio }), 'heartbeat'),
+      'nobody: No Contact',
+    );
+    assert.equal(
+      seen(withService('heartbeat', { channel: { name: 'c' } }), 'heartbeat'),
+      'nobody: No Contact',
+    );
     assert.equal(seen(withService('vss', { channel: null }), 'vss'), 'nobody: switched off');
     assert.equal(seen(withService('kvp', { daemon: nobody }), 'kvp'), 'nobody: No Contact');
     const { peer: _, ...unknown } = status('kvp');
@@ -136,6 +152,9 @@ fcopy      /dev/uio0  vmic on demand, asleep  3.0/1.1       30 s ago      OK
     assert.equal(seen(both, 'kvp'), 'C daemon: OK');
     const waits = withService('kvp', { daemon: { isRunning: true, status: beside } });
     assert.equal(seen(waits, 'kvp'), 'waiting: No Contact');
-    assert.match(describeStatus(waits, summarize(waits)), /\nkvp waits: in use by \\x1b\[31m another\n$/);
+    assert.match(
+      describeStatus(waits, summarize(waits)),
+      /\nkvp waits: in use by \\x1b\[31m another\n$/,
+    );
   });
 });

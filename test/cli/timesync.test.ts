@@ -5,7 +5,12 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { timesyncStatus } from '../../cli/timesync/command.ts';
-import { ownIdentity, type TimesyncStatus, uptimeSecs, writeStatus } from '../../daemons/timesync/status.ts';
+import {
+  ownIdentity,
+  type TimesyncStatus,
+  uptimeSecs,
+  writeStatus,
+} from '../../daemons/timesync/status.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-status-'));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -47,7 +52,12 @@ describe('vmic timesync status', () => {
   it('says it all for people', () => {
     const { text, exit } = show({
       version: '4.0',
-      last: { uptimeSecs: uptimeSecs() - 3, offsetNs: '-123456', kind: 'exact', frequencyPpm: -12.3456 },
+      last: {
+        uptimeSecs: uptimeSecs() - 3,
+        offsetNs: '-123456',
+        kind: 'exact',
+        frequencyPpm: -12.3456,
+      },
       lastStep: { uptimeSecs: uptimeSecs() - 60, because: 'resume', byNs: '5250000000' },
     });
     assert.equal(exit, 0);

@@ -20,7 +20,11 @@ describe('vmic vss on scratch file systems', { skip, timeout: 120_000 }, () => {
     statusFile = path.join(scratch.shared, 'status.json');
     const hooks = path.join(scratch.shared, 'vss.d');
     fs.mkdirSync(hooks);
-    fs.writeFileSync(path.join(hooks, '10-note'), `#!/bin/sh\necho "$1" >> ${scratch.shared}/calls\n`, { mode: 0o755 });
+    fs.writeFileSync(
+      path.join(hooks, '10-note'),
+      `#!/bin/sh\necho "$1" >> ${scratch.shared}/calls\n`,
+      { mode: 0o755 },
+    );
     const keys = {
       status_file: statusFile,
       record_file: path.join(scratch.shared, 'record'),
@@ -30,8 +34,19 @@ describe('vmic vss on scratch file systems', { skip, timeout: 120_000 }, () => {
   });
   after(() => scratch.dispose());
 
-  function vmic(...args: string[]): { child: ChildProcess; done: Promise<{ status: number | null; out: string }> } {
-    const [enter, ...rest] = scratch.enter([process.execPath, '--import', 'tsx', main, 'vss', ...args, ...settings]);
+  function vmic(...args: string[]): {
+    child: ChildProcess;
+    done: Promise<{ status: number | null; out: string }>;
+  } {
+    const [enter, ...rest] = scratch.enter([
+      process.execPath,
+      '--import',
+      'tsx',
+      main,
+      'vss',
+      ...args,
+      ...settings,
+    ]);
     const child = spawn(enter, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
     let out = '';
     child.stdout.on('data', (chunk) => {
@@ -41,9 +56,13 @@ describe('vmic vss on scratch file systems', { skip, timeout: 120_000 }, () => {
   }
 
   const mountPoints = (): string[] => scratch.fileSystems.map(({ mountPoint }) => mountPoint);
-  const areFrozen = (): boolean[] => mountPoints().map((mountPoint) => scratch.isFrozen(mountPoint));
+  const areFrozen = (): boolean[] =>
+    mountPoints().map((mountPoint) => scratch.isFrozen(mountPoint));
   const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-  /** Not asked by freezing, which whoever is about to freeze would find done: a write waits. It goes on after the thaw. */
+  /**
+   * Not asked by freezing, which whoever is about to freeze would find done: a write waits. It goes
+   * on after the thaw.
+   */
   async function frozen(): Promise<void> {
     for (;;) {
       const [enter, ...rest] = scratch.enter(['touch', `${mountPoints()[1]}/x`]);
@@ -60,7 +79,12 @@ describe('vmic vss on scratch file systems', { skip, timeout: 120_000 }, () => {
     assert.equal(status, 0);
     const { stages } = JSON.parse(out);
     assert.deepEqual(
-      stages.flat().map((one: { mountPoint: string; deviceNumber: string }) => [one.mountPoint, one.deviceNumber]),
+      stages
+        .flat()
+        .map((one: { mountPoint: string; deviceNumber: string }) => [
+          one.mountPoint,
+          one.deviceNumber,
+        ]),
       scratch.fileSystems.map(({ mountPoint, deviceNumber }) => [mountPoint, deviceNumber]),
     );
   });
@@ -70,10 +94,15 @@ describe('vmic vss on scratch file systems', { skip, timeout: 120_000 }, () => {
     assert.equal(status, 0, out);
     const record = JSON.parse(out);
     assert.deepEqual(
-      record.volumes.map(({ mountPoint, outcome }: { mountPoint: string; outcome: string }) => [mountPoint, outcome]),
+      record.volumes.map(({ mountPoint, outcome }: { mountPoint: string; outcome: string }) => [
+        mountPoint,
+        outcome,
+      ]),
       mountPoints().map((mountPoint) => [mountPoint, 'frozen']),
     );
-    assert.ok(record.volumes.every(({ frozenForMs }: { frozenForMs: number }) => frozenForMs >= 1000));
+    assert.ok(
+      record.volumes.every(({ frozenForMs }: { frozenForMs: number }) => frozenForMs >= 1000),
+    );
     assert.deepEqual(areFrozen(), [false, false]);
     assert.equal(fs.readFileSync(path.join(scratch.shared, 'calls'), 'utf8'), 'freeze\nthaw\n');
   });
@@ -89,7 +118,10 @@ describe('vmic vss on scratch file systems', { skip, timeout: 120_000 }, () => {
       const later = await vmic('thaw').done;
       assert.equal(later.status, 0);
       assert.equal(readStatus(statusFile)?.current, undefined);
-      assert.equal(readStatus(statusFile)?.freezes[0]?.result, signal === 'SIGTERM' ? 'early' : 'interrupted');
+      assert.equal(
+        readStatus(statusFile)?.freezes[0]?.result,
+        signal === 'SIGTERM' ? 'early' : 'interrupted',
+      );
     });
   }
 

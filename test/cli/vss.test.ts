@@ -6,7 +6,12 @@ import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { parseDuration } from '../../cli/vss/commands.ts';
 import type { Guard, Recovery } from '../../daemons/vss/freeze/guard-types.ts';
-import { type CurrentFreeze, changeStatus, readStatus, type VssStatus } from '../../daemons/vss/freeze/status.ts';
+import {
+  type CurrentFreeze,
+  changeStatus,
+  readStatus,
+  type VssStatus,
+} from '../../daemons/vss/freeze/status.ts';
 import { statusFile } from '../../runtime/status/status.ts';
 import { identityOf, ownIdentity, writeJson } from '../../runtime/status/status-file.ts';
 import { FakeGuard } from '../daemons/vss/freeze/fake.ts';
@@ -43,7 +48,8 @@ class Scene {
     fs.writeFileSync(path.join(this.base, 'proc/self/mountinfo'), MOUNTINFO);
     fs.writeFileSync(
       this.configFile,
-      `[vss]\nstatus_file = "${this.statusFile}"\nhooks_directories = ["${this.hooks}"]\ntransport = "uio:"\n${config}`,
+      `[vss]\nstatus_file = "${this.statusFile}"\nhooks_directories = ` +
+        `["${this.hooks}"]\ntransport = "uio:"\n${config}`,
     );
   }
 
@@ -140,9 +146,18 @@ describe('vmic vss freeze', () => {
     scene.hook('10-db', 'echo "said $1"');
     const run = scene.run('freeze', '--for', '50ms', '--yes');
     assert.equal(await run.status, 0, run.err);
-    assert.deepEqual(scene.events.slice(0, 2), ['guard freezes /+/data\x1b[2J for 6 s', 'guard thaws']);
-    assert.match(run.out, /^Freezing for 0\.05 s; Ctrl-C thaws\.\n\S+ {2}for a command: frozen and thawed\n/);
-    assert.match(run.out, /\n {2}\/ \(ext4\): frozen for 40 ms\n.*\n {2}left alone: \/boot\/efi \(no-freeze\)\n/);
+    assert.deepEqual(scene.events.slice(0, 2), [
+      'guard freezes /+/data\x1b[2J for 6 s',
+      'guard thaws',
+    ]);
+    assert.match(
+      run.out,
+      /^Freezing for 0\.05 s; Ctrl-C thaws\.\n\S+ {2}for a command: frozen and thawed\n/,
+    );
+    assert.match(
+      run.out,
+      /\n {2}\/ \(ext4\): frozen for 40 ms\n.*\n {2}left alone: \/boot\/efi \(no-freeze\)\n/,
+    );
     assert.match(run.out, /hook .*10-db freeze: .*\n.*10-db thaw: /);
     assert.equal(readStatus(scene.statusFile)?.freezes[0]?.by, 'command');
   });
@@ -182,7 +197,10 @@ describe('vmic vss freeze', () => {
       assert.equal(await scene.run('freeze', '--yes', ...args).status, 2, args.join(' '));
       assert.deepEqual(scene.events, []);
     }
-    assert.deepEqual(['10', '10s', '500ms', '1.5s', '10m'].map(parseDuration), [10_000, 10_000, 500, 1500, 600_000]);
+    assert.deepEqual(
+      ['10', '10s', '500ms', '1.5s', '10m'].map(parseDuration),
+      [10_000, 10_000, 500, 1500, 600_000],
+    );
   });
 
   it('thaws at once when interrupted', async () => {
@@ -237,22 +255,27 @@ const current = (more: Partial<CurrentFreeze>): CurrentFreeze => ({
 });
 
 describe('vmic vss thaw', () => {
-  it('thaws what a process that ended left behind, and runs the hooks that wait for it', async () => {
-    const scene = new Scene();
-    scene.hook('10-db', `echo "$1" >> ${scene.base}/calls`);
-    scene.status({ current: current({ process: dead, hooks: [path.join(scene.hooks, '10-db')] }) });
-    scene.recovery = { complete: true, thawed: ['/data'] };
-    for (const args of [['--last-resort'], []]) {
-      const run = scene.run('thaw', ...args);
-      assert.equal(await run.status, 0, run.err);
-      assert.equal(run.out, 'Thawed: /data\n');
-    }
-    assert.equal(fs.readFileSync(`${scene.base}/calls`, 'utf8'), 'thaw\n');
-    assert.deepEqual(
-      [readStatus(scene.statusFile)?.current, readStatus(scene.statusFile)?.freezes[0]?.result],
-      [undefined, 'interrupted'],
-    );
-  });
+  it(
+    'thaws what a process that ended left behind, and runs the hooks that wait for ' + 'it',
+    async () => {
+      const scene = new Scene();
+      scene.hook('10-db', `echo "$1" >> ${scene.base}/calls`);
+      scene.status({
+        current: current({ process: dead, hooks: [path.join(scene.hooks, '10-db')] }),
+      });
+      scene.recovery = { complete: true, thawed: ['/data'] };
+      for (const args of [['--last-resort'], []]) {
+        const run = scene.run('thaw', ...args);
+        assert.equal(await run.status, 0, run.err);
+        assert.equal(run.out, 'Thawed: /data\n');
+      }
+      assert.equal(fs.readFileSync(`${scene.base}/calls`, 'utf8'), 'thaw\n');
+      assert.deepEqual(
+        [readStatus(scene.statusFile)?.current, readStatus(scene.statusFile)?.freezes[0]?.result],
+        [undefined, 'interrupted'],
+      );
+    },
+  );
 
   it('says that there was nothing, but not as a last resort', async () => {
     const scene = new Scene();
@@ -294,7 +317,9 @@ describe('vmic vss thaw', () => {
 
   it('signals no process that only has the number of a guard', async () => {
     const scene = new Scene();
-    scene.status({ current: current({ by: 'command', guard: { pid: process.pid, startTicks: 'another' } }) });
+    scene.status({
+      current: current({ by: 'command', guard: { pid: process.pid, startTicks: 'another' } }),
+    });
     const run = scene.run('thaw');
     assert.equal(await run.status, 5);
     assert.match(run.err, /nothing is frozen at this moment/);
@@ -320,7 +345,8 @@ describe('vmic vss status', () => {
     assert.equal(await run.status, 1);
     assert.equal(
       run.out,
-      'Service      does not run\nNow          nothing is frozen by it\nLast         no freeze since the system was started\n',
+      'Service      does not run\nNow          nothing is frozen by it\nLast         no ' +
+        'freeze since the system was started\n',
     );
   });
 
@@ -346,7 +372,13 @@ describe('vmic vss status', () => {
               outcome: 'frozen',
               frozenForMs: 60000.4,
             },
-            { mountPoint: '/x', deviceNumber: '8:2', fileSystem: 'xfs', source: '/dev/b', outcome: 'foreign' },
+            {
+              mountPoint: '/x',
+              deviceNumber: '8:2',
+              fileSystem: 'xfs',
+              source: '/dev/b',
+              outcome: 'foreign',
+            },
             {
               mountPoint: '/y\x1b',
               deviceNumber: '8:3',
@@ -391,7 +423,10 @@ describe('vmic vss status', () => {
     scene.status({ current: current({ process: dead, by: 'command' }) });
     const run = scene.run('status');
     assert.equal(await run.status, 1);
-    assert.match(run.out, /^INTERRUPTED {2}a freeze for a command since .*"vmic vss thaw" clears up$/m);
+    assert.match(
+      run.out,
+      /^INTERRUPTED {2}a freeze for a command since .*"vmic vss thaw" clears up$/m,
+    );
   });
 
   it('refuses a file that is no status', async () => {

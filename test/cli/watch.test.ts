@@ -29,14 +29,22 @@ function changes(out: string): object[] {
     });
 }
 
-/** Appends a record with the key "ready" again and again until the watch shows it: only then is it known to watch. */
+/**
+ * Appends a record with the key "ready" again and again until the watch shows it: only then is it
+ * known to watch.
+ */
 async function started(run: ReturnType<typeof watch>, folder: string): Promise<void> {
-  const timer = setInterval(() => fs.appendFileSync(poolPath(folder, 4), record(`ready ${process.hrtime()}`, '')), 10);
+  const timer = setInterval(
+    () => fs.appendFileSync(poolPath(folder, 4), record(`ready ${process.hrtime()}`, '')),
+    10,
+  );
   await run.until(/ready/);
   clearInterval(timer);
 }
 
-test('watch tells what other programs add, change and remove, as it happens', { skip }, async () => {
+test('watch tells what other programs add, change and remove, as it happens', {
+  skip,
+}, async () => {
   const folder = folderWith(record('A', '1'), record('B', '2'));
   const run = watch(folder, '--until', 'End');
   await started(run, folder);
@@ -69,7 +77,9 @@ test('--until is met at once by what is there already', { skip }, async () => {
   for (const until of ['A', 'A=1']) {
     const run = watch(folderWith(record('A', '1')), '--until', until);
     assert.equal(await run.status, EXIT.ok);
-    assert.deepEqual(changes(run.out), [{ pool: 'guest', change: 'present', key: 'A', value: '1' }]);
+    assert.deepEqual(changes(run.out), [
+      { pool: 'guest', change: 'present', key: 'A', value: '1' },
+    ]);
   }
 });
 
@@ -78,11 +88,20 @@ test('--until compares key and value whole, also with "=" in them', { skip }, as
   const outcome = async (until: string) => watch(folder, '--until', until, '--timeout', '0').status;
   assert.equal(await outcome('A=B'), EXIT.ok);
   assert.equal(await outcome('A=B=C=D'), EXIT.ok);
-  for (const until of ['A=1', 'A=', 'a', 'B', 'A=B=C']) assert.equal(await outcome(until), EXIT.notFound, until);
+  for (const until of ['A=1', 'A=', 'a', 'B', 'A=B=C'])
+    assert.equal(await outcome(until), EXIT.notFound, until);
 });
 
 test('--until looks only at the pools named', { skip }, async () => {
-  const run = watch(folderWith(record('A', '1')), '--pool', 'external', '--until', 'A', '--timeout', '0');
+  const run = watch(
+    folderWith(record('A', '1')),
+    '--pool',
+    'external',
+    '--until',
+    'A',
+    '--timeout',
+    '0',
+  );
   assert.equal(await run.status, EXIT.notFound);
   assert.match(run.err, /"A" was not met within 0 s/);
 });
@@ -115,7 +134,8 @@ test('a folder that is missing is awaited, and so is one that goes away', { skip
     fs.writeFileSync(`${folder}.new/.kvp_pool_1`, record(key, '1'));
     fs.renameSync(`${folder}.new`, folder);
   };
-  while (!run.err.includes('waiting for it')) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (!run.err.includes('waiting for it'))
+    await new Promise((resolve) => setTimeout(resolve, 5));
   fill('First');
   await run.until(/"added".*"First"/);
   fs.rmSync(folder, { recursive: true });
@@ -142,7 +162,9 @@ test('a locked pool is looked at again, and does not end the watch', { skip }, a
   assert.equal(await run.status, EXIT.ok);
 });
 
-test('a watch for people shows one line a change, with nothing that controls a terminal', { skip }, async () => {
+test('a watch for people shows one line a change, with nothing that controls a terminal', {
+  skip,
+}, async () => {
   const folder = folderWith(record('Key', 'a\x1b[2J\nb'));
   const run = vmic(['kvp', 'watch', '--pool-directory', folder, '--until', 'Key']);
   assert.equal(await run.status, EXIT.ok);

@@ -1,6 +1,7 @@
 /**
- * What is wrong with the C file copy daemons beyond the answers that fcopy.test.ts compares: each shown on them, and shown to be right with ours. They
- * run with a folder of their own for everything they can reach.
+ * What is wrong with the C file copy daemons beyond the answers that fcopy.test.ts compares: each
+ * shown on them, and shown to be right with ours. They run with a folder of their own for
+ * everything they can reach.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -42,7 +43,10 @@ async function withSubject(
 /** That a whole file still arrives. */
 async function mustServe(subject: FcopySubject): Promise<void> {
   const { host, target } = subject;
-  const statuses = [await host.ask(start(`${target}/`, 'served', 4)), await host.ask(data(0, 'fine'))];
+  const statuses = [
+    await host.ask(start(`${target}/`, 'served', 4)),
+    await host.ask(data(0, 'fine')),
+  ];
   assert.deepEqual([...statuses, await host.ask(complete)], [OK, OK, OK]);
   assert.equal(fs.readFileSync(path.join(target, 'served'), 'latin1'), 'fine');
   fs.rmSync(path.join(target, 'served'));
@@ -77,9 +81,11 @@ both('ring', 'a full ring ends the daemon', (kind) =>
     assert.equal(await host.ask(start(`${target}/`, 'file', 8 * 6144)), OK);
     host.ring.pause();
     const answers: Promise<number>[] = [];
-    // Three answers do not fit. Those three are asked one by one, since a packet that finds another one before it is not signalled
+    // Three answers do not fit. Those three are asked one by one, since a packet that finds another
+    // one before it is not signalled
     for (let i = 0; i < 5 && subject.ended === undefined; i++) {
-      while (i < 3 && inbound.readIndex !== inbound.writeIndex && subject.ended === undefined) await setTimeout(5);
+      while (i < 3 && inbound.readIndex !== inbound.writeIndex && subject.ended === undefined)
+        await setTimeout(5);
       if (inbound.freeBytes < 6400) break;
       answers.push(host.ask(data(i * 6144, 'x'.repeat(6144))));
     }
@@ -111,7 +117,11 @@ both('ring', 'a bad descriptor blocks the ring for ever', (kind) =>
       ),
     );
     // The first one's data begins inside its descriptor
-    new DataView(inbound.data.buffer, inbound.data.byteOffset).setUint16(inbound.readIndex + 2, 1, true);
+    new DataView(inbound.data.buffer, inbound.data.byteOffset).setUint16(
+      inbound.readIndex + 2,
+      1,
+      true,
+    );
     process.kill(subject.pid, 'SIGCONT');
     if (kind === 'c') {
       assert.equal(await Promise.race([...answers, setTimeout(NOTHING_MS, 'nothing')]), 'nothing');
@@ -195,7 +205,8 @@ for (const link of ['device', 'ring'] as const) {
   both(link, 'each start without a complete leaks a descriptor', (kind) =>
     withSubject(kind, link, async (subject) => {
       const { host, target } = subject;
-      for (let i = 0; i < 20; i++) assert.equal(await host.ask(start(`${target}/`, `file ${i}`, 1)), OK);
+      for (let i = 0; i < 20; i++)
+        assert.equal(await host.ask(start(`${target}/`, `file ${i}`, 1)), OK);
       const open = subject.openFiles().length;
       if (kind === 'c') {
         assert.equal(open, 20);
@@ -223,7 +234,12 @@ for (const link of ['device', 'ring'] as const) {
   }, () => {
     for (const kind of ['c', 'vmic'] as const) {
       test(kind === 'c' ? 'the C daemon says' : 'ours says that the disk is full', async () => {
-        const mount = ['sh', '-c', 'mount -t tmpfs -o size=8k,mode=755 vmic-test target && cd cwd && exec "$@"', 'sh'];
+        const mount = [
+          'sh',
+          '-c',
+          'mount -t tmpfs -o size=8k,mode=755 vmic-test target && cd cwd && exec "$@"',
+          'sh',
+        ];
         const namespace = ['unshare', ...NAMESPACE, ...mount];
         await withSubject(
           kind,
@@ -252,6 +268,8 @@ for (const link of ['device', 'ring'] as const) {
 }
 
 function withoutMounts(): string | false {
-  const tried = spawnSync('unshare', [...NAMESPACE, 'mount', '-t', 'tmpfs', 'vmic-test', '/mnt'], { stdio: 'ignore' });
+  const tried = spawnSync('unshare', [...NAMESPACE, 'mount', '-t', 'tmpfs', 'vmic-test', '/mnt'], {
+    stdio: 'ignore',
+  });
   return tried.status === 0 ? false : 'mounting in a namespace of our own is not permitted here';
 }

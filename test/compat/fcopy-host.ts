@@ -1,6 +1,7 @@
 /**
- * The host of the file copy service at its barest, for comparing daemons: sends bytes, gives statuses. Its messages are laid out here, by hand from
- * include/uapi/linux/hyperv.h, so that what both daemons are asked does not depend on our own codecs.
+ * The host of the file copy service at its barest, for comparing daemons: sends bytes, gives
+ * statuses. Its messages are laid out here, by hand from include/uapi/linux/hyperv.h, so that what
+ * both daemons are asked does not depend on our own codecs.
  */
 import type { Listener, MessageChannel, Native, RingChannel } from '../../native/interface.ts';
 import { DaemonGone } from './raw-host.ts';
@@ -21,10 +22,15 @@ const NEGOTIATE = 0;
 export const OVERWRITE = 1;
 export const CREATE_PATH = 2;
 
-/** One message, as either link carries it: names in UTF-16 over the ring, in UTF-8 on the device. */
+/**
+ * One message, as either link carries it: names in UTF-16 over the ring, in UTF-8 on the device.
+ */
 export type Message = (link: Link) => Buffer;
 
-/** As utf16s_to_utf8s of the kernel (fs/nls/nls_base.c) does: surrogates without a partner are left out, and what exceeds 259 bytes. */
+/**
+ * As utf16s_to_utf8s of the kernel (fs/nls/nls_base.c) does: surrogates without a partner are left
+ * out, and what exceeds 259 bytes.
+ */
 function utf8AsTheKernelDoes(text: string): Buffer {
   const bytes = Buffer.alloc(NAME_FIELD_BYTES);
   let at = 0;
@@ -138,13 +144,20 @@ export class FcopyRawHost {
     });
   }
 
-  /** One message and the status it is answered with; rejects with DaemonGone when the daemon ends instead of answering. */
+  /**
+   * One message and the status it is answered with; rejects with DaemonGone when the daemon ends
+   * instead of answering.
+   */
   ask(message: Message): Promise<number> {
     const body = message(this.link);
     // hv_utils passes on complete and cancel at the length of their whole packet
     const short = this.link === 'device' && body.length === HEADER_BYTES;
     return this.send(
-      this.link === 'ring' ? packet(body) : short ? Buffer.concat([body, Buffer.alloc(IC_BYTES)]) : body,
+      this.link === 'ring'
+        ? packet(body)
+        : short
+          ? Buffer.concat([body, Buffer.alloc(IC_BYTES)])
+          : body,
     );
   }
 
@@ -178,7 +191,8 @@ export class FcopyRawHost {
       this.#buffer,
       (length) => {
         const message = Buffer.from(this.#buffer.subarray(0, length));
-        if (this.#isReady) return this.#onAnswer(length === 4 ? message.readUInt32LE() : undefined, message);
+        if (this.#isReady)
+          return this.#onAnswer(length === 4 ? message.readUInt32LE() : undefined, message);
         if (length !== 4 || message.readUInt32LE() !== 1) return this.#drop();
         try {
           channel.write(message);
@@ -199,7 +213,8 @@ export class FcopyRawHost {
       this.#buffer,
       (_type, _flags, _id, length) => {
         const message = Buffer.from(this.#buffer.subarray(0, length));
-        if (this.#isReady) return this.#onAnswer(length >= IC_BYTES ? message.readUInt32LE(20) : undefined, message);
+        if (this.#isReady)
+          return this.#onAnswer(length >= IC_BYTES ? message.readUInt32LE(20) : undefined, message);
         if (message.readUInt16LE(IC_BYTES) !== 1) return this.#drop();
         this.#ready();
       },
@@ -225,6 +240,7 @@ export class FcopyRawHost {
     this.#device = undefined;
     this.#ring = undefined;
     this.#isReady = false;
-    for (const { reject } of this.#pending.splice(0)) reject(new DaemonGone('the daemon closed the channel'));
+    for (const { reject } of this.#pending.splice(0))
+      reject(new DaemonGone('the daemon closed the channel'));
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Kills a file copy daemon with SIGKILL while a file arrives, at any message of it, before or after its answer, and looks at the folder: what was
- * there before, or the whole new file, and nothing else. What the host was told is complete must be there.
+ * Kills a file copy daemon with SIGKILL while a file arrives, at any message of it, before or after
+ * its answer, and looks at the folder: what was there before, or the whole new file, and nothing
+ * else. What the host was told is complete must be there.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -35,7 +36,8 @@ export async function killDuringCopies(kind: Kind, link: Link, kills: number): P
   const file = path.join(subject.target, NAME);
   try {
     for (let kill = 0; kill < kills; kill++) {
-      const old = kill % 2 === 0 ? undefined : content(kill, 1 + Math.floor(Math.random() * 20_000));
+      const old =
+        kill % 2 === 0 ? undefined : content(kill, 1 + Math.floor(Math.random() * 20_000));
       fs.rmSync(subject.target, { recursive: true });
       fs.mkdirSync(subject.target);
       if (old) fs.writeFileSync(file, old);
@@ -71,8 +73,12 @@ export async function killDuringCopies(kind: Kind, link: Link, kills: number): P
       }
       await subject.end('SIGKILL');
 
-      // A file that takes the place of another one has a name of its own for a moment; killed then, its end is noted, and left to the next daemon
-      if (kind === 'vmic' && fs.readdirSync(subject.target).some((name) => name.startsWith('.vmic-fcopy-'))) {
+      // A file that takes the place of another one has a name of its own for a moment; killed then,
+      // its end is noted, and left to the next daemon
+      if (
+        kind === 'vmic' &&
+        fs.readdirSync(subject.target).some((name) => name.startsWith('.vmic-fcopy-'))
+      ) {
         temporary++;
         await subject.start();
         await subject.end();
@@ -96,7 +102,12 @@ export async function killDuringCopies(kind: Kind, link: Link, kills: number): P
   return { outcomes, temporary, faults };
 }
 
-export const tellKills = (who: string, link: Link, kills: number, { outcomes, temporary, faults }: KillTally): string =>
+export const tellKills = (
+  who: string,
+  link: Link,
+  kills: number,
+  { outcomes, temporary, faults }: KillTally,
+): string =>
   `${who} over the ${link}, ${kills} kills: ${faults.length} faults, ${temporary} temporary names; ${Object.entries(
     outcomes,
   )

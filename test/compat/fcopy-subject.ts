@@ -1,4 +1,7 @@
-/** One file copy daemon under comparison, ours or a C one, behind a bare host, with a folder of its own for everything it can reach. */
+/**
+ * One file copy daemon under comparison, ours or a C one, behind a bare host, with a folder of its
+ * own for everything it can reach.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -31,7 +34,9 @@ export class FcopySubject {
   constructor(kind: Kind, link: Link) {
     this.kind = kind;
     for (const folder of [this.target, this.cwd]) fs.mkdirSync(folder, { mode: 0o755 });
-    const own = `[fcopy]\nroots = ["${this.folder}"]\nstatus_file = "${path.join(this.folder, 'status.json')}"\n`;
+    const own =
+      `[fcopy]\nroots = ["${this.folder}"]\nstatus_file = ` +
+      `"${path.join(this.folder, 'status.json')}"\n`;
     fs.writeFileSync(path.join(this.folder, 'config.toml'), own);
     this.host = new FcopyRawHost(native, link, this.#socket);
   }
@@ -51,8 +56,8 @@ export class FcopySubject {
   }
 
   /**
-   * Starts the daemon, and waits until it registered. `within` is a command which takes another one as its last arguments; `settings`
-   * are for ours.
+   * Starts the daemon, and waits until it registered. `within` is a command which takes another one
+   * as its last arguments; `settings` are for ours.
    */
   async start(settings: readonly string[] = [], within: readonly string[] = []): Promise<void> {
     const { link } = this.host;
@@ -82,7 +87,9 @@ export class FcopySubject {
     child.stderr!.on('data', (chunk) => {
       this.#errors += chunk;
     });
-    const exited = new Promise<string>((resolve) => child.once('close', () => resolve(this.ended ?? 'unknown')));
+    const exited = new Promise<string>((resolve) =>
+      child.once('close', () => resolve(this.ended ?? 'unknown')),
+    );
     this.#exited = exited;
     const early = exited.then((how) => {
       throw new Error(`the daemon ended (${how}) before it registered: ${this.#errors}`);
@@ -90,7 +97,9 @@ export class FcopySubject {
     early.catch(() => {});
     const deadline = new AbortController();
     const late = setTimeout(START_LIMIT_MS, undefined, { signal: deadline.signal }).then(() => {
-      throw new Error(`the daemon did not register within ${START_LIMIT_MS / 1000} s: ${this.#errors}`);
+      throw new Error(
+        `the daemon did not register within ${START_LIMIT_MS / 1000} s: ${this.#errors}`,
+      );
     });
     late.catch(() => {});
     try {

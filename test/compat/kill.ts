@@ -1,11 +1,19 @@
 /**
- * Kills a daemon with SIGKILL while the host changes a pool, at moments left to chance, and looks at the file it leaves: all that was
- * answered must be in it, and the one change in flight either whole or not at all.
+ * Kills a daemon with SIGKILL while the host changes a pool, at moments left to chance, and looks
+ * at the file it leaves: all that was answered must be in it, and the one change in flight either
+ * whole or not at all.
  */
 import fs from 'node:fs';
 import { native } from '../../native/index.ts';
 import { DaemonGone, remove, set } from './raw-host.ts';
-import { decodeRecords, encodeRecords, type Kind, type PoolRecord, RECORD_BYTES, Subject } from './subject.ts';
+import {
+  decodeRecords,
+  encodeRecords,
+  type Kind,
+  type PoolRecord,
+  RECORD_BYTES,
+  Subject,
+} from './subject.ts';
 
 const POOL = 0;
 
@@ -27,7 +35,10 @@ export type Change = { readonly key: string; readonly value: string | undefined 
 
 const letters = 'abcdefghijklmnopqrstuvwxyz0123456789';
 
-/** A value that fills its record, so that most cross a page border, and has another letter at every place than the last. */
+/**
+ * A value that fills its record, so that most cross a page border, and has another letter at every
+ * place than the last.
+ */
 function longValue(serial: number): string {
   const letter = letters[serial % letters.length]!;
   return `${serial}:`.padEnd(1500 + (serial % 547), letter);
@@ -53,8 +64,8 @@ function nextChange(records: readonly PoolRecord[], serial: number, wanted: numb
 }
 
 /**
- * A change that is under way outlives the daemon (it is made by a child which the kill does not reach), and so does its lock: with
- * the lock held, the file is as it stays.
+ * A change that is under way outlives the daemon (it is made by a child which the kill does not
+ * reach), and so does its lock: with the lock held, the file is as it stays.
  */
 async function readSettled(file: string): Promise<Buffer> {
   const fd = fs.openSync(file, 'r+');
@@ -68,9 +79,14 @@ async function readSettled(file: string): Promise<Buffer> {
 
 const show = (records: readonly PoolRecord[]): string => `${records.length} records`;
 
-function judge(bytes: Buffer, before: readonly PoolRecord[], after: readonly PoolRecord[]): [Outcome, string] {
+function judge(
+  bytes: Buffer,
+  before: readonly PoolRecord[],
+  after: readonly PoolRecord[],
+): [Outcome, string] {
   if (bytes.length === 0 && before.length > 0) return ['empty', 'the file is empty'];
-  if (bytes.length % RECORD_BYTES !== 0) return ['torn', `${bytes.length} bytes are no whole records`];
+  if (bytes.length % RECORD_BYTES !== 0)
+    return ['torn', `${bytes.length} bytes are no whole records`];
   const records = decodeRecords(bytes);
   const text = JSON.stringify(records);
   if (text === JSON.stringify(before) || text === JSON.stringify(after)) return ['whole', ''];
@@ -81,8 +97,13 @@ function judge(bytes: Buffer, before: readonly PoolRecord[], after: readonly Poo
     [before[index], after[index]].every((known) => known?.key !== key || known.value !== value),
   );
   const { key, value } = records[at] ?? { key: '', value: '' };
-  const known = [...before, ...after].some((record) => record.key === key && record.value === value);
-  return [known ? 'lost' : 'torn', `record ${at} of ${show(records)} is ${key}=${value.slice(0, 24)}...`];
+  const known = [...before, ...after].some(
+    (record) => record.key === key && record.value === value,
+  );
+  return [
+    known ? 'lost' : 'torn',
+    `record ${at} of ${show(records)} is ${key}=${value.slice(0, 24)}...`,
+  ];
 }
 
 /** Kills the daemon `kills` times, each time with `count` records in the pool. */
@@ -110,7 +131,9 @@ export async function killDuringChanges(kind: Kind, count: number, kills: number
         while (!killed) {
           pending = nextChange(records, serial++, count);
           const { key, value } = pending;
-          const reply = await subject.host.ask(value === undefined ? remove(POOL, key) : set(POOL, key, value));
+          const reply = await subject.host.ask(
+            value === undefined ? remove(POOL, key) : set(POOL, key, value),
+          );
           if (reply.status !== 0) faults.push(`kill ${kill}: status ${reply.status} for ${key}`);
           records = apply(records, pending);
           pending = undefined;
@@ -129,7 +152,11 @@ export async function killDuringChanges(kind: Kind, count: number, kills: number
       outcomes[outcome]++;
       if (outcome !== 'whole') faults.push(`kill ${kill}: ${outcome}: ${why}`);
       else if (pending && bytes.equals(encodeRecords(after))) made++;
-      if (kind === 'vmic' && outcome === 'whole' && !bytes.equals(encodeRecords(decodeRecords(bytes)))) {
+      if (
+        kind === 'vmic' &&
+        outcome === 'whole' &&
+        !bytes.equals(encodeRecords(decodeRecords(bytes)))
+      ) {
         faults.push(`kill ${kill}: bytes of an earlier value are left behind`);
       }
     }
@@ -139,7 +166,12 @@ export async function killDuringChanges(kind: Kind, count: number, kills: number
   return { outcomes, inFlight, made, changes, faults };
 }
 
-export const tell = (who: string, count: number, kills: number, { outcomes, inFlight, made, changes }: Tally): string =>
+export const tell = (
+  who: string,
+  count: number,
+  kills: number,
+  { outcomes, inFlight, made, changes }: Tally,
+): string =>
   `${who}, ${count} records, ${kills} kills in ${changes} changes: ${kills - outcomes.whole} damaged (${Object.entries(
     outcomes,
   )

@@ -1,6 +1,7 @@
 /**
- * The same requests to Debian's C daemon and to ours, byte for byte what hv_utils sends. Replies and pool files are compared field by
- * field. What differs must be in DIFFERENCES, with its reason; and all that is listed there must really differ.
+ * The same requests to Debian's C daemon and to ours, byte for byte what hv_utils sends. Replies
+ * and pool files are compared field by field. What differs must be in DIFFERENCES, with its reason;
+ * and all that is listed there must really differ.
  */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -35,7 +36,9 @@ interface Difference {
 
 const getWorks = 'GET works: the value goes where hv_utils reads it';
 const zeroed = 'no bytes of an earlier value stay behind a shorter one';
-const noType = 'a value whose type hv_utils could not pass on arrives as nothing, and is not stored as an empty one';
+const noType =
+  'a value whose type hv_utils could not pass on arrives as nothing, and is not stored as an ' +
+  'empty one';
 const computed = 'a key the guest computes can be read, and not hidden by a stored one of its name';
 
 const DIFFERENCES: Readonly<Record<string, Difference>> = {
@@ -51,15 +54,24 @@ const DIFFERENCES: Readonly<Record<string, Difference>> = {
   'delete an auto key: status': { c: '0x0', vmic: NOT_SUPPORTED, why: computed },
   'set without a value: status': { c: '0x0', vmic: NOT_SUPPORTED, why: noType },
   'set without a value: pool 4': { c: 'u64=', vmic: '', why: noType },
-  'operation 6: status': { c: '0x0', vmic: NOT_SUPPORTED, why: 'an unknown operation is no success' },
-  'operation 99: status': { c: '0x0', vmic: NOT_SUPPORTED, why: 'an unknown operation is no success' },
+  'operation 6: status': {
+    c: '0x0',
+    vmic: NOT_SUPPORTED,
+    why: 'an unknown operation is no success',
+  },
+  'operation 99: status': {
+    c: '0x0',
+    vmic: NOT_SUPPORTED,
+    why: 'an unknown operation is no success',
+  },
   'get IP info: status': { c: '0x80004005', vmic: NOT_SUPPORTED, why: 'IP info is not there yet' },
   'set IP info: status': { c: '0x80041002', vmic: NOT_SUPPORTED, why: 'IP info is not there yet' },
 };
 
 /** Facts of this machine: they may differ where the C daemon's answer is worse, and need not. */
 const MAY_DIFFER: Readonly<Record<string, string>> = {
-  'auto 0: value': 'the host name is never the text of an error, and its domain is found without blocking',
+  'auto 0: value':
+    'the host name is never the text of an error, and its domain is found without blocking',
   'auto 2: value': 'addresses in the order a person would call them, containers and bridges last',
   'auto 3: value': 'addresses in the order a person would call them, link-local last',
 };
@@ -71,7 +83,10 @@ interface Step {
   readonly pool?: number;
 }
 
-const auto = Array.from({ length: 11 }, (_, index) => ({ name: `auto ${index}`, request: enumerate(2, index) }));
+const auto = Array.from({ length: 11 }, (_, index) => ({
+  name: `auto ${index}`,
+  request: enumerate(2, index),
+}));
 
 const SCRIPT: readonly Step[] = [
   ...auto,
@@ -114,7 +129,10 @@ const SCRIPT: readonly Step[] = [
   { name: 'operation 6', request: unknownOperation(6) },
   { name: 'operation 99', request: unknownOperation(99) },
   { name: 'get IP info', request: getIpInfo('00:00:5E:00:53:FF') },
-  { name: 'set IP info', request: setIpInfo('{00000000-0000-0000-0000-000000000000}', '192.0.2.7') },
+  {
+    name: 'set IP info',
+    request: setIpInfo('{00000000-0000-0000-0000-000000000000}', '192.0.2.7'),
+  },
   { name: 'after all that', request: enumerate(1, 1) },
 ];
 
@@ -161,7 +179,9 @@ async function fieldsOf(subject: Subject, step: Step): Promise<Map<string, strin
   return fields;
 }
 
-async function withSubjects(work: (subjects: Record<Kind, Subject>) => Promise<void>): Promise<void> {
+async function withSubjects(
+  work: (subjects: Record<Kind, Subject>) => Promise<void>,
+): Promise<void> {
   const subjects = { vmic: new Subject('vmic'), c: new Subject('c') };
   try {
     await work(subjects);
@@ -170,7 +190,9 @@ async function withSubjects(work: (subjects: Record<Kind, Subject>) => Promise<v
   }
 }
 
-test('the same requests: every difference is listed, and every listed one is there', { skip }, async () => {
+test('the same requests: every difference is listed, and every listed one is there', {
+  skip,
+}, async () => {
   await withSubjects(async (subjects) => {
     await Promise.all([subjects.vmic.start(), subjects.c.start()]);
     const found = new Map<string, { c: string; vmic: string }>();
@@ -183,11 +205,15 @@ test('the same requests: every difference is listed, and every listed one is the
       }
     }
     for (const [name, { vmic }] of found) {
-      // What lies behind a new record's text is the C daemon's freed memory: zeros or not, by chance
-      const byChance = name.endsWith(' bytes') && vmic === 'zero-filled' && DIFFERENCES[name] === undefined;
+      // What lies behind a new record's text is the C daemon's freed memory: zeros or not, by
+      // chance
+      const byChance =
+        name.endsWith(' bytes') && vmic === 'zero-filled' && DIFFERENCES[name] === undefined;
       if (byChance || MAY_DIFFER[name] !== undefined) found.delete(name);
     }
-    const listed = Object.entries(DIFFERENCES).map(([name, { c, vmic }]) => [name, { c, vmic }] as const);
+    const listed = Object.entries(DIFFERENCES).map(
+      ([name, { c, vmic }]) => [name, { c, vmic }] as const,
+    );
     assert.deepEqual(Object.fromEntries(found), Object.fromEntries(listed));
   });
 });
@@ -238,7 +264,10 @@ test('files another program left', { skip }, async (t) => {
     },
     {
       name: 'half a record at the end',
-      before: Buffer.concat([encodeRecords([{ key: 'whole', value: '1' }]), Buffer.alloc(1000, 'x')]),
+      before: Buffer.concat([
+        encodeRecords([{ key: 'whole', value: '1' }]),
+        Buffer.alloc(1000, 'x'),
+      ]),
       request: set(1, 'added', '2'),
       status: '0x0',
       after: 'whole=1, added=2',
@@ -283,7 +312,10 @@ test('requests that overrun the C daemon are refused by ours', { skip }, async (
           return reply === ended ? ended : hex(reply.status);
         };
         assert.equal(await say(subjects.vmic), vmic);
-        assert.equal(hex(((await ask(subjects.vmic, set(0, 'alive', 'yes'))) as RawReply).status), '0x0');
+        assert.equal(
+          hex(((await ask(subjects.vmic, set(0, 'alive', 'yes'))) as RawReply).status),
+          '0x0',
+        );
         // Success with bytes of its memory, or its end: chance decides
         assert.match(await say(subjects.c), /^0x0$|^the daemon ended$/);
       });

@@ -1,6 +1,7 @@
 /**
- * hv_utils at its barest, for comparing daemons: sends bytes, gives bytes. Its messages are laid out here, by hand from struct
- * hv_kvp_msg (include/uapi/linux/hyperv.h), so that what both daemons are asked does not depend on our own codecs.
+ * hv_utils at its barest, for comparing daemons: sends bytes, gives bytes. Its messages are laid
+ * out here, by hand from struct hv_kvp_msg (include/uapi/linux/hyperv.h), so that what both daemons
+ * are asked does not depend on our own codecs.
  */
 import type { Listener, MessageChannel, Native } from '../../native/interface.ts';
 
@@ -83,7 +84,10 @@ const cString = (bytes: Uint8Array, at: number, limit: number): string => {
 
 export interface RawReply {
   readonly status: number;
-  /** Where hv_utils reads them in the reply to an enumeration; of a get it reads the value, from the same place. */
+  /**
+   * Where hv_utils reads them in the reply to an enumeration; of a get it reads the value, from the
+   * same place.
+   */
   readonly key: string;
   readonly value: string;
 }
@@ -132,7 +136,8 @@ export class RawHost {
     const answer = message(REGISTER, 0);
     answer.put('3.1', 4);
     try {
-      if (length !== MESSAGE_BYTES || this.#buffer[0] !== REGISTER) throw new Error('no registration');
+      if (length !== MESSAGE_BYTES || this.#buffer[0] !== REGISTER)
+        throw new Error('no registration');
       channel.write(answer.bytes);
     } catch {
       this.#drop(); // no daemon, or one that was killed meanwhile

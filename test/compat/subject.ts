@@ -44,8 +44,15 @@ export class Subject {
 
   /** Starts the daemon, and waits until it registered. */
   async start(): Promise<void> {
-    const own = ['-n', '--config', path.join(this.folder, 'config.toml'), '--set', `kvp.pool_directory=${this.pools}`];
-    const command = this.kind === 'c' ? [findCDaemon()!, '-n'] : [process.execPath, ownDaemon, ...own];
+    const own = [
+      '-n',
+      '--config',
+      path.join(this.folder, 'config.toml'),
+      '--set',
+      `kvp.pool_directory=${this.pools}`,
+    ];
+    const command =
+      this.kind === 'c' ? [findCDaemon()!, '-n'] : [process.execPath, ownDaemon, ...own];
     const { NODE_OPTIONS: _, ...environment } = process.env;
     const registered = this.host.nextRegistration();
     const child = spawn(command[0]!, command.slice(1), {
@@ -65,7 +72,9 @@ export class Subject {
     early.catch(() => {});
     const deadline = new AbortController();
     const late = setTimeout(START_LIMIT_MS, undefined, { signal: deadline.signal }).then(() => {
-      throw new Error(`the daemon did not register within ${START_LIMIT_MS / 1000} s: ${this.#errors}`);
+      throw new Error(
+        `the daemon did not register within ${START_LIMIT_MS / 1000} s: ${this.#errors}`,
+      );
     });
     late.catch(() => {});
     try {

@@ -1,6 +1,6 @@
 /**
- * One VSS daemon under comparison, ours or Debian's, behind a bare device, among scratch file systems: the C daemon freezes whatever it finds, so
- * it never runs anywhere else.
+ * One VSS daemon under comparison, ours or Debian's, behind a bare device, among scratch file
+ * systems: the C daemon freezes whatever it finds, so it never runs anywhere else.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -163,12 +163,20 @@ record_file = "${this.recordPath}"
     this.device.close();
   }
 
-  /** Debian's daemon leaves loop devices out, and tells them by what /sys says: it gets an empty one. */
+  /**
+   * Debian's daemon leaves loop devices out, and tells them by what /sys says: it gets an empty
+   * one.
+   */
   #command(): string[] {
     const hidden = 'mount -t tmpfs hidden /sys && exec "$@"';
     return this.kind === 'c'
       ? ['unshare', '--mount', 'sh', '-c', hidden, 'sh', findCDaemon('hv_vss_daemon')!, '-n']
-      : [process.execPath, path.join(path.dirname(ownDaemon), 'vmic-vss'), '--config', this.configFile];
+      : [
+          process.execPath,
+          path.join(path.dirname(ownDaemon), 'vmic-vss'),
+          '--config',
+          this.configFile,
+        ];
   }
 
   async #inTime<T>(what: string, work: Promise<T>): Promise<T> {

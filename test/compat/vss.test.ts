@@ -1,6 +1,7 @@
 /**
- * The same file systems and the same requests for Debian's C daemon and for ours: real freezes of loop devices in a private mount namespace
- * where nothing of this machine can be frozen. What differs must be in DIFFERENCES, with its reason; and all that is listed there must really differ.
+ * The same file systems and the same requests for Debian's C daemon and for ours: real freezes of
+ * loop devices in a private mount namespace where nothing of this machine can be frozen. What
+ * differs must be in DIFFERENCES, with its reason; and all that is listed there must really differ.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
@@ -37,20 +38,35 @@ const DIFFERENCES: Readonly<Record<string, Difference>> = {
   'A shows through a read-only bind alone: frozen': { c: 'B', vmic: BOTH, why: noneForgotten },
   'a user-space file system: freeze': { c: FAIL, vmic: OK, why: leftOut },
   'a user-space file system: frozen': { c: NONE, vmic: BOTH, why: leftOut },
-  'somebody else froze A: after the thaw': { c: NONE, vmic: 'A', why: 'only what we froze is thawed' },
+  'somebody else froze A: after the thaw': {
+    c: NONE,
+    vmic: 'A',
+    why: 'only what we froze is thawed',
+  },
   'a second freeze: freezes': {
     c: `${OK}, ${OK}`,
     vmic: `${OK}, ${FAIL}`,
     why: 'the first one holds, and so does its limit',
   },
-  'unknown operation 9: status': { c: OK, vmic: NOT_SUPPORTED, why: 'an unknown operation is no success' },
+  'unknown operation 9: status': {
+    c: OK,
+    vmic: NOT_SUPPORTED,
+    why: 'an unknown operation is no success',
+  },
   'killed: afterwards': { c: BOTH, vmic: NONE, why: noneStays },
   'told to stop: afterwards': { c: BOTH, vmic: NONE, why: noneStays },
   'killed and started again: afterwards': { c: BOTH, vmic: NONE, why: noneStays },
-  'killed and started again: thaw': { c: OK, vmic: FAIL, why: 'the host is told that its copy may not be consistent' },
+  'killed and started again: thaw': {
+    c: OK,
+    vmic: FAIL,
+    why: 'the host is told that its copy may not be consistent',
+  },
 };
 
-/** Frozen file systems are looked for from a namespace in which they lie where they were made, whatever is mounted over them elsewhere. */
+/**
+ * Frozen file systems are looked for from a namespace in which they lie where they were made,
+ * whatever is mounted over them elsewhere.
+ */
 class Observer {
   readonly #scratch: Scratch;
   readonly #holder: ChildProcess;
@@ -61,7 +77,13 @@ class Observer {
   }
 
   static async open(scratch: Scratch): Promise<Observer> {
-    const [program, ...args] = scratch.enter(['unshare', '--mount', 'sh', '-c', 'echo ready; exec cat >/dev/null']);
+    const [program, ...args] = scratch.enter([
+      'unshare',
+      '--mount',
+      'sh',
+      '-c',
+      'echo ready; exec cat >/dev/null',
+    ]);
     const holder = spawn(program, args, { stdio: ['pipe', 'pipe', 'ignore'] });
     await once(holder.stdout!, 'data');
     return new Observer(scratch, holder);
@@ -90,7 +112,15 @@ class Observer {
   }
 
   #freeze(how: '-f' | '-u', mountPoint: string): boolean {
-    const inside = [`--target=${this.#holder.pid}`, '--mount', '--root', '--', 'fsfreeze', how, mountPoint];
+    const inside = [
+      `--target=${this.#holder.pid}`,
+      '--mount',
+      '--root',
+      '--',
+      'fsfreeze',
+      how,
+      mountPoint,
+    ];
     return spawnSync('nsenter', inside, { stdio: 'ignore' }).status === 0;
   }
 }
@@ -132,7 +162,10 @@ const CASES: readonly Case[] = [
   { name: 'two file systems', play: backup },
   {
     name: 'check for hot backup',
-    play: async ({ ask, frozen }) => ({ status: await ask(Operation.checkHotBackup), frozen: frozen() }),
+    play: async ({ ask, frozen }) => ({
+      status: await ask(Operation.checkHotBackup),
+      frozen: frozen(),
+    }),
   },
   {
     name: 'A is mounted twice',
@@ -198,10 +231,18 @@ const CASES: readonly Case[] = [
     play: async ({ ask, frozen }) => {
       const freezes = [await ask(Operation.freeze), await ask(Operation.freeze)].join(', ');
       const during = frozen();
-      return { freezes, frozen: during, thaw: await ask(Operation.thaw), 'after the thaw': frozen() };
+      return {
+        freezes,
+        frozen: during,
+        thaw: await ask(Operation.thaw),
+        'after the thaw': frozen(),
+      };
     },
   },
-  { name: 'a thaw without a freeze', play: async ({ ask }) => ({ thaw: await ask(Operation.thaw) }) },
+  {
+    name: 'a thaw without a freeze',
+    play: async ({ ask }) => ({ thaw: await ask(Operation.thaw) }),
+  },
   { name: 'unknown operation 9', play: async ({ ask }) => ({ status: await ask(9) }) },
   {
     name: 'the device goes away and comes back',
@@ -245,7 +286,10 @@ describe('VSS beside the C daemon', { skip }, () => {
   });
 
   async function outcomeOf(kind: Kind, { prepare, play }: Case): Promise<Outcome> {
-    const [first, second] = scratch.fileSystems.map(({ mountPoint }) => mountPoint) as [string, string];
+    const [first, second] = scratch.fileSystems.map(({ mountPoint }) => mountPoint) as [
+      string,
+      string,
+    ];
     const undo = prepare?.(scratch, first, second);
     const subject = new VssSubject(kind, scratch);
     const frozen = (): string => observer.frozen();

@@ -28,12 +28,16 @@ export class Compiler {
     const source = join(this.folder, 'probe.cpp');
     const program = join(this.folder, 'probe');
     writeFileSync(source, 'int main() { return 0; }\n');
-    const compiled = spawnSync(this.#command, [...flags, source, '-o', program], { encoding: 'utf8' });
+    const compiled = spawnSync(this.#command, [...flags, source, '-o', program], {
+      encoding: 'utf8',
+    });
     if (compiled.error) return `no C++ compiler: ${compiled.error.message}`;
     if (compiled.status !== 0)
       return `${this.#command} ${flags.join(' ')} does not work here: ${compiled.stderr.trim()}`;
     const ran = this.run(program, []);
-    return ran.status === 0 ? undefined : `programs with ${flags.join(' ')} do not run here: ${ran.output.trim()}`;
+    return ran.status === 0
+      ? undefined
+      : `programs with ${flags.join(' ')} do not run here: ${ran.output.trim()}`;
   }
 
   /** Compiles sources, named from the repository's root; throws with the compiler's words. */
@@ -51,8 +55,12 @@ export class Compiler {
       '-Inative',
       ...sources,
     ];
-    const compiled = spawnSync(this.#command, [...all, '-o', program], { cwd: ROOT, encoding: 'utf8' });
-    if (compiled.status !== 0) throw new Error(`${this.#command} ${all.join(' ')}\n${compiled.stderr}`);
+    const compiled = spawnSync(this.#command, [...all, '-o', program], {
+      cwd: ROOT,
+      encoding: 'utf8',
+    });
+    if (compiled.status !== 0)
+      throw new Error(`${this.#command} ${all.join(' ')}\n${compiled.stderr}`);
     return program;
   }
 

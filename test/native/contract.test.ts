@@ -195,7 +195,8 @@ describe('the contract in memory', () => {
     channel.start(
       new Uint8Array(4096),
       (_type, _flags, transactionId) => got.ids.push(transactionId),
-      (end) => got.ends.push(end.reason === 'gone' ? 'gone' : `${end.error.code} ${end.error.syscall}`),
+      (end) =>
+        got.ends.push(end.reason === 'gone' ? 'gone' : `${end.error.code} ${end.error.syscall}`),
     );
     return got;
   }

@@ -9,7 +9,8 @@ import { native } from '../../native/index.ts';
 import { type NativeError, STAT_SLOTS, StatSlot } from '../../native/interface.ts';
 import { temporaryFolder } from './pairs.ts';
 
-const noPython = spawnSync('python3', ['--version']).status === 0 ? false : 'python3 is not installed';
+const noPython =
+  spawnSync('python3', ['--version']).status === 0 ? false : 'python3 is not installed';
 const code = (expected: string) => (error: NativeError) => error.code === expected;
 
 /** Python, as another process that locks in each way; answers each command with one line. */
@@ -173,7 +174,10 @@ it('stat tells what fs.stat tells', (t) => {
   assert.throws(() => native.stat(1_000_000, slots), code('EBADF'));
   assert.throws(() => native.stat(`/${'x'.repeat(300)}`, slots), code('ENAMETOOLONG'));
   assert.throws(() => native.stat(path, new BigInt64Array(STAT_SLOTS - 1)), TypeError);
-  assert.throws(() => native.stat(path, new BigUint64Array(STAT_SLOTS) as unknown as BigInt64Array), TypeError);
+  assert.throws(
+    () => native.stat(path, new BigUint64Array(STAT_SLOTS) as unknown as BigInt64Array),
+    TypeError,
+  );
 });
 
 describe('writeWhole', () => {
@@ -211,11 +215,13 @@ describe('writeWhole', () => {
     for (let round = 0; round < 3000; round += 1) {
       const position = random(9000);
       const bytes = Buffer.from(model.subarray(position, position + 1 + random(3000)));
-      for (let change = random(3); change > 0; change -= 1) bytes[random(bytes.length)] = random(256);
+      for (let change = random(3); change > 0; change -= 1)
+        bytes[random(bytes.length)] = random(256);
       if (random(4) === 0) bytes.fill(random(256), random(bytes.length));
       assert.equal(native.writeWhole(fd, bytes, position), bytes.length);
       bytes.copy(model, position);
-      if (!readFileSync(path).equals(model)) assert.fail(`round ${round}: ${bytes.length} at ${position}`);
+      if (!readFileSync(path).equals(model))
+        assert.fail(`round ${round}: ${bytes.length} at ${position}`);
     }
   });
 
@@ -259,7 +265,9 @@ describe('writeWhole', () => {
     const path = join(temporaryFolder(t), 'pool');
     writeFileSync(path, '');
     const fd = open(t, path);
-    const children = Array.from({ length: 8 }, (_, at) => spawn('sh', ['-c', `sleep 0.0${at}; exit ${at}`]));
+    const children = Array.from({ length: 8 }, (_, at) =>
+      spawn('sh', ['-c', `sleep 0.0${at}; exit ${at}`]),
+    );
     const statuses = Promise.all(children.map(async (child) => (await once(child, 'exit'))[0]));
     const bytes = new Uint8Array(10_000).fill(1);
     for (let count = 0; count < 300; count += 1) {
@@ -272,7 +280,9 @@ describe('writeWhole', () => {
       .trim()
       .split(/\s+/)
       .filter(Boolean);
-    const zombies = children0.filter((pid) => readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z '));
+    const zombies = children0.filter((pid) =>
+      readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z '),
+    );
     assert.deepEqual(zombies, []);
   });
 });
@@ -296,25 +306,31 @@ describe('removeRange', () => {
       const fd = openSync(path, 'r+');
       native.removeRange(fd, position, length, start.length);
       closeSync(fd);
-      const expected = Buffer.concat([start.subarray(0, position), start.subarray(position + length)]);
+      const expected = Buffer.concat([
+        start.subarray(0, position),
+        start.subarray(position + length),
+      ]);
       assert.ok(readFileSync(path).equals(expected), `${length} at ${position}`);
     }
   });
 
-  it('changes nothing when the size is stale, the range is outside, or the file is read-only', (t) => {
-    const path = join(temporaryFolder(t), 'pool');
-    writeFileSync(path, 'abcdef');
-    const fd = open(t, path);
-    assert.throws(() => native.removeRange(fd, 0, 1, 5), code('ESTALE'));
-    assert.throws(() => native.removeRange(fd, 0, 1, 7), code('ESTALE'));
-    assert.throws(() => native.removeRange(fd, 3, 4, 6), code('EINVAL'));
-    assert.throws(() => native.removeRange(fd, 7, 0, 6), code('EINVAL'));
-    assert.throws(() => native.removeRange(fd, -1, 1, 6), TypeError);
-    const readOnly = openSync(path, 'r');
-    t.after(() => closeSync(readOnly));
-    assert.throws(() => native.removeRange(readOnly, 0, 1, 6), code('EBADF'));
-    assert.equal(readFileSync(path, 'latin1'), 'abcdef');
-  });
+  it(
+    'changes nothing when the size is stale, the range is outside, or the file is ' + 'read-only',
+    (t) => {
+      const path = join(temporaryFolder(t), 'pool');
+      writeFileSync(path, 'abcdef');
+      const fd = open(t, path);
+      assert.throws(() => native.removeRange(fd, 0, 1, 5), code('ESTALE'));
+      assert.throws(() => native.removeRange(fd, 0, 1, 7), code('ESTALE'));
+      assert.throws(() => native.removeRange(fd, 3, 4, 6), code('EINVAL'));
+      assert.throws(() => native.removeRange(fd, 7, 0, 6), code('EINVAL'));
+      assert.throws(() => native.removeRange(fd, -1, 1, 6), TypeError);
+      const readOnly = openSync(path, 'r');
+      t.after(() => closeSync(readOnly));
+      assert.throws(() => native.removeRange(readOnly, 0, 1, 6), code('EBADF'));
+      assert.equal(readFileSync(path, 'latin1'), 'abcdef');
+    },
+  );
 });
 
 describe('notify', () => {
@@ -327,7 +343,9 @@ describe('notify', () => {
   });
 
   for (const abstract of [false, true]) {
-    it(`sends whole datagrams to ${abstract ? 'an abstract name' : 'a path'}`, { skip: noPython }, async (t) => {
+    it(`sends whole datagrams to ${abstract ? 'an abstract name' : 'a path'}`, {
+      skip: noPython,
+    }, async (t) => {
       const address = abstract ? `@vmic-test-${process.pid}` : join(temporaryFolder(t), 'notify');
       const program = `
 import socket, sys
@@ -337,7 +355,9 @@ s.bind('\\0' + name[1:] if name[0] == '@' else name)
 print('bound', flush=True)
 for _ in range(2): print(repr(s.recv(65536)), flush=True)
 `;
-      const child = spawn('python3', ['-c', program, address], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const child = spawn('python3', ['-c', program, address], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
       const closed = once(child, 'close');
       let output = '';
       child.stdout.on('data', (chunk) => {

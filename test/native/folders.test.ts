@@ -36,7 +36,8 @@ const identity = (of: fs.Stats): string => `${of.dev}:${of.ino}`;
 /** A tree with every kind of link out of it and within it; `inside` is what paths begin in. */
 function tree(path: string): string {
   const inside = join(path, 'inside');
-  for (const one of ['inside/a/b', 'outside/secret']) fs.mkdirSync(join(path, one), { recursive: true });
+  for (const one of ['inside/a/b', 'outside/secret'])
+    fs.mkdirSync(join(path, one), { recursive: true });
   fs.writeFileSync(join(inside, 'file'), '');
   fs.symlinkSync('a', join(inside, 'near'));
   fs.symlinkSync('../outside', join(inside, 'up'));
@@ -101,7 +102,10 @@ describe('openFolder', () => {
     const secret = identity(fs.statSync(join(path, 'outside/secret')));
     const swap = `cd "$0" && ln -s ../outside link && echo && while :; do
       mv -T swapped kept && mv -T link swapped && mv -T swapped link && mv -T kept swapped || exit 1; done`;
-    const swapper = spawn('sh', ['-c', swap, inside], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+    const swapper = spawn('sh', ['-c', swap, inside], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
+    });
     const ended = new Promise((resolve) => swapper.once('close', resolve));
     await new Promise((resolve) => swapper.stdout.once('data', resolve));
     const outcomes = new Map<string, number>();
@@ -126,7 +130,10 @@ describe('openFolder', () => {
       process.kill(-swapper.pid!, 'SIGKILL');
       await ended;
     }
-    assert.ok((outcomes.get('opened') ?? 0) > 0 && (outcomes.get('EXDEV') ?? 0) > 0, JSON.stringify([...outcomes]));
+    assert.ok(
+      (outcomes.get('opened') ?? 0) > 0 && (outcomes.get('EXDEV') ?? 0) > 0,
+      JSON.stringify([...outcomes]),
+    );
   });
 
   it('refuses what is no descriptor, no path, no way', (t) => {
@@ -139,13 +146,20 @@ describe('openFolder', () => {
 });
 
 describe('the way without openat2', { skip: compiler.missing([]) ?? false }, () => {
-  const SOURCES = ['test/native/core_folder.cpp', 'native/core/folder.cpp', 'native/core/errno_name.cpp'];
+  const SOURCES = [
+    'test/native/core_folder.cpp',
+    'native/core/folder.cpp',
+    'native/core/errno_name.cpp',
+  ];
   const program = compiler.missing([]) ? '' : compiler.build('folder', [], SOURCES);
   for (const [path, , , expected] of PATHS) {
     it(`${JSON.stringify(path)}: ${expected || 'itself'}`, (t) => {
       const inside = tree(temporaryFolder(t));
       const output = execFileSync(program, ['walk', inside, path], { encoding: 'utf8' }).trim();
-      assert.equal(output, isCode(expected) ? expected : identity(fs.statSync(join(inside, expected))));
+      assert.equal(
+        output,
+        isCode(expected) ? expected : identity(fs.statSync(join(inside, expected))),
+      );
     });
   }
 });
@@ -259,7 +273,9 @@ describe('renaming and removing', () => {
 });
 
 describe('copyOwnership', () => {
-  it('gives owner and mode, whatever they are', { skip: process.getuid?.() !== 0 && 'takes root' }, (t) => {
+  it('gives owner and mode, whatever they are', {
+    skip: process.getuid?.() !== 0 && 'takes root',
+  }, (t) => {
     const { fd, path } = folder(t);
     fs.writeFileSync(join(path, 'old'), '');
     fs.chownSync(join(path, 'old'), 12_345, 23_456);
@@ -273,15 +289,27 @@ describe('copyOwnership', () => {
   it('gives the access list, and takes away an inherited one', (t) => {
     const { fd, path } = folder(t);
     const python = (...words: string[]): string => {
-      const ran = spawnSync('python3', ['-c', `import os, sys; a = sys.argv[1:]; ${words[0]}`, ...words.slice(1)], {
-        encoding: 'utf8',
-      });
-      return ran.error ? 'python3 is not installed' : (ran.stderr.trim().split('\n').at(-1) ?? '') || ran.stdout.trim();
+      const ran = spawnSync(
+        'python3',
+        ['-c', `import os, sys; a = sys.argv[1:]; ${words[0]}`, ...words.slice(1)],
+        {
+          encoding: 'utf8',
+        },
+      );
+      return ran.error
+        ? 'python3 is not installed'
+        : (ran.stderr.trim().split('\n').at(-1) ?? '') || ran.stdout.trim();
     };
     const list = (kind: string, text: string, of: string): string =>
-      python('os.setxattr(a[0], a[1], bytes.fromhex(a[2]))', join(path, of), `system.posix_acl_${kind}`, text);
+      python(
+        'os.setxattr(a[0], a[1], bytes.fromhex(a[2]))',
+        join(path, of),
+        `system.posix_acl_${kind}`,
+        text,
+      );
     // Version 2: user rw-, user 7 r--, group r--, mask r--, others ---
-    const LIST = '0200000001000600ffffffff020004000700000004000400ffffffff10000400ffffffff20000000ffffffff';
+    const LIST =
+      '0200000001000600ffffffff020004000700000004000400ffffffff10000400ffffffff20000000ffffffff';
     for (const name of ['listed', 'plain']) fs.writeFileSync(join(path, name), '', { mode: 0o640 });
     const problem = list('access', LIST, 'listed');
     if (problem !== '') {
@@ -291,7 +319,10 @@ describe('copyOwnership', () => {
     const NONE = 'OSError: [Errno 61] No data available: ';
     const listOf = (file: number): string => {
       const shown = `/proc/${process.pid}/fd/${file}`;
-      return python('print(os.getxattr(a[0], "system.posix_acl_access").hex())', shown).replace(/'.*'$/, '');
+      return python('print(os.getxattr(a[0], "system.posix_acl_access").hex())', shown).replace(
+        /'.*'$/,
+        '',
+      );
     };
     const first = closing(t, native.createFile(fd));
     native.copyOwnership(fd, 'listed', first);

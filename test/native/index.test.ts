@@ -9,7 +9,9 @@ import { temporaryFolder } from './pairs.ts';
 
 const INDEX = join(import.meta.dirname, '..', '..', 'native', 'index.ts');
 
-/** An executable as `npm run build` makes it: one CommonJS file, which prints what it could load. */
+/**
+ * An executable as `npm run build` makes it: one CommonJS file, which prints what it could load.
+ */
 function executable(folder: string): string {
   const outfile = join(folder, 'tool.cjs');
   buildSync({
@@ -32,7 +34,10 @@ function run(
   env: Record<string, string> = {},
 ): { status: number | null; stdout: string; stderr: string } {
   const { VMIC_ADDON: _, ...inherited } = process.env;
-  return spawnSync(process.execPath, [program], { encoding: 'utf8', env: { ...inherited, ...env } });
+  return spawnSync(process.execPath, [program], {
+    encoding: 'utf8',
+    env: { ...inherited, ...env },
+  });
 }
 
 it('a bundle finds the addon beside it, also when started through a link', (t) => {
@@ -66,5 +71,8 @@ it('says what to do when the addon is missing, or can not be loaded', (t) => {
   writeFileSync(join(folder, 'vmic.node'), 'this is no shared object');
   const broken = run(program);
   assert.equal(broken.status, 1);
-  assert.match(broken.stderr, /The addon .*vmic\.node can't be loaded by Node v.*: .*Run `npm run build`/);
+  assert.match(
+    broken.stderr,
+    /The addon .*vmic\.node can't be loaded by Node v.*: .*Run `npm run build`/,
+  );
 });

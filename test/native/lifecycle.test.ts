@@ -9,19 +9,31 @@ import { Inbox, messagePair, temporaryFolder } from './pairs.ts';
 
 process.env['VMIC_ADDON'] = ADDON;
 const CHILD = bundle({ after }, 'lifecycle_child.ts');
-const steps = JSON.parse(execFileSync(process.execPath, [CHILD, '--list'], { encoding: 'utf8' })) as string[];
+const steps = JSON.parse(
+  execFileSync(process.execPath, [CHILD, '--list'], { encoding: 'utf8' }),
+) as string[];
 
 for (const place of ['main thread', 'worker']) {
   describe(`a ${place} ends cleanly when it`, { concurrency: 2 }, () => {
     for (const step of steps) {
       it(step, async () => {
-        const { code, signal, output } = await new Promise<{ code: unknown; signal: unknown; output: string }>(
-          (resolve) => {
-            execFile(process.execPath, ['--expose-gc', CHILD, step, place], (error, stdout, stderr) => {
-              resolve({ code: error?.code ?? 0, signal: error?.signal ?? null, output: stdout + stderr });
-            });
-          },
-        );
+        const { code, signal, output } = await new Promise<{
+          code: unknown;
+          signal: unknown;
+          output: string;
+        }>((resolve) => {
+          execFile(
+            process.execPath,
+            ['--expose-gc', CHILD, step, place],
+            (error, stdout, stderr) => {
+              resolve({
+                code: error?.code ?? 0,
+                signal: error?.signal ?? null,
+                output: stdout + stderr,
+              });
+            },
+          );
+        });
         assert.deepEqual({ code, signal, output }, { code: 0, signal: null, output: '' });
       });
     }
@@ -38,7 +50,11 @@ it('an exception nobody catches ends the process with code 1 and its stack', () 
   `;
   assert.throws(
     () =>
-      execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', program], { stdio: 'pipe' }),
+      execFileSync(
+        process.execPath,
+        ['--import', 'tsx', '--input-type=module', '--eval', program],
+        { stdio: 'pipe' },
+      ),
     (error: Error & { status: number; stderr: Buffer }) => {
       assert.equal(error.status, 1);
       assert.match(String(error.stderr), /Error: on purpose/);

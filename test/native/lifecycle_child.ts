@@ -1,6 +1,7 @@
 /**
- * Goes through a life with the addon up to one step and ends there; lifecycle.test.ts looks at how it ended. In the main
- * thread, or with "worker" as second argument in a worker thread, so that an environment ends while the process goes on.
+ * Goes through a life with the addon up to one step and ends there; lifecycle.test.ts looks at how
+ * it ended. In the main thread, or with "worker" as second argument in a worker thread, so that an
+ * environment ends while the process goes on.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -38,7 +39,11 @@ async function receiving(onMessage: () => void) {
 /** A program that has ended by itself, or goes on until it is killed. */
 async function startProgram(file: 'true' | 'sleep', onStart = nothing, onEnd = nothing) {
   const { native } = await import('../../native/index.ts');
-  const options = { args: file === 'sleep' ? ['1000'] : [], env: ['PATH=/usr/bin:/bin'], outputBytes: 100 };
+  const options = {
+    args: file === 'sleep' ? ['1000'] : [],
+    env: ['PATH=/usr/bin:/bin'],
+    outputBytes: 100,
+  };
   const program = native.startProgram(file, options, onStart, onEnd);
   held.push(program);
   return program;
@@ -227,7 +232,8 @@ async function runInWorker(step: string): Promise<void> {
       }
     });
   let settled = -1;
-  // The first worker may open what stays open in the process (epoll, random); none of the later ones may add to it.
+  // The first worker may open what stays open in the process (epoll, random); none of the later
+  // ones may add to it.
   for (let round = 0; round < 4; round += 1) {
     const worker = new Worker(fileURLToPath(import.meta.url), {
       workerData: { step, folder: join(folder, String(round)) },
@@ -237,7 +243,8 @@ async function runInWorker(step: string): Promise<void> {
       worker.on('exit', resolve);
     });
     if (code !== 0) throw new Error(`the worker ended with ${code}`);
-    // The threads that look after programs let go of theirs when the program that was killed is dead
+    // The threads that look after programs let go of theirs when the program that was killed is
+    // dead
     do await sleep(20);
     while (threads().includes('vmic-program'));
     if (round === 1) settled = descriptors();

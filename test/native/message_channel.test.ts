@@ -11,9 +11,18 @@ const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 /** For assert.throws: the error is a NativeError with these properties. */
 function nativeError(code: string, syscall: string, path?: string) {
   return (error: unknown): boolean => {
-    const { name, code: actualCode, syscall: actualCall, errno, path: actualPath } = error as NativeError;
+    const {
+      name,
+      code: actualCode,
+      syscall: actualCall,
+      errno,
+      path: actualPath,
+    } = error as NativeError;
     assert.equal(name, 'Error');
-    assert.deepEqual({ code: actualCode, syscall: actualCall, path: actualPath }, { code, syscall, path });
+    assert.deepEqual(
+      { code: actualCode, syscall: actualCall, path: actualPath },
+      { code, syscall, path },
+    );
     assert.ok(errno > 0);
     return true;
   };
@@ -69,14 +78,17 @@ it('ends with EMSGSIZE when a message is longer than the buffer', async (t) => {
   assert.equal(end.error.code, 'EMSGSIZE');
 });
 
-it('throws EMSGSIZE for a message the socket can not take, EAGAIN when the socket is full', async (t) => {
-  const [, server] = await messagePair(t);
-  assert.throws(() => server.write(new Uint8Array(1 << 24)), nativeError('EMSGSIZE', 'send'));
-  const fill = () => {
-    for (;;) server.write(new Uint8Array(7432));
-  };
-  assert.throws(fill, nativeError('EAGAIN', 'send'));
-});
+it(
+  'throws EMSGSIZE for a message the socket can not take, EAGAIN when the socket is ' + 'full',
+  async (t) => {
+    const [, server] = await messagePair(t);
+    assert.throws(() => server.write(new Uint8Array(1 << 24)), nativeError('EMSGSIZE', 'send'));
+    const fill = () => {
+      for (;;) server.write(new Uint8Array(7432));
+    };
+    assert.throws(fill, nativeError('EAGAIN', 'send'));
+  },
+);
 
 it('pauses and resumes without losing a message', async (t) => {
   const [client, server] = await messagePair(t);
@@ -170,7 +182,14 @@ it('runs microtasks and nextTick between two messages', async (t) => {
   client.write(bytes(0));
   client.write(bytes(1));
   await done;
-  assert.deepEqual(order, ['message 0', 'tick 0', 'microtask 0', 'message 1', 'tick 1', 'microtask 1']);
+  assert.deepEqual(order, [
+    'message 0',
+    'tick 0',
+    'microtask 0',
+    'message 1',
+    'tick 1',
+    'microtask 1',
+  ]);
 });
 
 it('refuses a second start', async (t) => {
@@ -200,9 +219,18 @@ it('names the call and the path when opening fails', (t) => {
   writeFileSync(file, '');
   assert.throws(() => native.openMessageDevice(absent), nativeError('ENOENT', 'open', absent));
   assert.throws(() => native.openMessageDevice(folder), nativeError('EISDIR', 'open', folder));
-  assert.throws(() => native.connectMessageSocket(absent), nativeError('ENOENT', 'connect', absent));
-  assert.throws(() => native.connectMessageSocket(file), nativeError('ECONNREFUSED', 'connect', file));
-  assert.throws(() => native.connectMessageSocket(long), nativeError('ENAMETOOLONG', 'connect', long));
+  assert.throws(
+    () => native.connectMessageSocket(absent),
+    nativeError('ENOENT', 'connect', absent),
+  );
+  assert.throws(
+    () => native.connectMessageSocket(file),
+    nativeError('ECONNREFUSED', 'connect', file),
+  );
+  assert.throws(
+    () => native.connectMessageSocket(long),
+    nativeError('ENAMETOOLONG', 'connect', long),
+  );
   assert.throws(() => native.adoptMessageChannel(1_000_000), nativeError('EBADF', 'fcntl'));
   assert.throws(() => native.openMessageDevice('/dev/null\0'), TypeError);
 });
@@ -210,7 +238,16 @@ it('names the call and the path when opening fails', (t) => {
 it('refuses arguments of wrong types', async (t) => {
   const [client] = await messagePair(t);
   const loose = client as unknown as Record<string, (...parameters: unknown[]) => unknown>;
-  for (const message of [undefined, null, 'text', 7, [1], new Uint16Array(2), new ArrayBuffer(4), {}]) {
+  for (const message of [
+    undefined,
+    null,
+    'text',
+    7,
+    [1],
+    new Uint16Array(2),
+    new ArrayBuffer(4),
+    {},
+  ]) {
     assert.throws(() => loose['write']?.(message), TypeError);
     assert.throws(
       () =>
@@ -263,5 +300,6 @@ it('a listener accepts many connections', async (t) => {
   const clients = Array.from({ length: 10 }, () => native.connectMessageSocket(path));
   await turns(30);
   assert.equal(accepted.length, 10);
-  for (const channel of [...clients, ...accepted.map((fd) => native.adoptMessageChannel(fd))]) channel.close();
+  for (const channel of [...clients, ...accepted.map((fd) => native.adoptMessageChannel(fd))])
+    channel.close();
 });

@@ -18,7 +18,9 @@ export function temporaryFolder(t: Scope): string {
 }
 
 /** Both ends of a seqpacket connection; closed when the test ends. */
-export async function messagePair(t: TestContext): Promise<[client: MessageChannel, server: MessageChannel]> {
+export async function messagePair(
+  t: TestContext,
+): Promise<[client: MessageChannel, server: MessageChannel]> {
   const path = join(temporaryFolder(t), 'socket');
   const listener = native.listen(path);
   const accepted = new Promise<number>((resolve, reject) => listener.start(resolve, reject));

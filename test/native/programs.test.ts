@@ -1,4 +1,7 @@
-/** Starting programs as JavaScript sees it; what a program gets, and hanging disks, are tested on the core (core_process.cpp). */
+/**
+ * Starting programs as JavaScript sees it; what a program gets, and hanging disks, are tested on
+ * the core (core_process.cpp).
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +11,13 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { native } from '../../native/index.ts';
-import type { Native, NativeError, Program, ProgramEnd, ProgramOptions } from '../../native/interface.ts';
+import type {
+  Native,
+  NativeError,
+  Program,
+  ProgramEnd,
+  ProgramOptions,
+} from '../../native/interface.ts';
 import { MemoryNative, nativeError } from '../../native/memory/index.ts';
 import { ADDON, bundle } from './bundle.ts';
 import { turns } from './pairs.ts';
@@ -36,7 +45,11 @@ function plain(end: ProgramEnd): unknown {
     const { code, syscall, path } = end.error;
     return { reason: end.reason, code, syscall, path };
   }
-  return { ...end, output: Buffer.from(end.output).toString(), errors: Buffer.from(end.errors).toString() };
+  return {
+    ...end,
+    output: Buffer.from(end.output).toString(),
+    errors: Buffer.from(end.errors).toString(),
+  };
 }
 
 interface Ran {
@@ -57,7 +70,11 @@ function start(on: Native, file: string, options: Partial<ProgramOptions> = {}):
   return { program: program!, started, ended };
 }
 
-async function run(on: Native, file: string, options: Partial<ProgramOptions> = {}): Promise<unknown> {
+async function run(
+  on: Native,
+  file: string,
+  options: Partial<ProgramOptions> = {},
+): Promise<unknown> {
   const { program, ended } = start(on, file, options);
   const end = await ended;
   program.close();
@@ -69,9 +86,16 @@ const NOTHING = new Uint8Array();
 /** The programs of this machine that the tests of both use, as far as they use them. */
 function memory(): MemoryNative {
   const on = new MemoryNative();
-  on.programs.set('true', (program) => program.end({ reason: 'exit', status: 0, output: NOTHING, errors: NOTHING }));
+  on.programs.set('true', (program) =>
+    program.end({ reason: 'exit', status: 0, output: NOTHING, errors: NOTHING }),
+  );
   on.programs.set('printf', (program) => {
-    program.end({ reason: 'exit', status: 0, output: bytes(program.options.args[0] ?? ''), errors: NOTHING });
+    program.end({
+      reason: 'exit',
+      status: 0,
+      output: bytes(program.options.args[0] ?? ''),
+      errors: NOTHING,
+    });
   });
   on.programs.set('sleep', (program) => {
     const check = (): void => {
@@ -107,7 +131,12 @@ for (const [name, make] of both) {
       });
       const pid = told[0] as number;
       assert.ok(pid > 0);
-      assert.deepEqual(told, [pid, pid, { reason: 'exit', status: 0, output: 'sai', errors: '' }, pid]);
+      assert.deepEqual(told, [
+        pid,
+        pid,
+        { reason: 'exit', status: 0, output: 'sai', errors: '' },
+        pid,
+      ]);
       program.close();
       assert.equal(program.pid, undefined);
       program.kill(SIGKILL);
@@ -118,7 +147,12 @@ for (const [name, make] of both) {
       const { program, started, ended } = start(make(), 'sleep', { args: ['1000'] });
       await started;
       program.kill(SIGTERM);
-      assert.deepEqual(plain(await ended), { reason: 'signal', signal: SIGTERM, output: '', errors: '' });
+      assert.deepEqual(plain(await ended), {
+        reason: 'signal',
+        signal: SIGTERM,
+        output: '',
+        errors: '',
+      });
       program.close();
     });
 
@@ -142,7 +176,9 @@ for (const [name, make] of both) {
           },
         );
       });
-      assert.deepEqual(told, [{ reason: 'error', code: 'ENOENT', syscall: 'execve', path: '/absent/program' }]);
+      assert.deepEqual(told, [
+        { reason: 'error', code: 'ENOENT', syscall: 'execve', path: '/absent/program' },
+      ]);
       assert.equal(program.pid, undefined);
       program.close();
     });
@@ -211,10 +247,18 @@ describe('programs, started by the addon', () => {
   });
 
   it('say which call failed on what', async () => {
-    const failed = (syscall: string, code: string, path: string) => ({ reason: 'error', code, syscall, path });
+    const failed = (syscall: string, code: string, path: string) => ({
+      reason: 'error',
+      code,
+      syscall,
+      path,
+    });
     assert.deepEqual(await run(native, 'absent'), failed('execve', 'ENOENT', 'absent'));
     assert.deepEqual(await run(native, '/etc/passwd'), failed('execve', 'EACCES', '/etc/passwd'));
-    assert.deepEqual(await run(native, 'true', { cwd: '/absent' }), failed('chdir', 'ENOENT', '/absent'));
+    assert.deepEqual(
+      await run(native, 'true', { cwd: '/absent' }),
+      failed('chdir', 'ENOENT', '/absent'),
+    );
   });
 
   it('do not start with what breaks the contract', () => {
@@ -233,10 +277,13 @@ describe('programs, started by the addon', () => {
     ];
     const nothing = (): void => {};
     for (const [file, options, message] of refused) {
-      assert.throws(() => native.startProgram(file as string, options as ProgramOptions, nothing, nothing), {
-        name: 'TypeError',
-        message,
-      });
+      assert.throws(
+        () => native.startProgram(file as string, options as ProgramOptions, nothing, nothing),
+        {
+          name: 'TypeError',
+          message,
+        },
+      );
     }
     const broken = {
       get args(): string[] {
@@ -247,9 +294,13 @@ describe('programs, started by the addon', () => {
       () => native.startProgram('true', broken as unknown as ProgramOptions, nothing, nothing),
       /on purpose/,
     );
-    assert.throws(() => native.startProgram('true', BASE, nothing, undefined as unknown as () => void), TypeError);
+    assert.throws(
+      () => native.startProgram('true', BASE, nothing, undefined as unknown as () => void),
+      TypeError,
+    );
     const { program } = start(native, 'true');
-    for (const signal of [0, 65, 1.5, 'SIGTERM']) assert.throws(() => program.kill(signal as number), TypeError);
+    for (const signal of [0, 65, 1.5, 'SIGTERM'])
+      assert.throws(() => program.kill(signal as number), TypeError);
     program.close();
   });
 
@@ -261,7 +312,12 @@ describe('programs, started by the addon', () => {
         const child = spawn('sh', args, { stdio: 'ignore' });
         assert.deepEqual(await once(child, 'exit'), [wanted, null]);
       } else {
-        assert.deepEqual(await run(native, 'sh', { args }), { reason: 'exit', status: wanted, output: '', errors: '' });
+        assert.deepEqual(await run(native, 'sh', { args }), {
+          reason: 'exit',
+          status: wanted,
+          output: '',
+          errors: '',
+        });
       }
     });
     await Promise.all(all);

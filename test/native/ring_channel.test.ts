@@ -49,7 +49,9 @@ class Guest {
     this.process.send(command);
   }
 
-  async next<Name extends GuestEvent['event']>(name: Name): Promise<Extract<GuestEvent, { event: Name }>> {
+  async next<Name extends GuestEvent['event']>(
+    name: Name,
+  ): Promise<Extract<GuestEvent, { event: Name }>> {
     for (;;) {
       const event = this.events.shift();
       if (event !== undefined) {
@@ -79,7 +81,10 @@ interface HostPacket {
   readonly payload: Uint8Array;
 }
 
-/** The host's end in this process: it takes packets when started, and can be broken through `memory`. */
+/**
+ * The host's end in this process: it takes packets when started, and can be broken through
+ * `memory`.
+ */
 class Host {
   readonly channel: RingChannel;
   readonly packets: HostPacket[] = [];
@@ -149,20 +154,36 @@ const shim = uioMissing
     );
 
 async function connect(t: TestContext, kind: Kind, options: Options = {}): Promise<[Host, Guest]> {
-  const { mode = 'report', bufferBytes = 65_536, ringBytes = RING_BYTES, hold = '', prepare } = options;
+  const {
+    mode = 'report',
+    bufferBytes = 65_536,
+    ringBytes = RING_BYTES,
+    hold = '',
+    prepare,
+  } = options;
   const path = join(temporaryFolder(t), 'socket');
   const listener = native.listen(path);
   t.after(() => listener.close());
   const accepted = new Promise<number>((resolve, reject) => listener.start(resolve, reject));
   const guest = new Guest(
     t,
-    [kind, kind === 'uio' ? '/dev/uio7' : path, String(2 * ringBytes), mode, String(bufferBytes), hold],
+    [
+      kind,
+      kind === 'uio' ? '/dev/uio7' : path,
+      String(2 * ringBytes),
+      mode,
+      String(bufferBytes),
+      hold,
+    ],
     kind === 'uio' ? { LD_PRELOAD: shim, VMIC_SHIM_UIO: '/dev/uio7', VMIC_SHIM_SOCKET: path } : {},
   );
   const host = new Host(native.hostRing(await accepted, ringBytes));
   t.after(() => host.channel.close());
   prepare?.(host);
-  assert.deepEqual(await guest.next('opened'), { event: 'opened', ringDataBytes: ringBytes - 4096 });
+  assert.deepEqual(await guest.next('opened'), {
+    event: 'opened',
+    ringDataBytes: ringBytes - 4096,
+  });
   return [host, guest];
 }
 
@@ -186,7 +207,9 @@ for (const kind of ['socket', 'uio'] as const) {
       guest.tell({ command: 'write', transactionId: 7n, payload: filled(24, 9) });
       assert.deepEqual(await guest.next('written'), { event: 'written', atOnce: true });
       await host.until(() => host.packets.length === 1);
-      assert.deepEqual(host.packets, [{ type: 6, flags: 0, transactionId: 7n, payload: filled(24, 9) }]);
+      assert.deepEqual(host.packets, [
+        { type: 6, flags: 0, transactionId: 7n, payload: filled(24, 9) },
+      ]);
       const { packetsRead, packetsWritten, signalsSent, queued } = await guest.statistics();
       assert.deepEqual(
         { packetsRead, packetsWritten, signalsSent, queued },
@@ -243,7 +266,8 @@ for (const kind of ['socket', 'uio'] as const) {
       const [host, guest] = await connect(t, kind, { mode: 'echo', hold });
       host.start();
       host.channel.write(6, 0, 1n, filled(8, 1));
-      // The guest has answered, which signalled us (and makes the driver of UIO unmask), and is still in its callback.
+      // The guest has answered, which signalled us (and makes the driver of UIO unmask), and is
+      // still in its callback.
       await guest.next('written');
       await host.until(() => host.packets.length === 1);
       assert.equal(host.get(IN.mask), 1);
@@ -282,30 +306,37 @@ for (const kind of ['socket', 'uio'] as const) {
       assert.ok(signalsSent < total, `${signalsSent} signals`);
     });
 
-    it('queues when the ring is full, pauses reading, and goes on when there is room', async (t) => {
-      const [host, guest] = await connect(t, kind);
-      // The host reads nothing yet: 4 of 1,024 bytes never fit, so 3 do.
-      for (let value = 0; value < 6; value += 1) {
-        guest.tell({ command: 'write', transactionId: BigInt(value), payload: filled(1000, value) });
-        assert.equal((await guest.next('written')).atOnce, value < 3);
-      }
-      await guest.statistics();
-      assert.equal(host.get(OUT.pending), 1024);
-      // Not read while the queue waits.
-      host.channel.write(6, 0, 99n, filled(8, 1));
-      assert.equal((await guest.statistics()).packetsRead, 0);
+    it(
+      'queues when the ring is full, pauses reading, and goes on when there is ' + 'room',
+      async (t) => {
+        const [host, guest] = await connect(t, kind);
+        // The host reads nothing yet: 4 of 1,024 bytes never fit, so 3 do.
+        for (let value = 0; value < 6; value += 1) {
+          guest.tell({
+            command: 'write',
+            transactionId: BigInt(value),
+            payload: filled(1000, value),
+          });
+          assert.equal((await guest.next('written')).atOnce, value < 3);
+        }
+        await guest.statistics();
+        assert.equal(host.get(OUT.pending), 1024);
+        // Not read while the queue waits.
+        host.channel.write(6, 0, 99n, filled(8, 1));
+        assert.equal((await guest.statistics()).packetsRead, 0);
 
-      host.start();
-      await host.until(() => host.packets.length === 6);
-      assert.deepEqual(
-        host.packets.map((packet) => packet.transactionId),
-        [0n, 1n, 2n, 3n, 4n, 5n],
-      );
-      assert.deepEqual(host.packets[5]?.payload, filled(1000, 5));
-      assert.equal((await guest.next('packet')).transactionId, 99n);
-      assert.equal(host.get(OUT.pending), 0);
-      assert.equal((await guest.statistics()).queued, 3);
-    });
+        host.start();
+        await host.until(() => host.packets.length === 6);
+        assert.deepEqual(
+          host.packets.map((packet) => packet.transactionId),
+          [0n, 1n, 2n, 3n, 4n, 5n],
+        );
+        assert.deepEqual(host.packets[5]?.payload, filled(1000, 5));
+        assert.equal((await guest.next('packet')).transactionId, 99n);
+        assert.equal(host.get(OUT.pending), 0);
+        assert.equal((await guest.statistics()).queued, 3);
+      },
+    );
 
     it('refuses what can never fit, and a 65th waiting packet', async (t) => {
       const [, guest] = await connect(t, kind);
@@ -322,7 +353,11 @@ for (const kind of ['socket', 'uio'] as const) {
         assert.equal((await guest.next('written')).atOnce, false);
       }
       guest.tell({ command: 'write', transactionId: 0n, payload: new Uint8Array(8) });
-      assert.deepEqual(await guest.next('threw'), { event: 'threw', code: 'ENOBUFS', syscall: 'write' });
+      assert.deepEqual(await guest.next('threw'), {
+        event: 'threw',
+        code: 'ENOBUFS',
+        syscall: 'write',
+      });
       guest.tell({ command: 'write', transactionId: 0n, payload: new Uint8Array(DATA_BYTES) });
       const threw = await guest.next('threw');
       assert.equal(threw.code, 'ERING');
@@ -338,14 +373,19 @@ for (const kind of ['socket', 'uio'] as const) {
       for (let value = 0n; value < 3n; value += 1n) host.channel.write(6, 0, value, filled(8, 1));
       assert.equal((await guest.statistics()).wakes, before);
       guest.tell({ command: 'resume' });
-      for (let value = 0n; value < 3n; value += 1n) assert.equal((await guest.next('packet')).transactionId, value);
+      for (let value = 0n; value < 3n; value += 1n)
+        assert.equal((await guest.next('packet')).transactionId, value);
     });
 
     it('flushes its queue also while it is paused', async (t) => {
       const [host, guest] = await connect(t, kind);
       guest.tell({ command: 'pause' });
       for (let value = 0; value < 5; value += 1) {
-        guest.tell({ command: 'write', transactionId: BigInt(value), payload: filled(1000, value) });
+        guest.tell({
+          command: 'write',
+          transactionId: BigInt(value),
+          payload: filled(1000, value),
+        });
         await guest.next('written');
       }
       host.start();
@@ -360,7 +400,11 @@ for (const kind of ['socket', 'uio'] as const) {
     });
 
     const broken: [name: string, check: string, damage: (host: Host) => void][] = [
-      ['write index outside', 'write index is not valid', (host) => host.set(IN.writeIndex, DATA_BYTES + 8)],
+      [
+        'write index outside',
+        'write index is not valid',
+        (host) => host.set(IN.writeIndex, DATA_BYTES + 8),
+      ],
       ['write index unaligned', 'write index is not valid', (host) => host.set(IN.writeIndex, 33)],
       [
         'length 0',
@@ -388,7 +432,12 @@ for (const kind of ['socket', 'uio'] as const) {
         // Makes it look; nobody signals a damaged ring.
         guest.tell({ command: 'pause' });
         guest.tell({ command: 'resume' });
-        assert.deepEqual(await guest.next('end'), { event: 'end', reason: 'error', code: 'ERING', syscall: check });
+        assert.deepEqual(await guest.next('end'), {
+          event: 'end',
+          reason: 'error',
+          code: 'ERING',
+          syscall: check,
+        });
       });
     }
 
@@ -407,17 +456,22 @@ for (const kind of ['socket', 'uio'] as const) {
   });
 }
 
-it('a host that is itself waiting for room keeps reading, so that both can not wait for each other', async (t) => {
-  const [host] = await connect(t, 'socket', { mode: 'echo' });
-  let received = 0;
-  // Both rings and both queues fill up: 6 wait here and the echo has no room.
-  for (let value = 0; value < 40; value += 1) host.channel.write(6, 0, BigInt(value), filled(1000, value));
-  host.start(() => {
-    received += 1;
-  });
-  await host.until(() => received === 40 || host.end !== undefined);
-  assert.equal(received, 40);
-});
+it(
+  'a host that is itself waiting for room keeps reading, so that both can not wait for each ' +
+    'other',
+  async (t) => {
+    const [host] = await connect(t, 'socket', { mode: 'echo' });
+    let received = 0;
+    // Both rings and both queues fill up: 6 wait here and the echo has no room.
+    for (let value = 0; value < 40; value += 1)
+      host.channel.write(6, 0, BigInt(value), filled(1000, value));
+    host.start(() => {
+      received += 1;
+    });
+    await host.until(() => received === 40 || host.end !== undefined);
+    assert.equal(received, 40);
+  },
+);
 
 it('takes at most 64 packets before the event loop gets a turn', async (t) => {
   const [host, guest] = await connect(t, 'socket');
@@ -521,7 +575,11 @@ describe('opening', () => {
     const guest = new Guest(t, ['socket', path, '0', 'report', '64'], {});
     const server = native.adoptMessageChannel(await accepted);
     server.write(new Uint8Array([0x56, 0x52, 0x4e, 0x47, 0, 0x40, 0, 0]));
-    assert.deepEqual(await guest.next('failed'), { event: 'failed', code: 'EPROTO', syscall: 'recvmsg' });
+    assert.deepEqual(await guest.next('failed'), {
+      event: 'failed',
+      code: 'EPROTO',
+      syscall: 'recvmsg',
+    });
     server.close();
   });
 });

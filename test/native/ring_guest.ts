@@ -1,10 +1,16 @@
 /**
- * The guest's end of a ring channel in a process of its own, as `connectRingSocket` waits for the host. It does what it is told
- * over the IPC channel and reports what happens. With `echo` each packet goes back as it came.
+ * The guest's end of a ring channel in a process of its own, as `connectRingSocket` waits for the
+ * host. It does what it is told over the IPC channel and reports what happens. With `echo` each
+ * packet goes back as it came.
  */
 import { existsSync } from 'node:fs';
 import { native } from '../../native/index.ts';
-import type { ChannelEnd, NativeError, RingChannel, RingStatistics } from '../../native/interface.ts';
+import type {
+  ChannelEnd,
+  NativeError,
+  RingChannel,
+  RingStatistics,
+} from '../../native/interface.ts';
 
 export type GuestCommand =
   | { readonly command: 'write'; readonly transactionId: bigint; readonly payload: Uint8Array }
@@ -24,7 +30,12 @@ export type GuestEvent =
   | { readonly event: 'written'; readonly atOnce: boolean }
   | { readonly event: 'left'; readonly left: boolean }
   | { readonly event: 'statistics'; readonly statistics: RingStatistics }
-  | { readonly event: 'end'; readonly reason: ChannelEnd['reason']; readonly code?: string; readonly syscall?: string };
+  | {
+      readonly event: 'end';
+      readonly reason: ChannelEnd['reason'];
+      readonly code?: string;
+      readonly syscall?: string;
+    };
 
 const [kind, path = '', mapBytes, mode, bufferBytes, hold = ''] = process.argv.slice(2);
 
@@ -44,7 +55,10 @@ try {
     switch (command.command) {
       case 'write':
         try {
-          report({ event: 'written', atOnce: channel.write(6, 0, command.transactionId, command.payload) });
+          report({
+            event: 'written',
+            atOnce: channel.write(6, 0, command.transactionId, command.payload),
+          });
         } catch (error) {
           const { code, syscall } = error as NativeError;
           report({ event: 'threw', code, syscall });

@@ -4,7 +4,14 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'no
 import { join } from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { native } from '../../native/index.ts';
-import type { FileSink, MessageChannel, Native, NativeError, PartForm, RingChannel } from '../../native/interface.ts';
+import type {
+  FileSink,
+  MessageChannel,
+  Native,
+  NativeError,
+  PartForm,
+  RingChannel,
+} from '../../native/interface.ts';
 import { MemoryNative } from '../../native/memory/index.ts';
 import { ADDON, bundle } from './bundle.ts';
 import { Inbox, temporaryFolder, turns } from './pairs.ts';
@@ -30,7 +37,11 @@ const FORM: PartForm = {
 };
 const ANSWER = Uint8Array.of(0xb1, 0xb2, 0xa3, 0xa4);
 
-function message(offset: number | bigint, part: readonly number[], sizeBytes = part.length): Uint8Array {
+function message(
+  offset: number | bigint,
+  part: readonly number[],
+  sizeBytes = part.length,
+): Uint8Array {
   const bytes = new Uint8Array(MESSAGE_BYTES);
   bytes.set(HEAD);
   const view = new DataView(bytes.buffer);
@@ -40,7 +51,11 @@ function message(offset: number | bigint, part: readonly number[], sizeBytes = p
   return bytes;
 }
 
-function openSink(t: TestContext, on: Native, sizeBytes: number): { sink: FileSink; content: () => number[] } {
+function openSink(
+  t: TestContext,
+  on: Native,
+  sizeBytes: number,
+): { sink: FileSink; content: () => number[] } {
   const path = join(temporaryFolder(t), 'file');
   const sink = on.openSink(openSync(path, 'wx+'), sizeBytes);
   t.after(() => sink.close());
@@ -77,7 +92,10 @@ for (const [name, make] of both) {
     });
   });
 
-  /** Both kinds of channels, made alike: what the peer sends, what comes up here, what the peer gets back. */
+  /**
+   * Both kinds of channels, made alike: what the peer sends, what comes up here, what the peer gets
+   * back.
+   */
   const links: [name: string, open: (t: TestContext, on: Native) => Promise<Link>][] = [
     ['messages', openMessages],
     ['packets', openPackets],
@@ -101,37 +119,40 @@ for (const [name, make] of both) {
         assert.deepEqual(link.received, []);
       });
 
-      it('come up when they are not the next one, or not alike; the next one is still taken', async (t) => {
-        const on = make();
-        const link = await open(t, on);
-        const { sink, content } = openSink(t, on, 3);
-        link.stream(sink, FORM);
-        link.send(message(0, [1]));
-        assert.deepEqual(await link.answer(), ANSWER);
-        const other = message(1, [2]);
-        other[19] = 1;
-        const longer = new Uint8Array(MESSAGE_BYTES + 8);
-        longer.set(message(1, [2]));
-        const strange = [
-          message(0, [1]),
-          message(2, [3]),
-          message(2n ** 63n + 1n, [2]),
-          message(1, []),
-          message(1, [2, 3, 4]),
-          message(1, [2], 13),
-          message(1, [2], 0xffff_ffff),
-          message(1, [2]).subarray(0, 24),
-          other,
-          longer,
-        ];
-        for (const one of strange) link.send(one);
-        await link.arrived(strange.length);
-        assert.deepEqual(link.received, strange);
-        assert.deepEqual([sink.positionBytes, content()], [1, [1]]);
-        link.send(message(1, [2, 3]));
-        assert.deepEqual(await link.answer(), ANSWER);
-        assert.deepEqual(content(), [1, 2, 3]);
-      });
+      it(
+        'come up when they are not the next one, or not alike; the next one is still ' + 'taken',
+        async (t) => {
+          const on = make();
+          const link = await open(t, on);
+          const { sink, content } = openSink(t, on, 3);
+          link.stream(sink, FORM);
+          link.send(message(0, [1]));
+          assert.deepEqual(await link.answer(), ANSWER);
+          const other = message(1, [2]);
+          other[19] = 1;
+          const longer = new Uint8Array(MESSAGE_BYTES + 8);
+          longer.set(message(1, [2]));
+          const strange = [
+            message(0, [1]),
+            message(2, [3]),
+            message(2n ** 63n + 1n, [2]),
+            message(1, []),
+            message(1, [2, 3, 4]),
+            message(1, [2], 13),
+            message(1, [2], 0xffff_ffff),
+            message(1, [2]).subarray(0, 24),
+            other,
+            longer,
+          ];
+          for (const one of strange) link.send(one);
+          await link.arrived(strange.length);
+          assert.deepEqual(link.received, strange);
+          assert.deepEqual([sink.positionBytes, content()], [1, [1]]);
+          link.send(message(1, [2, 3]));
+          assert.deepEqual(await link.answer(), ANSWER);
+          assert.deepEqual(content(), [1, 2, 3]);
+        },
+      );
 
       it('come up when they can not be written, as if nothing had been tried', async (t) => {
         const on = make();
@@ -215,7 +236,11 @@ describe('a stream', () => {
       { sample: 'text' as unknown as Uint8Array },
       { messageBytes: 2 ** 40 },
     ]) {
-      assert.throws(() => link.stream(sink, { ...FORM, ...wrong }), TypeError, JSON.stringify(wrong));
+      assert.throws(
+        () => link.stream(sink, { ...FORM, ...wrong }),
+        TypeError,
+        JSON.stringify(wrong),
+      );
     }
     assert.throws(() => link.stream({} as FileSink, FORM), TypeError);
     assert.throws(() => link.stream(sink, undefined as unknown as PartForm), TypeError);
@@ -294,7 +319,10 @@ async function openMessages(t: TestContext, on: Native): Promise<Link> {
   return link;
 }
 
-/** The end under test is a host's, so that the other one, which waits for it, can be in a process of its own. */
+/**
+ * The end under test is a host's, so that the other one, which waits for it, can be in a process of
+ * its own.
+ */
 async function openPackets(t: TestContext, on: Native): Promise<Link> {
   const path = join(temporaryFolder(t), 'socket');
   const listener = on.listen(path);
@@ -303,14 +331,23 @@ async function openPackets(t: TestContext, on: Native): Promise<Link> {
   });
   const answers: Uint8Array[] = [];
   let answered = 0n;
-  const onAnswer = (type: number, flags: number, transactionId: bigint, payload: Uint8Array): void => {
+  const onAnswer = (
+    type: number,
+    flags: number,
+    transactionId: bigint,
+    payload: Uint8Array,
+  ): void => {
     assert.deepEqual([type, flags], [INBAND, 0]);
-    assert.ok(transactionId > answered, 'answers carry the transaction ids of their packets, in order');
+    assert.ok(
+      transactionId > answered,
+      'answers carry the transaction ids of their packets, in order',
+    );
     answered = transactionId;
     // A ring pads to 8 bytes
     answers.push(payload.slice(0, ANSWER.length));
   };
-  const peer = on instanceof MemoryNative ? inMemory(on, path, onAnswer) : inProcess(t, path, onAnswer);
+  const peer =
+    on instanceof MemoryNative ? inMemory(on, path, onAnswer) : inProcess(t, path, onAnswer);
   const channel = await accepted;
   listener.close();
   const close = (): void => {
@@ -360,7 +397,10 @@ function inMemory(on: MemoryNative, path: string, onAnswer: OnAnswer): Peer {
     (type, flags, id, bytes) => onAnswer(type, flags, id, buffer.slice(0, bytes)),
     () => {},
   );
-  return { write: (id, bytes) => void channel.write(INBAND, 1, id, bytes), close: () => channel.close() };
+  return {
+    write: (id, bytes) => void channel.write(INBAND, 1, id, bytes),
+    close: () => channel.close(),
+  };
 }
 
 function inProcess(t: TestContext, path: string, onAnswer: OnAnswer): Peer {
@@ -370,7 +410,8 @@ function inProcess(t: TestContext, path: string, onAnswer: OnAnswer): Peer {
     env: { ...process.env, VMIC_ADDON: ADDON },
   });
   guest.on('message', (event: GuestEvent) => {
-    if (event.event === 'packet') onAnswer(event.type, event.flags, event.transactionId, event.payload);
+    if (event.event === 'packet')
+      onAnswer(event.type, event.flags, event.transactionId, event.payload);
   });
   const exited = new Promise((resolve) => guest.once('exit', resolve));
   t.after(() => {
@@ -378,7 +419,8 @@ function inProcess(t: TestContext, path: string, onAnswer: OnAnswer): Peer {
     return exited;
   });
   return {
-    write: (transactionId, payload) => guest.send({ command: 'write', transactionId, payload } satisfies GuestCommand),
+    write: (transactionId, payload) =>
+      guest.send({ command: 'write', transactionId, payload } satisfies GuestCommand),
     close: () => void guest.kill('SIGKILL'),
   };
 }

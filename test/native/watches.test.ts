@@ -53,30 +53,33 @@ describe('watchDirectory', () => {
     assert.deepEqual(changes.at(-1), { name: '', mask: IN.IGNORED });
   });
 
-  it('calls back on the event loop as long as there is something to drain, until closed', async (t) => {
-    const folder = temporaryFolder(t);
-    let calls = 0;
-    const names: string[] = [];
-    const watch = native.watchDirectory(folder, () => {
-      calls += 1;
-      if (calls > 1) names.push(...(watch.drain() ?? []).map((change) => change.name));
-    });
-    await turns();
-    assert.equal(calls, 0);
-    mkdirSync(join(folder, 'one'));
-    await turns();
-    assert.equal(calls, 2);
-    assert.deepEqual(names, ['one']);
-    mkdirSync(join(folder, 'two'));
-    watch.close();
-    watch.close();
-    await turns();
-    assert.equal(calls, 2);
-    assert.throws(
-      () => watch.drain(),
-      (error: NativeError) => error.code === 'EBADF',
-    );
-  });
+  it(
+    'calls back on the event loop as long as there is something to drain, until ' + 'closed',
+    async (t) => {
+      const folder = temporaryFolder(t);
+      let calls = 0;
+      const names: string[] = [];
+      const watch = native.watchDirectory(folder, () => {
+        calls += 1;
+        if (calls > 1) names.push(...(watch.drain() ?? []).map((change) => change.name));
+      });
+      await turns();
+      assert.equal(calls, 0);
+      mkdirSync(join(folder, 'one'));
+      await turns();
+      assert.equal(calls, 2);
+      assert.deepEqual(names, ['one']);
+      mkdirSync(join(folder, 'two'));
+      watch.close();
+      watch.close();
+      await turns();
+      assert.equal(calls, 2);
+      assert.throws(
+        () => watch.drain(),
+        (error: NativeError) => error.code === 'EBADF',
+      );
+    },
+  );
 
   it('refuses what is no folder', (t) => {
     const folder = temporaryFolder(t);
@@ -100,7 +103,8 @@ describe('watchAddresses', () => {
   });
 
   const network = ['--user', '--map-root-user', '--net'];
-  const permitted = (flags: string[]) => spawnSync('unshare', [...flags, 'ip', 'link'], { encoding: 'utf8' });
+  const permitted = (flags: string[]) =>
+    spawnSync('unshare', [...flags, 'ip', 'link'], { encoding: 'utf8' });
   const asRoot = permitted(['--net']);
   const asUser = permitted(network);
   const flags = asRoot.status === 0 ? ['--net'] : network;

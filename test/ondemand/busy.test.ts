@@ -1,4 +1,7 @@
-/** A service on demand that holds something for the host, as a frozen file system or half a file, stays until that is over. */
+/**
+ * A service on demand that holds something for the host, as a frozen file system or half a file,
+ * stays until that is over.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -19,14 +22,27 @@ describe('a busy service on demand', { skip: missingHolder() ?? false, timeout: 
     const config = path.join(folder, 'config.toml');
     fs.writeFileSync(config, '');
     const view = { summarize: () => ({ operation: 'toy' }), probe: (serial: number) => serial };
-    const host = new HvUtilsHost({ native, protocol: toyProtocol, view, socketPath, versionText: '1' });
+    const host = new HvUtilsHost({
+      native,
+      protocol: toyProtocol,
+      view,
+      socketPath,
+      versionText: '1',
+    });
     const holder = new Holder({
       program: buildHolder(t),
       wire: 'unix',
       socketPath,
       command: [
         ...[process.execPath, '--import', 'tsx', path.join(import.meta.dirname, 'busy-daemon.ts')],
-        ...['--config', config, '--transport', `unix:${socketPath}`, '--set', `kvp.idle_exit_ms=${IDLE_MS}`],
+        ...[
+          '--config',
+          config,
+          '--transport',
+          `unix:${socketPath}`,
+          '--set',
+          `kvp.idle_exit_ms=${IDLE_MS}`,
+        ],
       ],
       env: process.env,
     });

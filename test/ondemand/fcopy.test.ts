@@ -6,7 +6,11 @@ import path from 'node:path';
 import { after, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readStatus } from '../../daemons/fcopy/status.ts';
-import { type FcopyReply, type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/fcopy/messages.ts';
+import {
+  type FcopyReply,
+  type FcopyRequest,
+  MAX_FRAGMENT_BYTES,
+} from '../../protocol/fcopy/messages.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { type Copy, dataOf, messagesOf, startOf } from '../../simulator/hosts/fcopy-host.ts';
 import { type ServiceHost, WIRES, type Wire } from '../../simulator/wire.ts';
@@ -29,7 +33,11 @@ class Stage extends HeldStage<ServiceHost<FcopyRequest, FcopyReply>> {
   }
 
   copyOf(fileName: string, parts: number): Copy {
-    return { fileName, path: `${this.guest}/`, content: randomBytes(parts * MAX_FRAGMENT_BYTES - 1) };
+    return {
+      fileName,
+      path: `${this.guest}/`,
+      content: randomBytes(parts * MAX_FRAGMENT_BYTES - 1),
+    };
   }
 
   async ask(request: FcopyRequest): Promise<number> {
@@ -78,27 +86,34 @@ for (const wire of WIRES) {
       await holder.asleep();
       assert.deepEqual(fs.readdirSync(stage.guest), []);
       assert.deepEqual(stage.results(), ['silent']);
-      assert.notEqual(await stage.ask(dataOf(copy.content, MAX_FRAGMENT_BYTES)), OK, 'nobody knows of it any more');
+      assert.notEqual(
+        await stage.ask(dataOf(copy.content, MAX_FRAGMENT_BYTES)),
+        OK,
+        'nobody knows of it any more',
+      );
       for (const request of messagesOf(copy)) assert.equal(await stage.ask(request), OK);
       stage.arrived(copy);
       assert.deepEqual(holder.failures, []);
     });
 
-    it('killed in the middle of a file: nothing is left of it, and the next one is taken', async (t) => {
-      const stage = new Stage(t, wire);
-      const { host, holder } = stage;
-      const copy = stage.copyOf('file', 2);
-      assert.equal(await stage.ask(startOf(copy)), OK);
-      assert.equal(await stage.ask(dataOf(copy.content, 0)), OK);
-      const { starts } = holder;
-      holder.kill();
-      await holder.until(() => holder.starts > starts);
-      assert.notEqual(await stage.ask(dataOf(copy.content, MAX_FRAGMENT_BYTES)), OK);
-      assert.deepEqual(fs.readdirSync(stage.guest), []);
-      for (const request of messagesOf(copy)) assert.equal(await stage.ask(request), OK);
-      stage.arrived(copy);
-      assert.equal(host.readyCount, 1);
-    });
+    it(
+      'killed in the middle of a file: nothing is left of it, and the next one is ' + 'taken',
+      async (t) => {
+        const stage = new Stage(t, wire);
+        const { host, holder } = stage;
+        const copy = stage.copyOf('file', 2);
+        assert.equal(await stage.ask(startOf(copy)), OK);
+        assert.equal(await stage.ask(dataOf(copy.content, 0)), OK);
+        const { starts } = holder;
+        holder.kill();
+        await holder.until(() => holder.starts > starts);
+        assert.notEqual(await stage.ask(dataOf(copy.content, MAX_FRAGMENT_BYTES)), OK);
+        assert.deepEqual(fs.readdirSync(stage.guest), []);
+        for (const request of messagesOf(copy)) assert.equal(await stage.ask(request), OK);
+        stage.arrived(copy);
+        assert.equal(host.readyCount, 1);
+      },
+    );
 
     it('copies that race the exit arrive', async (t) => {
       const stage = new Stage(t, wire);

@@ -33,7 +33,10 @@ export interface HolderOptions {
   readonly env: NodeJS.ProcessEnv;
 }
 
-/** The stand-in for systemd: holds a channel and starts the daemon when something is to be read from it. */
+/**
+ * The stand-in for systemd: holds a channel and starts the daemon when something is to be read from
+ * it.
+ */
 export class Holder {
   readonly lines: string[] = [];
   /** The daemon's log. */
@@ -52,7 +55,10 @@ export class Holder {
   #waiting: (() => void)[] = [];
 
   constructor({ program, wire, socketPath, command, env }: HolderOptions) {
-    this.#child = spawn(program, [wire, socketPath, ...command], { stdio: ['ignore', 'pipe', 'pipe'], env });
+    this.#child = spawn(program, [wire, socketPath, ...command], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env,
+    });
     this.exited = new Promise((resolve) => this.#child.on('close', () => resolve()));
     createInterface({ input: this.#child.stdout! }).on('line', (line) => this.#onLine(line));
     createInterface({ input: this.#child.stderr! }).on('line', (line) => this.log.push(line));
@@ -66,7 +72,10 @@ export class Holder {
       gone = true;
     });
     while (!isTrue()) {
-      if (gone) throw new Error(`the holder ended; it said:\n${[...this.lines, ...this.log].slice(-20).join('\n')}`);
+      if (gone)
+        throw new Error(
+          `the holder ended; it said:\n${[...this.lines, ...this.log].slice(-20).join('\n')}`,
+        );
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }

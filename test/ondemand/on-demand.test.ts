@@ -1,4 +1,7 @@
-/** A daemon whose channel the service manager holds: registered once, started by requests, gone between them. */
+/**
+ * A daemon whose channel the service manager holds: registered once, started by requests, gone
+ * between them.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, describe, it, type TestContext } from 'node:test';
@@ -105,7 +108,8 @@ describe('what was agreed on outlives the process', { skip, timeout: 120_000 }, 
     ['no JSON', (file: string) => fs.writeFileSync(file, 'x')],
     [
       'versions nobody supports',
-      (file: string) => edit(file, { via: 'vmbus', framework: version(9, 9), message: version(9, 9) }),
+      (file: string) =>
+        edit(file, { via: 'vmbus', framework: version(9, 9), message: version(9, 9) }),
     ],
     ['another kind of peer', (file: string) => edit(file, { via: 'hv_utils', versionText: '3.1' })],
     ['nonsense', (file: string) => edit(file, { via: 'vmbus', framework: 'x' })],
@@ -130,16 +134,25 @@ describe('what was agreed on outlives the process', { skip, timeout: 120_000 }, 
     await host.ring!.negotiate({ framework: [version(3, 0)], message: [version(4, 0)] });
     await holder.asleep();
     assert.equal(holder.starts, 2);
-    assert.deepEqual(status().peer, { via: 'vmbus', framework: version(3, 0), message: version(4, 0) });
+    assert.deepEqual(status().peer, {
+      via: 'vmbus',
+      framework: version(3, 0),
+      message: version(4, 0),
+    });
     await host.set(0, 'a', '1');
   });
 
   it('over a char device the version the kernel told', async (t) => {
-    const { host, holder, status } = bound(stage(t, { wire: 'unix', idleExitMs: 50, versionText: '9.9' }));
+    const { host, holder, status } = bound(
+      stage(t, { wire: 'unix', idleExitMs: 50, versionText: '9.9' }),
+    );
     await host.link.ready();
     await holder.asleep();
     assert.deepEqual(status().peer, { via: 'hv_utils', versionText: '9.9' });
-    assert.deepEqual(await host.get(2, 'IntegrationServicesVersion'), { type: 'string', text: '9.9' });
+    assert.deepEqual(await host.get(2, 'IntegrationServicesVersion'), {
+      type: 'string',
+      text: '9.9',
+    });
     assert.equal(holder.starts, 2);
   });
 });
@@ -148,4 +161,8 @@ function edit(file: string, peer: unknown): void {
   fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file, 'utf8')), peer }));
 }
 
-const bound = (made: OnDemandStage) => ({ host: made.host, holder: made.holder, status: () => made.status() });
+const bound = (made: OnDemandStage) => ({
+  host: made.host,
+  holder: made.holder,
+  status: () => made.status(),
+});

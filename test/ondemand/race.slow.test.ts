@@ -6,7 +6,10 @@ import { race } from './race.ts';
 /** Over each wire. */
 const WAKE_UPS = 500;
 
-describe('requests that race the exit', { skip: missingHolder() ?? false, timeout: 1_800_000 }, () => {
+describe('requests that race the exit', {
+  skip: missingHolder() ?? false,
+  timeout: 1_800_000,
+}, () => {
   const holder = missingHolder() === undefined ? buildHolder({ after }) : '';
   for (const wire of WIRES) {
     it(`${wire}: of ${WAKE_UPS} wake-ups none loses a request`, async (t) => {

@@ -13,8 +13,9 @@ const IDLE_MS = 20;
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
- * Sends requests such that each is as likely to meet a process that is about to leave as one that has just left: one that came too early puts the next
- * off, one that came too late brings it forward. Ends after so many wake-ups; each request has to be answered, with what was asked for.
+ * Sends requests such that each is as likely to meet a process that is about to leave as one that
+ * has just left: one that came too early puts the next off, one that came too late brings it
+ * forward. Ends after so many wake-ups; each request has to be answered, with what was asked for.
  */
 export async function race(wire: Wire, holder: string, wakeUps: number): Promise<RaceResult> {
   const stage = new OnDemandStage({ wire, holder, idleExitMs: IDLE_MS });

@@ -86,7 +86,9 @@ export class HeldStage<Host extends { close(): void }> {
   }
 }
 
-export interface OnDemandOptions extends HeldOptions, Partial<Omit<KvpHostOptions, 'native' | 'socketPath'>> {
+export interface OnDemandOptions
+  extends HeldOptions,
+    Partial<Omit<KvpHostOptions, 'native' | 'socketPath'>> {
   readonly args?: readonly string[];
 }
 
@@ -109,18 +111,31 @@ export class OnDemandStage extends HeldStage<KvpHost> {
 type Settings = Readonly<Record<string, string | number>>;
 
 /** With bin/vmic-vss, which pretends: nothing of this machine is frozen. */
-export const vssScenery = (wire: Wire, settings: Settings = {}): Scenery<ServiceHost<VssRequest, VssReply>> => ({
+export const vssScenery = (
+  wire: Wire,
+  settings: Settings = {},
+): Scenery<ServiceHost<VssRequest, VssReply>> => ({
   service: 'vss',
-  makeHost: (socketPath) => hostOf(wire, { protocol: vssProtocol, view: vssView, versionText: '129', socketPath }),
+  makeHost: (socketPath) =>
+    hostOf(wire, { protocol: vssProtocol, view: vssView, versionText: '129', socketPath }),
   settings: (ground) => ({ ...vssSettings(ground, true), ...settings }),
   parent: PRETENCE.shared,
 });
 
 /** With bin/vmic-fcopy. */
-export const fcopyScenery = (wire: Wire, settings: Settings = {}): Scenery<ServiceHost<FcopyRequest, FcopyReply>> => ({
+export const fcopyScenery = (
+  wire: Wire,
+  settings: Settings = {},
+): Scenery<ServiceHost<FcopyRequest, FcopyReply>> => ({
   service: 'fcopy',
   makeHost: (socketPath) =>
-    hostOf(wire, { protocol: fcopyProtocol, view: fcopyView, versionText: '1', socketPath, ringBytes: RING_BYTES }),
+    hostOf(wire, {
+      protocol: fcopyProtocol,
+      view: fcopyView,
+      versionText: '1',
+      socketPath,
+      ringBytes: RING_BYTES,
+    }),
   settings: ({ folder }) => ({ status_file: path.join(folder, 'fcopy.json'), ...settings }),
 });
 

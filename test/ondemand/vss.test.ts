@@ -1,4 +1,7 @@
-/** VSS on demand: a process only while something is frozen, or a request waits. Nothing of this machine is frozen: the daemon pretends. */
+/**
+ * VSS on demand: a process only while something is frozen, or a request waits. Nothing of this
+ * machine is frozen: the daemon pretends.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -27,7 +30,8 @@ class Stage extends HeldStage<ServiceHost<VssRequest, VssReply>> {
   hook(thawSecs = 0): void {
     const folder = path.join(this.ground.folder, 'vss.d');
     fs.mkdirSync(folder);
-    const script = `#!/bin/sh\ntest "$1" = freeze || sleep ${thawSecs}\necho "$1" >>${this.#calls}\n`;
+    const script =
+      `#!/bin/sh\ntest "$1" = freeze || sleep ${thawSecs}\necho "$1" ` + `>>${this.#calls}\n`;
     fs.writeFileSync(path.join(folder, '10-hook'), script, { mode: 0o755 });
   }
 
@@ -36,7 +40,9 @@ class Stage extends HeldStage<ServiceHost<VssRequest, VssReply>> {
   }
 
   calls(): string[] {
-    return fs.existsSync(this.#calls) ? fs.readFileSync(this.#calls, 'utf8').trimEnd().split('\n') : [];
+    return fs.existsSync(this.#calls)
+      ? fs.readFileSync(this.#calls, 'utf8').trimEnd().split('\n')
+      : [];
   }
 
   async ask(request: VssRequest): Promise<number> {
@@ -50,32 +56,35 @@ class Stage extends HeldStage<ServiceHost<VssRequest, VssReply>> {
 
 for (const wire of WIRES) {
   describe(`VSS on demand over ${wire}`, { skip, timeout: 120_000 }, () => {
-    it('a freeze wakes it; it stays while frozen and until all is cleared up, and leaves', async (t) => {
-      const stage = new Stage(t, wire);
-      stage.hook(10 * (IDLE_MS / 1000));
-      const { host, holder } = stage;
-      await host.ready();
-      await holder.asleep();
-      assert.equal(await stage.ask(Ask.freeze), IcStatus.ok);
-      assert.equal(holder.starts, 2);
-      const told = fs.statSync(stage.statusFile).mtimeMs;
-      await sleep(TRAFFIC_INTERVAL_MS + 10 * IDLE_MS);
-      assert.deepEqual([holder.starts, holder.isRunning], [2, true]);
-      assert.equal(fs.statSync(stage.statusFile).mtimeMs, told, 'nothing is written meanwhile');
-      assert.equal(await stage.ask(Ask.thaw), IcStatus.ok);
-      assert.equal(holder.starts, 2);
-      assert.deepEqual(stage.calls(), ['freeze']);
-      await holder.asleep();
-      assert.deepEqual(stage.calls(), ['freeze', 'thaw']);
-      assert.deepEqual(
-        stage.freezes().map(({ result }) => result),
-        ['thawed'],
-      );
-      assert.equal(stage.status().state, 'left');
-      assert.equal(await stage.ask(Ask.checkHotBackup), IcStatus.ok);
-      assert.equal(holder.starts, 3);
-      assert.deepEqual([host.violations, host.readyCount, holder.failures], [[], 1, []]);
-    });
+    it(
+      'a freeze wakes it; it stays while frozen and until all is cleared up, and ' + 'leaves',
+      async (t) => {
+        const stage = new Stage(t, wire);
+        stage.hook(10 * (IDLE_MS / 1000));
+        const { host, holder } = stage;
+        await host.ready();
+        await holder.asleep();
+        assert.equal(await stage.ask(Ask.freeze), IcStatus.ok);
+        assert.equal(holder.starts, 2);
+        const told = fs.statSync(stage.statusFile).mtimeMs;
+        await sleep(TRAFFIC_INTERVAL_MS + 10 * IDLE_MS);
+        assert.deepEqual([holder.starts, holder.isRunning], [2, true]);
+        assert.equal(fs.statSync(stage.statusFile).mtimeMs, told, 'nothing is written meanwhile');
+        assert.equal(await stage.ask(Ask.thaw), IcStatus.ok);
+        assert.equal(holder.starts, 2);
+        assert.deepEqual(stage.calls(), ['freeze']);
+        await holder.asleep();
+        assert.deepEqual(stage.calls(), ['freeze', 'thaw']);
+        assert.deepEqual(
+          stage.freezes().map(({ result }) => result),
+          ['thawed'],
+        );
+        assert.equal(stage.status().state, 'left');
+        assert.equal(await stage.ask(Ask.checkHotBackup), IcStatus.ok);
+        assert.equal(holder.starts, 3);
+        assert.deepEqual([host.violations, host.readyCount, holder.failures], [[], 1, []]);
+      },
+    );
 
     it('backups that race the exit are made', async (t) => {
       const stage = new Stage(t, wire);
@@ -93,7 +102,10 @@ for (const wire of WIRES) {
       }
       await holder.asleep();
       const freezes = stage.freezes();
-      assert.ok(freezes.length === Math.min(backups, 20) && freezes.every(({ result }) => result === 'thawed'));
+      assert.ok(
+        freezes.length === Math.min(backups, 20) &&
+          freezes.every(({ result }) => result === 'thawed'),
+      );
       assert.deepEqual([host.violations, host.readyCount, holder.failures], [[], 1, []]);
     });
 

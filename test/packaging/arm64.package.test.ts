@@ -1,6 +1,7 @@
 /**
- * What packages for arm64 hold, run by user emulation: the addon in a Node.js of that kind against the simulated host over both wires, and the ring.
- * An emulated core orders memory as this machine's does, so a missing barrier would not show.
+ * What packages for arm64 hold, run by user emulation: the addon in a Node.js of that kind against
+ * the simulated host over both wires, and the ring. An emulated core orders memory as this
+ * machine's does, so a missing barrier would not show.
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -24,13 +25,18 @@ const seed = String(Date.now() % 1_000_000);
 
 const CROSS = 'aarch64-linux-gnu-g++';
 // Debian's qemu-user and g++-aarch64-linux-gnu
-const skip = process.arch !== 'x64' ? 'this machine builds for arm64 otherwise' : skipWithout(EMULATOR[0], CROSS);
+const skip =
+  process.arch !== 'x64'
+    ? 'this machine builds for arm64 otherwise'
+    : skipWithout(EMULATOR[0], CROSS);
 
 describe('arm64', { skip }, () => {
   let folder: string;
   let node: string[];
   before(async () => {
-    const packaging = (await import(path.join(import.meta.dirname, '../../packaging/native.mjs'))) as Packaging;
+    const packaging = (await import(
+      path.join(import.meta.dirname, '../../packaging/native.mjs')
+    )) as Packaging;
     folder = packaging.buildNative('arm64');
     node = [...EMULATOR, packaging.fetchNode('arm64').node];
   });
@@ -44,17 +50,29 @@ describe('arm64', { skip }, () => {
       const daemon = await DaemonProcess.start({
         ground,
         transport: host.link.transport,
-        command: [...node, path.join(binFolder(), 'vmic-kvp'), ...settings, '--transport', host.link.transport],
+        command: [
+          ...node,
+          path.join(binFolder(), 'vmic-kvp'),
+          ...settings,
+          '--transport',
+          host.link.transport,
+        ],
         env: { VMIC_ADDON: path.join(folder, 'vmic.node') },
       });
       try {
         await host.link.ready();
-        for (let n = 0; n < 200; n++) await host.set(KvpPool.external, `Key ${n}`, `Wert ${n}: schön, 日本語, 😀`);
-        for (let n = 0; n < 200; n += 2) assert.equal(await host.delete(KvpPool.external, `Key ${n}`), true);
-        const { value } = (await host.at(KvpPool.external, 99)) ?? assert.fail('no hundredth record');
+        for (let n = 0; n < 200; n++)
+          await host.set(KvpPool.external, `Key ${n}`, `Wert ${n}: schön, 日本語, 😀`);
+        for (let n = 0; n < 200; n += 2)
+          assert.equal(await host.delete(KvpPool.external, `Key ${n}`), true);
+        const { value } =
+          (await host.at(KvpPool.external, 99)) ?? assert.fail('no hundredth record');
         assert.deepEqual(value, { type: 'string', text: 'Wert 199: schön, 日本語, 😀' });
         assert.equal(await host.at(KvpPool.external, 100), undefined);
-        assert.deepEqual(await host.get(KvpPool.auto, 'ProcessorArchitecture'), { type: 'string', text: 'aarch64' });
+        assert.deepEqual(await host.get(KvpPool.auto, 'ProcessorArchitecture'), {
+          type: 'string',
+          text: 'aarch64',
+        });
         assert.deepEqual(await daemon.stop(), { code: 0, signal: null });
       } finally {
         await daemon.stop();
@@ -68,9 +86,13 @@ describe('arm64', { skip }, () => {
     const ground = new Ground();
     const [emulator, ...args] = EMULATOR;
     const guard = path.join(folder, 'vmic-vss-guard');
-    const ran = spawnSync(emulator, [...args, guard, '--thaw-recorded', path.join(ground.folder, 'record')], {
-      encoding: 'utf8',
-    });
+    const ran = spawnSync(
+      emulator,
+      [...args, guard, '--thaw-recorded', path.join(ground.folder, 'record')],
+      {
+        encoding: 'utf8',
+      },
+    );
     ground.dispose();
     assert.equal(ran.status, 0, ran.stderr);
   });
@@ -85,7 +107,11 @@ describe('arm64', { skip }, () => {
     describe(`the ${name} core`, () => {
       let program: string;
       before(() => {
-        program = compiler.build(name, ['-O2'], [`test/native/core_${name}.cpp`, `native/core/${name}.cpp`]);
+        program = compiler.build(
+          name,
+          ['-O2'],
+          [`test/native/core_${name}.cpp`, `native/core/${name}.cpp`],
+        );
       });
       for (const parameters of runs) {
         it(parameters.join(' '), () => {

@@ -9,12 +9,17 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = (...parts: string[]): string => fs.readFileSync(path.join(root, ...parts), 'utf8');
-const run = (program: string, ...args: string[]) => spawnSync(program, args, { cwd: root, encoding: 'utf8' });
+const run = (program: string, ...args: string[]) =>
+  spawnSync(program, args, { cwd: root, encoding: 'utf8' });
 const missing = (program: string, ...args: string[]): string | false =>
   run(program, ...args).error === undefined ? false : `${program} is not installed`;
 
 interface Contents {
-  readonly SERVICES: readonly { readonly name: string; readonly daemon?: string; readonly units: readonly string[] }[];
+  readonly SERVICES: readonly {
+    readonly name: string;
+    readonly daemon?: string;
+    readonly units: readonly string[];
+  }[];
   readonly PROGRAMS: readonly string[];
   readonly INSTALLED_UNITS: readonly string[];
   readonly C_UNITS: readonly string[];
@@ -49,21 +54,31 @@ test('the C daemons are replaced under every name', () => {
 
 test('folders that the configuration names by default are there', () => {
   const page = read('packaging/man/vmic-config.5');
-  const named = [...page.matchAll(/^\.It Cm \w+ = .*\/etc\/vmic\/(\w+\.d)\b/gm)].map(([, name]) => name);
+  const named = [...page.matchAll(/^\.It Cm \w+ = .*\/etc\/vmic\/(\w+\.d)\b/gm)].map(
+    ([, name]) => name,
+  );
   assert.ok(named.length >= 3);
   for (const name of named) assert.ok(FOLDERS.includes(`etc/vmic/${name}`), name);
 });
 
-test('no unit takes these names by Alias=, which an old mask would make fail: the package has links', () => {
-  for (const unit of fs.readdirSync(path.join(root, 'systemd'))) {
-    assert.doesNotMatch(read('systemd', unit), /^Alias=/m, unit);
-  }
-});
+test(
+  'no unit takes these names by Alias=, which an old mask would make fail: the package has ' +
+    'links',
+  () => {
+    for (const unit of fs.readdirSync(path.join(root, 'systemd'))) {
+      assert.doesNotMatch(read('systemd', unit), /^Alias=/m, unit);
+    }
+  },
+);
 
 test('presets say of each unit whether an installation enables it', () => {
   const lines = read('systemd/80-vmic.preset').split('\n');
   for (const unit of INSTALLED_UNITS) {
-    assert.equal(lines.filter((line) => /^(enable|disable) /.test(line) && line.endsWith(` ${unit}`)).length, 1, unit);
+    assert.equal(
+      lines.filter((line) => /^(enable|disable) /.test(line) && line.endsWith(` ${unit}`)).length,
+      1,
+      unit,
+    );
   }
 });
 
@@ -96,7 +111,9 @@ describe('man pages', () => {
     const visit = (command: readonly string[]): number => {
       const { stdout } = run(process.execPath, 'bin/vmic', ...command, '--help');
       const commands = stdout.slice(stdout.indexOf('Commands:'), stdout.indexOf('\nOptions:'));
-      const found = [...commands.matchAll(new RegExp(`^  ${['vmic', ...command].join(' ')} ([a-z-]+)`, 'gm'))];
+      const found = [
+        ...commands.matchAll(new RegExp(`^  ${['vmic', ...command].join(' ')} ([a-z-]+)`, 'gm')),
+      ];
       for (const [, word] of found) {
         assert.ok(known.has(word!), [...command, word].join(' '));
         visit([...command, word!]);
@@ -109,7 +126,9 @@ describe('man pages', () => {
   test('every option of the daemons is described', () => {
     for (const program of PROGRAMS.slice(1)) {
       const { stdout } = run(process.execPath, `bin/${program}`, '--help');
-      const options = [...stdout.matchAll(/^ {2}(?:-\w, | {4})--([\w-]+)/gm)].map(([, name]) => name!);
+      const options = [...stdout.matchAll(/^ {2}(?:-\w, | {4})--([\w-]+)/gm)].map(
+        ([, name]) => name!,
+      );
       assert.ok(options.length >= 7, stdout);
       const known = words(read(`packaging/man/${program}.8`));
       for (const option of options) assert.ok(known.has(`-${option}`), `${program} --${option}`);
@@ -118,7 +137,12 @@ describe('man pages', () => {
 
   for (const { name } of SERVICES) {
     test(`every key of section ${name} is described`, () => {
-      const { stderr } = run(process.execPath, `bin/vmic-${name}`, '--set', `${name}.no_such_key=1`);
+      const { stderr } = run(
+        process.execPath,
+        `bin/vmic-${name}`,
+        '--set',
+        `${name}.no_such_key=1`,
+      );
       const keys = /there are ([\w, ]+)/.exec(stderr)?.[1]?.split(', ');
       assert.ok(keys !== undefined && keys.length > 0, stderr);
       const page = read('packaging/man/vmic-config.5');
@@ -126,14 +150,17 @@ describe('man pages', () => {
       const [everywhere, ...sections] = page.split(/^\.Ss /m);
       const section = sections.find((part) => part.startsWith(`Section ${name}\n`));
       assert.ok(section !== undefined, name);
-      for (const key of keys) assert.match(everywhere + section, new RegExp(`^\\.It Cm ${key} = `, 'm'));
+      for (const key of keys)
+        assert.match(everywhere + section, new RegExp(`^\\.It Cm ${key} = `, 'm'));
     });
   }
 
   for (const page of pages) {
     test(`mandoc has nothing to say about ${page}`, { skip: missing('mandoc', '-h') }, () => {
       const { stdout } = run('mandoc', '-Tlint', '-Wstyle', path.join(folder, page));
-      const said = stdout.split('\n').filter((line) => line !== '' && !line.includes('referenced manual not found'));
+      const said = stdout
+        .split('\n')
+        .filter((line) => line !== '' && !line.includes('referenced manual not found'));
       assert.deepEqual(said, []);
     });
     test(`groff has nothing to say about ${page}`, { skip: missing('man', '--version') }, () => {
@@ -151,7 +178,10 @@ describe('man pages', () => {
 });
 
 describe('shell scripts', () => {
-  const scripts = ['openrc/vmic', ...['preinst', 'postinst', 'prerm', 'postrm'].map((name) => `debian/${name}`)];
+  const scripts = [
+    'openrc/vmic',
+    ...['preinst', 'postinst', 'prerm', 'postrm'].map((name) => `debian/${name}`),
+  ];
   const spec = read('packaging/rpm/vmic.spec').split(/^%/m);
   const scriptlets = ['pre', 'post', 'preun', 'postun'].map((name) => {
     const section = spec.find((text) => text.startsWith(`${name}\n`));
@@ -159,9 +189,10 @@ describe('shell scripts', () => {
     return [`rpm %${name}`, section.slice(name.length + 1)] as const;
   });
   /** Name -> text, with the lists that packaging fills in. */
-  const texts = [...scripts.map((script) => [script, read('packaging', script)] as const), ...scriptlets].map(
-    ([name, text]) => [name, text.replace(/@[A-Z_]+@/g, 'a.service b.service')] as const,
-  );
+  const texts = [
+    ...scripts.map((script) => [script, read('packaging', script)] as const),
+    ...scriptlets,
+  ].map(([name, text]) => [name, text.replace(/@[A-Z_]+@/g, 'a.service b.service')] as const);
   const shells = [
     ['dash', '-n'],
     ['busybox', 'sh', '-n'],

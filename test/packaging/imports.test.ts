@@ -55,7 +55,10 @@ const forms: Readonly<Record<string, (specifier: string) => string>> = {
 const folder = mkdtempSync(join(tmpdir(), 'vmic-imports-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Lints one folder full of files with the project's own rules; gives the files that break the import rule. */
+/**
+ * Lints one folder full of files with the project's own rules; gives the files that break the
+ * import rule.
+ */
 function filesRefused(files: ReadonlyMap<string, string>): ReadonlySet<string> {
   const tree = mkdtempSync(join(folder, 'tree-'));
   cpSync(join(root, 'biome.json'), join(tree, 'biome.json'));
@@ -76,13 +79,17 @@ function filesRefused(files: ReadonlyMap<string, string>): ReadonlySet<string> {
     { cwd: tree, encoding: 'utf8' },
   );
   assert.doesNotMatch(stderr, /configuration|deserialize/, stderr);
-  const paths = stdout.split('\n').map((line) => /noRestrictedImports,file=([^,]+),/.exec(line)?.[1]);
+  const paths = stdout
+    .split('\n')
+    .map((line) => /noRestrictedImports,file=([^,]+),/.exec(line)?.[1]);
   return new Set(paths.filter((path) => path !== undefined).map((path) => relative(tree, path)));
 }
 
 for (const [form, write] of Object.entries(forms)) {
   test(`the lint refuses imports against the direction, and no others (${form})`, () => {
-    const files = new Map([...forbidden, ...allowed].map(([path, specifier]) => [path, write(specifier)]));
+    const files = new Map(
+      [...forbidden, ...allowed].map(([path, specifier]) => [path, write(specifier)]),
+    );
     assert.deepEqual([...filesRefused(files)].sort(), forbidden.map(([path]) => path).sort());
   });
 }

@@ -8,7 +8,9 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
+const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+  version: string;
+};
 
 const work = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-npm-'));
 after(() => fs.rmSync(work, { recursive: true, force: true }));
@@ -20,7 +22,10 @@ function succeed(program: string, args: readonly string[], cwd = root): string {
   return stdout;
 }
 
-/** Somebody's own test: what was recorded is decoded, and the daemon of the package answers a simulated host. */
+/**
+ * Somebody's own test: what was recorded is decoded, and the daemon of the package answers a
+ * simulated host.
+ */
 const NPM_USER = `
 import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -58,13 +63,26 @@ test('installs elsewhere, is imported there, and decodes a recording', () => {
   for (const made of [folder, user]) fs.mkdirSync(made);
   succeed('npm', ['pack', '--silent', '--pack-destination', folder]);
   const archive = path.join(folder, fs.readdirSync(folder)[0]!);
-  fs.writeFileSync(path.join(user, 'package.json'), '{"name":"user","private":true,"type":"module"}\n');
+  fs.writeFileSync(
+    path.join(user, 'package.json'),
+    '{"name":"user","private":true,"type":"module"}\n',
+  );
   succeed('npm', ['install', '--no-audit', '--no-fund', archive], user);
   // What somebody would write who tests against recorded traffic, with types
   fs.writeFileSync(path.join(user, 'user.ts'), NPM_USER);
   const tsc = path.join(root, 'node_modules/.bin/tsc');
   const types = path.join(root, 'node_modules/@types');
-  const options = ['--target', 'es2022', '--module', 'nodenext', '--strict', '--types', 'node', '--typeRoots', types];
+  const options = [
+    '--target',
+    'es2022',
+    '--module',
+    'nodenext',
+    '--strict',
+    '--types',
+    'node',
+    '--typeRoots',
+    types,
+  ];
   succeed(tsc, [...options, 'user.ts'], user);
   const said = succeed(process.execPath, ['user.js'], user);
   assert.deepEqual(JSON.parse(said), {

@@ -1,4 +1,7 @@
-/** Packages as built by the commands of package.json: the same twice, complete, and what is in them runs. */
+/**
+ * Packages as built by the commands of package.json: the same twice, complete, and what is in them
+ * runs.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -10,7 +13,9 @@ import { fileURLToPath } from 'node:url';
 import { skipWithout } from './programs.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
+const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+  version: string;
+};
 
 const work = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-packages-'));
 after(() => fs.rmSync(work, { recursive: true, force: true }));
@@ -43,7 +48,8 @@ function succeed(
   assert.equal(status, 0, `${program} ${args.join(' ')}\n${stdout}${stderr}`);
   return stdout;
 }
-const sha256 = (file: string): string => createHash('sha256').update(fs.readFileSync(file)).digest('hex');
+const sha256 = (file: string): string =>
+  createHash('sha256').update(fs.readFileSync(file)).digest('hex');
 
 /** A copy of this tree as a fresh clone would be, but for the npm packages, which are linked. */
 function copyTree(name: string): string {
@@ -60,7 +66,9 @@ function copyTree(name: string): string {
   const cached = path.join(root, '.cache/package');
   for (const entry of fs.existsSync(cached) ? fs.readdirSync(cached) : []) {
     if (!entry.startsWith('node-')) continue;
-    fs.cpSync(path.join(cached, entry), path.join(folder, '.cache/package', entry), { recursive: true });
+    fs.cpSync(path.join(cached, entry), path.join(folder, '.cache/package', entry), {
+      recursive: true,
+    });
   }
   return folder;
 }
@@ -74,7 +82,9 @@ const build = (tree: string, kind: 'deb' | 'rpm', ...args: string[]): void => {
   });
 };
 
-describe('Debian and RPM packages', { skip: skipWithout('dpkg-deb', 'rpmbuild', 'git', 'npm') }, () => {
+describe('Debian and RPM packages', {
+  skip: skipWithout('dpkg-deb', 'rpmbuild', 'git', 'npm'),
+}, () => {
   let first: string;
   let second: string;
   const files = (tree: string): string[] => fs.readdirSync(path.join(tree, 'dist')).sort();
@@ -104,7 +114,8 @@ describe('Debian and RPM packages', { skip: skipWithout('dpkg-deb', 'rpmbuild', 
 
   test('two builds are identical', () => {
     assert.deepEqual(files(second), files(first));
-    for (const file of files(first)) assert.equal(sha256(path.join(second, 'dist', file)), sha256(dist(file)), file);
+    for (const file of files(first))
+      assert.equal(sha256(path.join(second, 'dist', file)), sha256(dist(file)), file);
   });
 
   test('lintian has nothing to say', { skip: skipWithout('lintian') }, () => {
@@ -153,13 +164,17 @@ describe('Debian and RPM packages', { skip: skipWithout('dpkg-deb', 'rpmbuild', 
         const folder = unpack(dist(name));
         const arch = /[._]([a-z0-9_]+)\.(deb|rpm)$/.exec(name.replace(`vmic_${version}`, ''))![1]!;
         assert.ok(
-          succeed('readelf', ['-h', path.join(folder, 'usr/lib/vmic/vmic.node')]).includes(machines[arch]!),
+          succeed('readelf', ['-h', path.join(folder, 'usr/lib/vmic/vmic.node')]).includes(
+            machines[arch]!,
+          ),
           name,
         );
         return tree(folder).filter(isCommon).sort();
       });
     for (const list of lists) assert.deepEqual(list, lists[0]);
-    assert.ok(!lists[0]!.some((name) => name.includes('node_modules') || name.includes('simulate')));
+    assert.ok(
+      !lists[0]!.some((name) => name.includes('node_modules') || name.includes('simulate')),
+    );
   });
 
   test('nothing tells where it was built', () => {
@@ -172,17 +187,21 @@ describe('Debian and RPM packages', { skip: skipWithout('dpkg-deb', 'rpmbuild', 
         const content = fs.readFileSync(full);
         // An example may speak of root's home, which is the builder's where root builds
         const places = [work, root, ...(file.includes('/examples/') ? [] : [os.homedir()])];
-        for (const place of places) assert.ok(!content.includes(`${place}/`), `${name}: ${file} names ${place}`);
+        for (const place of places)
+          assert.ok(!content.includes(`${place}/`), `${name}: ${file} names ${place}`);
       }
     }
   });
 
   test('the copyright file names each npm package that is in a bundle, with its licence', () => {
-    const bundled = JSON.parse(fs.readFileSync(path.join(first, 'bin/.bundled.json'), 'utf8')) as Record<
-      string,
-      string[]
-    >;
-    const doc = path.join(work, `unpacked-vmic_${version}_amd64.deb`, 'usr/share/doc/vmic/copyright');
+    const bundled = JSON.parse(
+      fs.readFileSync(path.join(first, 'bin/.bundled.json'), 'utf8'),
+    ) as Record<string, string[]>;
+    const doc = path.join(
+      work,
+      `unpacked-vmic_${version}_amd64.deb`,
+      'usr/share/doc/vmic/copyright',
+    );
     const text = fs.readFileSync(doc, 'utf8');
     const folders = new Set(Object.values(bundled).flat());
     assert.ok(folders.size > 10);
@@ -196,12 +215,19 @@ describe('Debian and RPM packages', { skip: skipWithout('dpkg-deb', 'rpmbuild', 
   });
 
   test('control data: what it depends on, and what it takes the place of', () => {
-    const field = (file: string, name: string): string => succeed('dpkg-deb', ['-f', dist(file), name]).trim();
+    const field = (file: string, name: string): string =>
+      succeed('dpkg-deb', ['-f', dist(file), name]).trim();
     const own = `vmic_${version}_amd64.deb`;
     assert.match(field(own, 'Depends'), /\bnodejs \(>= 20\.19\)/);
     assert.doesNotMatch(field(`vmic-bundled-node_${version}_amd64.deb`, 'Depends'), /nodejs/);
     for (const relation of ['Conflicts', 'Replaces', 'Provides']) {
-      for (const other of ['hyperv-daemons', 'linux-cloud-tools-common', 'hypervkvpd', 'hypervvssd', 'hypervfcopyd']) {
+      for (const other of [
+        'hyperv-daemons',
+        'linux-cloud-tools-common',
+        'hypervkvpd',
+        'hypervvssd',
+        'hypervfcopyd',
+      ]) {
         assert.ok(field(own, relation).split(', ').includes(other), `${relation}: ${other}`);
       }
     }
@@ -219,29 +245,46 @@ describe('Debian and RPM packages', { skip: skipWithout('dpkg-deb', 'rpmbuild', 
       const said = succeed(process.execPath, [path.join(folder, 'usr/bin', program), '--version']);
       assert.match(said, new RegExp(`\\b${version.replaceAll('.', '\\.')}\\b`));
     }
-    assert.match(fs.readFileSync(path.join(folder, 'usr/bin/vmic-kvp'), 'utf8'), /^#!\/usr\/bin\/node\n/);
+    assert.match(
+      fs.readFileSync(path.join(folder, 'usr/bin/vmic-kvp'), 'utf8'),
+      /^#!\/usr\/bin\/node\n/,
+    );
     // With the addon: pools in a folder of our own
     const pools = path.join(work, 'pools');
     fs.mkdirSync(pools);
     const vmic = (...args: string[]): string =>
-      succeed(process.execPath, [path.join(folder, 'usr/bin/vmic'), 'kvp', ...args, '--pool-directory', pools]);
+      succeed(process.execPath, [
+        path.join(folder, 'usr/bin/vmic'),
+        'kvp',
+        ...args,
+        '--pool-directory',
+        pools,
+      ]);
     if (process.arch === 'x64') {
       vmic('set', 'Ready', 'yes');
       assert.equal(vmic('get', 'Ready'), 'yes\n');
     }
   });
 
-  test('with its own Node.js', { skip: process.arch !== 'x64' && 'the package is for amd64' }, () => {
+  test('with its own Node.js', {
+    skip: process.arch !== 'x64' && 'the package is for amd64',
+  }, () => {
     const folder = path.join(work, `unpacked-vmic-bundled-node_${version}_amd64.deb`);
     const node = path.join(folder, 'usr/lib/vmic/node');
     assert.match(succeed(node, ['--version']), /^v24\./);
     succeed(node, [path.join(folder, 'usr/lib/vmic/vmic'), '--version']);
-    assert.match(fs.readFileSync(path.join(folder, 'usr/lib/vmic/vmic-kvp'), 'utf8'), /^#!\/usr\/lib\/vmic\/node\n/);
+    assert.match(
+      fs.readFileSync(path.join(folder, 'usr/lib/vmic/vmic-kvp'), 'utf8'),
+      /^#!\/usr\/lib\/vmic\/node\n/,
+    );
     const pools = path.join(work, 'pools-of-24');
     fs.mkdirSync(pools);
     const set = ['kvp', 'set', 'Ready', 'yes', '--pool-directory', pools];
     succeed(node, [path.join(folder, 'usr/bin/vmic'), ...set]);
-    const text = fs.readFileSync(path.join(folder, 'usr/share/doc/vmic-bundled-node/copyright'), 'utf8');
+    const text = fs.readFileSync(
+      path.join(folder, 'usr/share/doc/vmic-bundled-node/copyright'),
+      'utf8',
+    );
     assert.ok(text.includes('Node.js is licensed for use as follows') && text.includes('OpenSSL'));
   });
 });

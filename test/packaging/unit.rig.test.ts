@@ -17,10 +17,17 @@ const skip =
       ? 'the rig needs root'
       : false;
 
-test('the unit is started by the device, sandboxed, restarted, stopped and disabled', { skip }, () => {
+test('the unit is started by the device, sandboxed, restarted, stopped and disabled', {
+  skip,
+}, () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-unit-'));
   try {
-    for (const part of ['bin', 'build/Release/vmic.node', 'systemd', 'test/packaging/unit-in-guest.sh']) {
+    for (const part of [
+      'bin',
+      'build/Release/vmic.node',
+      'systemd',
+      'test/packaging/unit-in-guest.sh',
+    ]) {
       fs.cpSync(path.join(root, part), path.join(folder, part), { recursive: true });
     }
     const run = (script: string, ...args: string[]): number | null =>
@@ -29,7 +36,10 @@ test('the unit is started by the device, sandboxed, restarted, stopped and disab
     assert.equal(run('setup.sh', kernel), 0);
     const script = '/opt/vmic/test/packaging/unit-in-guest.sh';
     const command = ['--', 'bash', script, '/opt/vmic'];
-    assert.equal(run('run.sh', '--kernel', kernel, '--systemd', '--copy', `${folder}:/opt/vmic`, ...command), 0);
+    assert.equal(
+      run('run.sh', '--kernel', kernel, '--systemd', '--copy', `${folder}:/opt/vmic`, ...command),
+      0,
+    );
   } finally {
     fs.rmSync(folder, { recursive: true });
   }

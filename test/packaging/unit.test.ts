@@ -12,10 +12,15 @@ after(() => fs.rmSync(folder, { recursive: true }));
 const systemd = fileURLToPath(new URL('../../systemd/', import.meta.url));
 const units = fs.readdirSync(systemd).filter((name) => name.endsWith('.service'));
 const serviceOf = (socket: string): string => socket.replace(/@?\.socket$/, '.service');
-const sockets = fs.readdirSync(systemd).filter((name) => name.endsWith('.socket') && units.includes(serviceOf(name)));
+const sockets = fs
+  .readdirSync(systemd)
+  .filter((name) => name.endsWith('.socket') && units.includes(serviceOf(name)));
 
 const analyze = (...args: string[]) =>
-  spawnSync('systemd-analyze', args, { encoding: 'utf8', env: { ...process.env, SYSTEMD_PAGER: '' } });
+  spawnSync('systemd-analyze', args, {
+    encoding: 'utf8',
+    env: { ...process.env, SYSTEMD_PAGER: '' },
+  });
 const version = Number(/systemd (\d+)/.exec(analyze('--version').stdout ?? '')?.[1]);
 const skip = Number.isNaN(version)
   ? 'systemd-analyze is not installed'
@@ -23,12 +28,17 @@ const skip = Number.isNaN(version)
     ? `systemd ${version} can't look at units that are not installed`
     : false;
 
-/** The unit with its programs replaced by ones that exist here: it names where packages put them. */
+/**
+ * The unit with its programs replaced by ones that exist here: it names where packages put them.
+ */
 function installed(unit: string, change: (text: string) => string = (text) => text): string {
   const text = fs.readFileSync(path.join(systemd, unit), 'utf8');
   assert.match(
     text,
-    new RegExp(`^ExecStart=-?/usr/(bin/${path.basename(unit, '.service')}|bin/vmic|sbin/hv_\\w+_daemon)( |$)`, 'm'),
+    new RegExp(
+      `^ExecStart=-?/usr/(bin/${path.basename(unit, '.service')}|bin/vmic|sbin/hv_\\w+_daemon)( |$)`,
+      'm',
+    ),
   );
   const there = text.replace(/^(Exec\w+=[-+]*)\/usr\/s?bin\/([\w-]+)/gm, (_, key, program) => {
     fs.writeFileSync(path.join(folder, program), '#!/bin/sh\n', { mode: 0o755 });
@@ -39,8 +49,14 @@ function installed(unit: string, change: (text: string) => string = (text) => te
   return file;
 }
 
-/** What `systemd-analyze security` may say, times ten. Hooks are an administrator's programs: these units say what they need. */
-const EXPOSURE: Readonly<Record<string, number>> = { 'vmic-shutdown.service': 50, 'vmic-vss.service': 51 };
+/**
+ * What `systemd-analyze security` may say, times ten. Hooks are an administrator's programs: these
+ * units say what they need.
+ */
+const EXPOSURE: Readonly<Record<string, number>> = {
+  'vmic-shutdown.service': 50,
+  'vmic-vss.service': 51,
+};
 const exposureOf = (unit: string): number => EXPOSURE[unit] ?? 25;
 
 for (const unit of units) {
@@ -57,7 +73,10 @@ for (const unit of units) {
     assert.match(stderr, /LockPersonalities/);
   });
 
-  test(`systemd-analyze security puts the exposure of ${unit} at ${exposureOf(unit) / 10} or less`, { skip }, () => {
+  test(`systemd-analyze security puts the exposure of ${unit} at ${exposureOf(unit) / 10} or ` +
+    'less', {
+    skip,
+  }, () => {
     const { status, stdout, stderr } = analyze(
       'security',
       '--offline=true',
@@ -81,14 +100,25 @@ for (const socket of sockets) {
     assert.deepEqual({ status, stdout, stderr }, { status: 0, stdout: '', stderr: '' });
   });
 
-  test(`a start for each time ${socket} may leave its service without a process is within the limits`, () => {
-    const limit = (unit: string, key: string): number =>
-      Number(new RegExp(`^${key}=(\\d+)$`, 'm').exec(fs.readFileSync(path.join(systemd, unit), 'utf8'))?.[1]);
-    for (const unit of [socket, serviceOf(socket)]) {
-      // idle_exit_ms is 10 s
-      assert.ok(limit(unit, 'StartLimitIntervalSec') / 10 < limit(unit, 'StartLimitBurst') / 2, unit);
-    }
-  });
+  test(
+    `a start for each time ${socket} may leave its service without a process is within the ` +
+      'limits',
+    () => {
+      const limit = (unit: string, key: string): number =>
+        Number(
+          new RegExp(`^${key}=(\\d+)$`, 'm').exec(
+            fs.readFileSync(path.join(systemd, unit), 'utf8'),
+          )?.[1],
+        );
+      for (const unit of [socket, serviceOf(socket)]) {
+        // idle_exit_ms is 10 s
+        assert.ok(
+          limit(unit, 'StartLimitIntervalSec') / 10 < limit(unit, 'StartLimitBurst') / 2,
+          unit,
+        );
+      }
+    },
+  );
 }
 
 test('each unit is started by a device that a udev rule makes a unit of', () => {

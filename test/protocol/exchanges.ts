@@ -20,7 +20,8 @@ export interface Recorded<Request> {
 }
 
 /**
- * Plays a recording's requests to our side of the protocol, negotiation first, and gives both answers to each. Answers are made as the IC session makes them.
+ * Plays a recording's requests to our side of the protocol, negotiation first, and gives both
+ * answers to each. Answers are made as the IC session makes them.
  */
 export function replay<Request, Reply extends { readonly status: number }>(
   file: string,
@@ -48,9 +49,13 @@ export function replay<Request, Reply extends { readonly status: number }>(
         request = protocol.ic.decodeRequest(body, messageVersion);
         // What a host sends, ours can send too
         const length = body.length;
-        assert.equal(hex(protocol.ic.encodeRequest(request, messageVersion)), hex(body.slice(0, length)));
+        assert.equal(
+          hex(protocol.ic.encodeRequest(request, messageVersion)),
+          hex(body.slice(0, length)),
+        );
         const reply = handle(request);
-        if (reply.status === IcStatus.ok) protocol.ic.encodeReply(body, messageVersion, request, reply);
+        if (reply.status === IcStatus.ok)
+          protocol.ic.encodeReply(body, messageVersion, request, reply);
         markIcReply(ours, reply.status);
       }
     } else if (request === undefined) {

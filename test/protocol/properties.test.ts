@@ -9,7 +9,14 @@ import { kvpHvUtils } from '../../protocol/kvp/hvutils.ts';
 import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from '../../protocol/kvp/ip-address.ts';
 import type { KvpIpInfo, KvpReply, KvpRequest, KvpValue } from '../../protocol/kvp/types.ts';
 import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
-import { DecodeError, EncodeError, struct, text, utf8, utf16 } from '../../protocol/layout/index.ts';
+import {
+  DecodeError,
+  EncodeError,
+  struct,
+  text,
+  utf8,
+  utf16,
+} from '../../protocol/layout/index.ts';
 import { parseTrace, printTrace, type TraceEntry } from '../../protocol/trace/trace.ts';
 import { hex } from './vector.ts';
 
@@ -30,7 +37,9 @@ const textOf = (maxUnits: number) =>
       size: 'max',
     })
     .map((value) => value.replaceAll('\0', ''))
-    .map((value) => (value.length > maxUnits ? value.slice(0, maxUnits).replace(/[\ud800-\udbff]$/, '') : value));
+    .map((value) =>
+      value.length > maxUnits ? value.slice(0, maxUnits).replace(/[\ud800-\udbff]$/, '') : value,
+    );
 const key = textOf(255);
 const u32 = fc.integer({ min: 0, max: 0xffff_ffff });
 const u8 = fc.integer({ min: 0, max: 255 });
@@ -66,12 +75,17 @@ const textIpInfo: fc.Arbitrary<KvpIpInfo> = record({
 const ipv4 = fc.uint8Array({ minLength: 4, maxLength: 4 }).map(formatIpv4);
 const ipv6 = fc.uint8Array({ minLength: 16, maxLength: 16 }).map(formatIpv6);
 const families = (maxLength: number) =>
-  fc.tuple(fc.array(ipv4, { maxLength }), fc.array(ipv6, { maxLength })).map(([v4, v6]) => [...v4, ...v6]);
+  fc
+    .tuple(fc.array(ipv4, { maxLength }), fc.array(ipv6, { maxLength }))
+    .map(([v4, v6]) => [...v4, ...v6]);
 const origin = fc.integer({ min: 0, max: 0xffff });
 const binaryIpInfo: fc.Arbitrary<KvpIpInfo> = fc
   .record({
     v4: fc.array(fc.tuple(ipv4, ipv4, origin), { maxLength: 64, size: 'max' }),
-    v6: fc.array(fc.tuple(ipv6, fc.integer({ min: 0, max: 128 }), origin), { maxLength: 64, size: 'max' }),
+    v6: fc.array(fc.tuple(ipv6, fc.integer({ min: 0, max: 128 }), origin), {
+      maxLength: 64,
+      size: 'max',
+    }),
     adapterId: textOf(127),
     addressFamily: u8,
     dhcpEnabled: fc.boolean(),
@@ -109,7 +123,10 @@ const requests = (
   ) as fc.Arbitrary<KvpRequest>;
 
 /** Of a well-formed request, what its success would answer. */
-function replyTo(request: KvpRequest, sample: { key: string; value: KvpValue; ipInfo: KvpIpInfo }): KvpReply {
+function replyTo(
+  request: KvpRequest,
+  sample: { key: string; value: KvpValue; ipInfo: KvpIpInfo },
+): KvpReply {
   switch (request.operation) {
     case 'get':
       return { status: IcStatus.ok, value: sample.value };
@@ -188,7 +205,10 @@ describe('round trips', () => {
       fc.property(fc.ipV6(), (text) => {
         const octets = parseIpv6(text);
         assert.ok(octets, text);
-        assert.equal(new URL(`http://[${formatIpv6(octets)}]/`).hostname, new URL(`http://[${text}]/`).hostname);
+        assert.equal(
+          new URL(`http://[${formatIpv6(octets)}]/`).hostname,
+          new URL(`http://[${text}]/`).hostname,
+        );
       }),
     );
   });
@@ -210,10 +230,14 @@ describe('round trips', () => {
     });
     const note = record({ kind: fc.constant('note' as const), text: fc.string() });
     fc.assert(
-      fc.property(fc.array(fc.oneof(packet, note) as fc.Arbitrary<TraceEntry>), fc.boolean(), (entries, zeroRuns) => {
-        const trace = { header: [['service', 'kvp']] as const, entries };
-        assert.deepEqual(parseTrace(printTrace(trace, { zeroRuns })), trace);
-      }),
+      fc.property(
+        fc.array(fc.oneof(packet, note) as fc.Arbitrary<TraceEntry>),
+        fc.boolean(),
+        (entries, zeroRuns) => {
+          const trace = { header: [['service', 'kvp']] as const, entries };
+          assert.deepEqual(parseTrace(printTrace(trace, { zeroRuns })), trace);
+        },
+      ),
     );
   });
 });
@@ -237,7 +261,8 @@ describe('text is kept or refused, never changed', () => {
               assert.ok(error instanceof EncodeError, `${error}`);
               const encoded = Buffer.from(value, name === 'utf8' ? 'utf8' : 'utf16le');
               const wellFormed =
-                encoded.toString(name === 'utf8' ? 'utf8' : 'utf16le') === value && !/\p{Surrogate}/u.test(value);
+                encoded.toString(name === 'utf8' ? 'utf8' : 'utf16le') === value &&
+                !/\p{Surrogate}/u.test(value);
               const room = 64 - (name === 'utf8' ? 1 : 2);
               assert.ok(
                 !wellFormed || value.includes('\0') || encoded.length > room,
@@ -298,7 +323,10 @@ describe('bytes from outside are decoded or give a DecodeError, nothing else', (
 
   /** A few bytes changed where the fields are, and perhaps the end cut off. */
   const mutations = record({
-    changes: fc.array(fc.tuple(fc.oneof(fc.nat(40), fc.nat(600), fc.nat(7431)), u8), { minLength: 1, maxLength: 6 }),
+    changes: fc.array(fc.tuple(fc.oneof(fc.nat(40), fc.nat(600), fc.nat(7431)), u8), {
+      minLength: 1,
+      maxLength: 6,
+    }),
     length: fc.oneof(fc.constant(7432), fc.nat(7432)),
   });
   const mutate = (
@@ -330,7 +358,11 @@ describe('bytes from outside are decoded or give a DecodeError, nothing else', (
               gateways: [],
               dnsServers: [],
             };
-            const reply = replyTo(decoded, { key: 'k', value: { type: 'u32', value: 1 }, ipInfo: info });
+            const reply = replyTo(decoded, {
+              key: 'k',
+              value: { type: 'u32', value: 1 },
+              ipInfo: info,
+            });
             ic.encodeReply(body, messageVersion, decoded, reply);
           });
           if (decodes) decodedCount++;
@@ -339,7 +371,10 @@ describe('bytes from outside are decoded or give a DecodeError, nothing else', (
         { numRuns: 500 },
       );
     }
-    assert.ok(decodedCount > 50 && refusedCount > 50, `${decodedCount} decoded, ${refusedCount} refused`);
+    assert.ok(
+      decodedCount > 50 && refusedCount > 50,
+      `${decodedCount} decoded, ${refusedCount} refused`,
+    );
   });
 
   test('mutated messages of the char device', () => {

@@ -65,7 +65,10 @@ function rebuilt(header: IcHeader, body: Uint8Array): Uint8Array {
   return padded;
 }
 
-const NEGOTIABLE: Record<string, { messageVersions: [number, number][]; frameworkVersions: [number, number][] }> = {
+const NEGOTIABLE: Record<
+  string,
+  { messageVersions: [number, number][]; frameworkVersions: [number, number][] }
+> = {
   heartbeat: {
     frameworkVersions: [
       [3, 0],
@@ -139,7 +142,8 @@ describe('negotiations: the kernel chose what we would choose', () => {
       assert.equal(hex(rebuilt(header, negotiation.encode(offered))), hex(request.payload));
 
       const supported = NEGOTIABLE[service]!;
-      const toVersions = (list: [number, number][]) => list.map(([major, minor]) => version(major, minor));
+      const toVersions = (list: [number, number][]) =>
+        list.map(([major, minor]) => version(major, minor));
       const chosen = negotiate(offered, {
         frameworkVersions: toVersions(supported.frameworkVersions),
         messageVersions: toVersions(supported.messageVersions),
@@ -156,106 +160,117 @@ describe('negotiations: the kernel chose what we would choose', () => {
 
       const ours = request.payload.slice();
       markIcReply(ours, IcStatus.ok, encodeNegotiationAnswer(decodeIcMessage(ours).body, chosen));
-      // In a refusal hv_utils leaves its counts where versions belong; we leave the offer. Nobody reads either.
+      // In a refusal hv_utils leaves its counts where versions belong; we leave the offer. Nobody
+      // reads either.
       if (!chosen) ours.set(answer.payload.subarray(36, 44), 36);
       assert.equal(hex(ours), hex(answer.payload));
     });
   }
 });
 
-describe('KVP: every request decodes and encodes to the same bytes, every answer is explained', () => {
-  const V4 = version(4, 0);
-  const { ic, messageType } = kvpProtocol;
+describe(
+  'KVP: every request decodes and encodes to the same bytes, every answer is ' + 'explained',
+  () => {
+    const V4 = version(4, 0);
+    const { ic, messageType } = kvpProtocol;
 
-  /** What the recorded notes say was asked. */
-  function asNoted(request: KvpRequest): string {
-    switch (request.operation) {
-      case 'get':
-        return `get in pool ${request.pool}: ${request.key}`;
-      case 'delete':
-        return `delete in pool ${request.pool}: ${request.key}`;
-      case 'enumerate':
-        return `enumerate pool ${request.pool}, index ${request.index}`;
-      case 'getIpInfo':
-        return `get IP info of ${request.adapterId}`;
-      case 'setIpInfo':
-        return `set IP info, adapter ${request.ipInfo.adapterId}`;
-      case 'unknown':
-        return `operation ${request.operationCode}`;
-      case 'set':
-        return `set in pool ${request.pool}: ${request.key}`;
-    }
-  }
-
-  for (const { file, text } of recorded.filter(({ file }) => file.startsWith('kvp'))) {
-    test(file, () => {
-      for (const { request, answer, notes } of exchanges(text).slice(1)) {
-        const note = notes.at(-1)!;
-        const { header, body } = decodeIcMessage(request.payload);
-        assert.equal(header.messageType, messageType);
-        const decoded = ic.decodeRequest(body, V4);
-        if (!/\bunits?\b/.test(note)) assert.ok(note.startsWith(asNoted(decoded)), `${note}: ${asNoted(decoded)}`);
-
-        const encoded = ic.encodeRequest(decoded, V4);
-        // The one thing that is not kept: a u64 numbered as Linux does is a u64, which hosts number otherwise
-        if (note.endsWith('(type 8)')) {
-          assert.equal(encoded[4], 11);
-          encoded[4] = 8;
-        }
-        assert.equal(hex(rebuilt(header, encoded)), hex(request.payload), note);
-
-        assert.equal(answer.transactionId, request.transactionId);
-        const kernel = decodeIcMessage(answer.payload);
-        assert.equal(kernel.header.flags, IcFlag.transaction | IcFlag.response);
-        const reply = ic.decodeReply(kernel.body, V4, decoded, kernel.header.status);
-        explain(decoded, reply, note);
-
-        const ours = request.payload.slice();
-        ic.encodeReply(decodeIcMessage(ours).body, V4, decoded, reply);
-        markIcReply(ours, reply.status);
-        switch (decoded.operation === 'getIpInfo' && reply.ipInfo ? 'ipInfo' : decoded.operation) {
-          case 'unknown':
-            // hv_utils answers it like enumerate: type 1, and two empty texts
-            assert.equal(hex(kernel.body.subarray(8, 20)), '010000000200000002000000');
-            break;
-          case 'ipInfo':
-            // The C daemon ends some lists with ';', which says nothing
-            assert.deepEqual(ic.decodeReply(decodeIcMessage(ours).body, V4, decoded, reply.status), reply);
-            break;
-          default:
-            assert.equal(hex(ours), hex(answer.payload), note);
-        }
+    /** What the recorded notes say was asked. */
+    function asNoted(request: KvpRequest): string {
+      switch (request.operation) {
+        case 'get':
+          return `get in pool ${request.pool}: ${request.key}`;
+        case 'delete':
+          return `delete in pool ${request.pool}: ${request.key}`;
+        case 'enumerate':
+          return `enumerate pool ${request.pool}, index ${request.index}`;
+        case 'getIpInfo':
+          return `get IP info of ${request.adapterId}`;
+        case 'setIpInfo':
+          return `set IP info, adapter ${request.ipInfo.adapterId}`;
+        case 'unknown':
+          return `operation ${request.operationCode}`;
+        case 'set':
+          return `set in pool ${request.pool}: ${request.key}`;
       }
-    });
-  }
+    }
 
-  function explain(request: KvpRequest, reply: KvpReply, note: string): void {
-    if (reply.status !== IcStatus.ok) {
-      assert.deepEqual(Object.keys(reply), ['status'], note);
-      const expected = {
-        get: IcStatus.noMoreItems,
-        enumerate: IcStatus.noMoreItems,
-        delete: IcStatus.noMoreItems,
-        getIpInfo: IcStatus.fail,
-        setIpInfo: IcStatus.guidNotFound,
-      } as const;
-      assert.equal(reply.status, expected[request.operation as keyof typeof expected], note);
-      return;
+    for (const { file, text } of recorded.filter(({ file }) => file.startsWith('kvp'))) {
+      test(file, () => {
+        for (const { request, answer, notes } of exchanges(text).slice(1)) {
+          const note = notes.at(-1)!;
+          const { header, body } = decodeIcMessage(request.payload);
+          assert.equal(header.messageType, messageType);
+          const decoded = ic.decodeRequest(body, V4);
+          if (!/\bunits?\b/.test(note))
+            assert.ok(note.startsWith(asNoted(decoded)), `${note}: ${asNoted(decoded)}`);
+
+          const encoded = ic.encodeRequest(decoded, V4);
+          // The one thing that is not kept: a u64 numbered as Linux does is a u64, which hosts number
+          // otherwise
+          if (note.endsWith('(type 8)')) {
+            assert.equal(encoded[4], 11);
+            encoded[4] = 8;
+          }
+          assert.equal(hex(rebuilt(header, encoded)), hex(request.payload), note);
+
+          assert.equal(answer.transactionId, request.transactionId);
+          const kernel = decodeIcMessage(answer.payload);
+          assert.equal(kernel.header.flags, IcFlag.transaction | IcFlag.response);
+          const reply = ic.decodeReply(kernel.body, V4, decoded, kernel.header.status);
+          explain(decoded, reply, note);
+
+          const ours = request.payload.slice();
+          ic.encodeReply(decodeIcMessage(ours).body, V4, decoded, reply);
+          markIcReply(ours, reply.status);
+          switch (
+            decoded.operation === 'getIpInfo' && reply.ipInfo ? 'ipInfo' : decoded.operation
+          ) {
+            case 'unknown':
+              // hv_utils answers it like enumerate: type 1, and two empty texts
+              assert.equal(hex(kernel.body.subarray(8, 20)), '010000000200000002000000');
+              break;
+            case 'ipInfo':
+              // The C daemon ends some lists with ';', which says nothing
+              assert.deepEqual(
+                ic.decodeReply(decodeIcMessage(ours).body, V4, decoded, reply.status),
+                reply,
+              );
+              break;
+            default:
+              assert.equal(hex(ours), hex(answer.payload), note);
+          }
+        }
+      });
     }
-    switch (request.operation) {
-      case 'get':
-        // The C daemon's fault: it puts the value where the kernel does not look
-        assert.deepEqual(reply.value, { type: 'string', text: '' });
-        break;
-      case 'enumerate':
-        assert.ok(reply.key !== undefined && reply.key.length > 0, note);
-        assert.equal(reply.value?.type, 'string');
-        break;
-      case 'getIpInfo':
-        assert.ok(reply.ipInfo && reply.ipInfo.addresses.length > 0, note);
+
+    function explain(request: KvpRequest, reply: KvpReply, note: string): void {
+      if (reply.status !== IcStatus.ok) {
+        assert.deepEqual(Object.keys(reply), ['status'], note);
+        const expected = {
+          get: IcStatus.noMoreItems,
+          enumerate: IcStatus.noMoreItems,
+          delete: IcStatus.noMoreItems,
+          getIpInfo: IcStatus.fail,
+          setIpInfo: IcStatus.guidNotFound,
+        } as const;
+        assert.equal(reply.status, expected[request.operation as keyof typeof expected], note);
+        return;
+      }
+      switch (request.operation) {
+        case 'get':
+          // The C daemon's fault: it puts the value where the kernel does not look
+          assert.deepEqual(reply.value, { type: 'string', text: '' });
+          break;
+        case 'enumerate':
+          assert.ok(reply.key !== undefined && reply.key.length > 0, note);
+          assert.equal(reply.value?.type, 'string');
+          break;
+        case 'getIpInfo':
+          assert.ok(reply.ipInfo && reply.ipInfo.addresses.length > 0, note);
+      }
     }
-  }
-});
+  },
+);
 
 describe('KVP: what the recordings say', () => {
   const answers = (file: string): KvpReply[] => {
@@ -263,7 +278,10 @@ describe('KVP: what the recordings say', () => {
     return exchanges(text)
       .slice(1)
       .map(({ request, answer }) => {
-        const decoded = kvpProtocol.ic.decodeRequest(decodeIcMessage(request.payload).body, version(4, 0));
+        const decoded = kvpProtocol.ic.decodeRequest(
+          decodeIcMessage(request.payload).body,
+          version(4, 0),
+        );
         const { header, body } = decodeIcMessage(answer.payload);
         return kvpProtocol.ic.decodeReply(body, version(4, 0), decoded, header.status);
       });
@@ -309,70 +327,89 @@ describe('KVP: what the recordings say', () => {
   test('hv_utils passes keys of 254 units and values of 1,022, and cuts longer ones', () => {
     const records = answers('kvp/max-size.trace').filter(({ key }) => key !== undefined);
     assert.deepEqual(records, [
-      { status: IcStatus.ok, key: 'k'.repeat(254), value: { type: 'string', text: 'v'.repeat(1022) } },
+      {
+        status: IcStatus.ok,
+        key: 'k'.repeat(254),
+        value: { type: 'string', text: 'v'.repeat(1022) },
+      },
       { status: IcStatus.ok, key: 'a', value: { type: 'string', text: 'é'.repeat(1022) } },
-      { status: IcStatus.ok, key: 'K'.repeat(254), value: { type: 'string', text: 'V'.repeat(1022) } },
+      {
+        status: IcStatus.ok,
+        key: 'K'.repeat(254),
+        value: { type: 'string', text: 'V'.repeat(1022) },
+      },
     ]);
   });
 });
 
-describe('file copy: every request decodes and encodes to the same bytes, every answer is explained', () => {
-  const { ic, messageType, messageVersions } = fcopyProtocol;
-  const [V1] = messageVersions;
+describe(
+  'file copy: every request decodes and encodes to the same bytes, every answer is ' + 'explained',
+  () => {
+    const { ic, messageType, messageVersions } = fcopyProtocol;
+    const [V1] = messageVersions;
 
-  const asNoted = (request: FcopyRequest): string =>
-    request.operation === 'data' ? `data, fragment ${request.offset / 6144n}` : request.operation;
+    const asNoted = (request: FcopyRequest): string =>
+      request.operation === 'data' ? `data, fragment ${request.offset / 6144n}` : request.operation;
 
-  const requests = new Map<string, FcopyRequest[]>();
-  for (const { file, text } of recorded.filter(({ file }) => file.startsWith('fcopy'))) {
-    test(file, () => {
-      const decodedHere: FcopyRequest[] = [];
-      for (const { request, answer, notes } of exchanges(text).slice(1)) {
-        const note = notes.at(-1)!;
-        const { header, body } = decodeIcMessage(request.payload);
-        assert.equal(header.messageType, messageType);
-        const decoded = ic.decodeRequest(body, V1!);
-        assert.equal(asNoted(decoded), note);
-        decodedHere.push(decoded.operation === 'data' ? { ...decoded, data: decoded.data.slice() } : decoded);
-        assert.equal(hex(rebuilt(header, ic.encodeRequest(decoded, V1!))), hex(request.payload), note);
+    const requests = new Map<string, FcopyRequest[]>();
+    for (const { file, text } of recorded.filter(({ file }) => file.startsWith('fcopy'))) {
+      test(file, () => {
+        const decodedHere: FcopyRequest[] = [];
+        for (const { request, answer, notes } of exchanges(text).slice(1)) {
+          const note = notes.at(-1)!;
+          const { header, body } = decodeIcMessage(request.payload);
+          assert.equal(header.messageType, messageType);
+          const decoded = ic.decodeRequest(body, V1!);
+          assert.equal(asNoted(decoded), note);
+          decodedHere.push(
+            decoded.operation === 'data' ? { ...decoded, data: decoded.data.slice() } : decoded,
+          );
+          assert.equal(
+            hex(rebuilt(header, ic.encodeRequest(decoded, V1!))),
+            hex(request.payload),
+            note,
+          );
 
-        // The C daemon answers with an id of its own; a request's is what a host can match
-        assert.equal(answer.transactionId, 0xffff_ffff_ffff_ffffn);
-        const { status, flags } = decodeIcMessage(answer.payload).header;
-        assert.equal(flags, IcFlag.transaction | IcFlag.response);
-        const expected =
-          file === 'fcopy/exists.trace'
-            ? IcStatus.alreadyExists
-            : decoded.operation === 'cancel'
-              ? IcStatus.fail // its fault: it knows no cancel
-              : IcStatus.ok;
-        assert.equal(status, expected, note);
+          // The C daemon answers with an id of its own; a request's is what a host can match
+          assert.equal(answer.transactionId, 0xffff_ffff_ffff_ffffn);
+          const { status, flags } = decodeIcMessage(answer.payload).header;
+          assert.equal(flags, IcFlag.transaction | IcFlag.response);
+          const expected =
+            file === 'fcopy/exists.trace'
+              ? IcStatus.alreadyExists
+              : decoded.operation === 'cancel'
+                ? IcStatus.fail // its fault: it knows no cancel
+                : IcStatus.ok;
+          assert.equal(status, expected, note);
 
-        const ours = request.payload.slice();
-        ic.encodeReply(decodeIcMessage(ours).body, V1!, decoded, { status });
-        markIcReply(ours, status);
-        assert.equal(hex(ours), hex(answer.payload), note);
-      }
-      requests.set(file, decodedHere);
+          const ours = request.payload.slice();
+          ic.encodeReply(decodeIcMessage(ours).body, V1!, decoded, { status });
+          markIcReply(ours, status);
+          assert.equal(hex(ours), hex(answer.payload), note);
+        }
+        requests.set(file, decodedHere);
+      });
+    }
+
+    test('a file in three fragments', () => {
+      const [start, ...rest] = requests.get('fcopy/file.trace')!;
+      const sizeBytes = 2 * 6144 + 100;
+      assert.deepEqual(start, {
+        operation: 'start',
+        fileName: 'small.bin',
+        path: '/tmp/fc/',
+        flags: { overwrite: false, createPath: true, unknown: 0 },
+        sizeBytes: BigInt(sizeBytes),
+      });
+      assert.deepEqual(rest.at(-1), { operation: 'complete' });
+      const content = rest.flatMap((request) =>
+        request.operation === 'data' ? [...request.data] : [],
+      );
+      // What record.py copies
+      assert.deepEqual(
+        content,
+        Array.from({ length: sizeBytes }, (_, i) => (i * 7) % 251),
+      );
     });
-  }
-
-  test('a file in three fragments', () => {
-    const [start, ...rest] = requests.get('fcopy/file.trace')!;
-    const sizeBytes = 2 * 6144 + 100;
-    assert.deepEqual(start, {
-      operation: 'start',
-      fileName: 'small.bin',
-      path: '/tmp/fc/',
-      flags: { overwrite: false, createPath: true, unknown: 0 },
-      sizeBytes: BigInt(sizeBytes),
-    });
-    assert.deepEqual(rest.at(-1), { operation: 'complete' });
-    const content = rest.flatMap((request) => (request.operation === 'data' ? [...request.data] : []));
-    // What record.py copies
-    assert.deepEqual(
-      content,
-      Array.from({ length: sizeBytes }, (_, i) => (i * 7) % 251),
-    );
-  });
-});
+  },
+);

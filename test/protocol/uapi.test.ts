@@ -5,12 +5,23 @@ import os from 'node:os';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { fcopyHvUtils } from '../../protocol/fcopy/hvutils.ts';
-import { FcopyFlag, FcopyOperation, type FcopyRequest, MAX_FRAGMENT_BYTES } from '../../protocol/fcopy/messages.ts';
+import {
+  FcopyFlag,
+  FcopyOperation,
+  type FcopyRequest,
+  MAX_FRAGMENT_BYTES,
+} from '../../protocol/fcopy/messages.ts';
 import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { version } from '../../protocol/ic/version.ts';
 import { kvpHvUtils } from '../../protocol/kvp/hvutils.ts';
-import { KVP_POOL_COUNT, type KvpIpInfo, KvpOperation, KvpPool, type KvpRequest } from '../../protocol/kvp/types.ts';
+import {
+  KVP_POOL_COUNT,
+  type KvpIpInfo,
+  KvpOperation,
+  KvpPool,
+  type KvpRequest,
+} from '../../protocol/kvp/types.ts';
 import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 import { vssHvUtils } from '../../protocol/vss/hvutils.ts';
 import { NO_AUTO_RECOVERY, VSS_OPERATIONS } from '../../protocol/vss/types.ts';
@@ -33,13 +44,17 @@ function evaluate(expressions: readonly string[]): Map<string, number> {
       '#include <stdio.h>',
       `#include "${HEADER}"`,
       'int main(void) {',
-      ...expressions.map((expression) => `  printf("%llu\\n", (unsigned long long)(${expression}));`),
+      ...expressions.map(
+        (expression) => `  printf("%llu\\n", (unsigned long long)(${expression}));`,
+      ),
       '  return 0;',
       '}',
     ].join('\n');
     fs.writeFileSync(path.join(folder, 'ask.c'), source);
     const program = path.join(folder, 'ask');
-    execFileSync('gcc', ['-Wall', '-o', program, path.join(folder, 'ask.c')], { stdio: ['ignore', 'ignore', 'pipe'] });
+    execFileSync('gcc', ['-Wall', '-o', program, path.join(folder, 'ask.c')], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     const values = execFileSync(program, { encoding: 'utf8' }).trim().split('\n').map(Number);
     return new Map(expressions.map((expression, i) => [expression, values[i]!]));
   } finally {
@@ -72,7 +87,12 @@ const IP_FIELDS: [member: string, byte: number][] = [
   ['dns_addr', 0x46],
 ];
 
-const set: KvpRequest = { operation: 'set', pool: 7, key: 'K', value: { type: 'string', text: 'V' } };
+const set: KvpRequest = {
+  operation: 'set',
+  pool: 7,
+  key: 'K',
+  value: { type: 'string', text: 'V' },
+};
 const remove: KvpRequest = { operation: 'delete', pool: 7, key: 'K' };
 const enumerate: KvpRequest = { operation: 'enumerate', pool: 7, index: 9 };
 const setIpInfo: KvpRequest = { operation: 'setIpInfo', pool: 7, ipInfo: IP_INFO };
@@ -96,12 +116,22 @@ const icReply = (): Uint8Array => {
 };
 const charDeviceReply = (): Uint8Array => {
   const bytes = new Uint8Array(kvpHvUtils.messageBytes);
-  kvpHvUtils.encodeReply(bytes, enumerate, { status: IcStatus.ok, key: 'K', value: { type: 'string', text: 'V' } });
+  kvpHvUtils.encodeReply(bytes, enumerate, {
+    status: IcStatus.ok,
+    key: 'K',
+    value: { type: 'string', text: 'V' },
+  });
   return bytes;
 };
 
-// The char device has UTF-8 where VMBus has UTF-16, in fields of the same place and length; sizes differ
-const record = (data: string, keySize: number, valueSize: number, type: number): [string, number][] => [
+// The char device has UTF-8 where VMBus has UTF-16, in fields of the same place and length; sizes
+// differ
+const record = (
+  data: string,
+  keySize: number,
+  valueSize: number,
+  type: number,
+): [string, number][] => [
   [at(`${data}.value_type`), type],
   [at(`${data}.key_size`), keySize],
   [at(`${data}.value_size`), valueSize],
@@ -124,7 +154,10 @@ const claims: Claim[] = [
   ...(['VMBus', 'the char device'] as const).map(
     (wire): Claim => ({
       name: `delete on ${wire}`,
-      bytes: () => (wire === 'VMBus' ? kvpProtocol.ic.encodeRequest(remove, V4) : kvpHvUtils.encodeRequest(remove)),
+      bytes: () =>
+        wire === 'VMBus'
+          ? kvpProtocol.ic.encodeRequest(remove, V4)
+          : kvpHvUtils.encodeRequest(remove),
       places: [
         ...header,
         [at('kvp_hdr.operation'), 2],
@@ -186,7 +219,12 @@ const claims: Claim[] = [
     name: 'answer to devices info over VMBus',
     bytes: () => {
       const body = new Uint8Array(12);
-      vssProtocol.ic.encodeReply(body, version(5, 0), { operation: 'getDmInfo', flags: 0 }, { status: 0, flags: 9 });
+      vssProtocol.ic.encodeReply(
+        body,
+        version(5, 0),
+        { operation: 'getDmInfo', flags: 0 },
+        { status: 0, flags: 9 },
+      );
       return body;
     },
     places: [[`offsetof(${VSS_MSG}, dm_info.flags)`, 9]],
@@ -244,7 +282,10 @@ for (const [wire, encode] of [
 const constants: [string, number][] = [
   ['sizeof(struct hv_start_fcopy)', fcopyHvUtils.encodeRequest(start).length],
   ['sizeof(struct hv_do_fcopy)', fcopyHvUtils.messageBytes],
-  ['sizeof(struct hv_fcopy_hdr)', fcopyProtocol.ic.encodeRequest({ operation: 'cancel' }, version(1, 1)).length],
+  [
+    'sizeof(struct hv_fcopy_hdr)',
+    fcopyProtocol.ic.encodeRequest({ operation: 'cancel' }, version(1, 1)).length,
+  ],
   ['FCOPY_CURRENT_VERSION', fcopyHvUtils.encodeRegistration()[0]!],
   ['DATA_FRAGMENT', MAX_FRAGMENT_BYTES],
   ['START_FILE_COPY', FcopyOperation.start],
@@ -297,7 +338,10 @@ const skip = obstacle();
 describe('the installed <linux/hyperv.h> agrees', skip === undefined ? {} : { skip }, () => {
   const values =
     skip === undefined
-      ? evaluate([...constants.map(([name]) => name), ...claims.flatMap(({ places }) => places.map(([name]) => name))])
+      ? evaluate([
+          ...constants.map(([name]) => name),
+          ...claims.flatMap(({ places }) => places.map(([name]) => name)),
+        ])
       : new Map<string, number>();
 
   test('constants and sizes', () => {
@@ -313,7 +357,9 @@ describe('the installed <linux/hyperv.h> agrees', skip === undefined ? {} : { sk
       }
       // Nothing lies anywhere else
       const marked = new Map(places.map(([expression, byte]) => [values.get(expression)!, byte]));
-      const stray = [...ours.entries()].filter(([offset, byte]) => byte !== 0 && !marked.has(offset));
+      const stray = [...ours.entries()].filter(
+        ([offset, byte]) => byte !== 0 && !marked.has(offset),
+      );
       assert.deepEqual(stray, []);
     });
   }

@@ -5,7 +5,8 @@ import { DecodeError, EncodeError, type LayoutErrorCode } from '../../protocol/l
 /** Bytes by hand: hex (spaces allowed) at offsets of a message of `length` zero bytes. */
 export function message(length: number, parts: Readonly<Record<number, string>>): Uint8Array {
   const bytes = new Uint8Array(length);
-  for (const [at, hex] of Object.entries(parts)) bytes.set(Buffer.from(hex.replaceAll(' ', ''), 'hex'), Number(at));
+  for (const [at, hex] of Object.entries(parts))
+    bytes.set(Buffer.from(hex.replaceAll(' ', ''), 'hex'), Number(at));
   return bytes;
 }
 
@@ -17,7 +18,10 @@ export interface Vector<T> {
   readonly neededBytes?: number;
 }
 
-/** Declared once, run as: decode, encode (byte-exact), mirror, and every shorter prefix fails as truncated. */
+/**
+ * Declared once, run as: decode, encode (byte-exact), mirror, and every shorter prefix fails as
+ * truncated.
+ */
 export function testVectors<T>(
   decode: (bytes: Uint8Array) => T,
   encode: (value: T) => Uint8Array,
@@ -30,9 +34,14 @@ export function testVectors<T>(
       assert.deepEqual(hex(encode(decode(bytes))), hex(bytes), 'decode, then encode');
       assert.deepEqual(decode(encode(value)), value, 'encode, then decode');
       for (let length = 0; length < neededBytes; length++) {
-        assert.throws(() => decode(bytes.subarray(0, length)), failsAs('truncated'), `prefix of ${length} bytes`);
+        assert.throws(
+          () => decode(bytes.subarray(0, length)),
+          failsAs('truncated'),
+          `prefix of ${length} bytes`,
+        );
       }
-      if (neededBytes < bytes.length) assert.deepEqual(decode(bytes.subarray(0, neededBytes)), value, 'needed bytes');
+      if (neededBytes < bytes.length)
+        assert.deepEqual(decode(bytes.subarray(0, neededBytes)), value, 'needed bytes');
     });
   }
 }

@@ -1,4 +1,7 @@
-/** Heartbeat and shutdown on real kernels: over UIO, handed over and back, and guests that really go down (README.md here). */
+/**
+ * Heartbeat and shutdown on real kernels: over UIO, handed over and back, and guests that really go
+ * down (README.md here).
+ */
 import { inEachKernel } from './vm.ts';
 
 inEachKernel(

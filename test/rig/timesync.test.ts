@@ -1,4 +1,7 @@
-/** Time synchronization on real kernels: the clock that moves is a real one, that of the virtual machine (README.md here). */
+/**
+ * Time synchronization on real kernels: the clock that moves is a real one, that of the virtual
+ * machine (README.md here).
+ */
 import { inEachKernel } from './vm.ts';
 
 inEachKernel('timesync in the rig', ({ passes }) => {

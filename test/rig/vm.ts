@@ -1,4 +1,7 @@
-/** What the tests in the rig share: a kernel made ready, the project as built in its guest, and a script run there. */
+/**
+ * What the tests in the rig share: a kernel made ready, the project as built in its guest, and a
+ * script run there.
+ */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -23,7 +26,10 @@ export const impossible =
 
 export interface Guest {
   readonly kernel: string;
-  /** Describes a test: a script of `test/rig/services`, in Python unless its name says otherwise, ends with status 0. */
+  /**
+   * Describes a test: a script of `test/rig/services`, in Python unless its name says otherwise,
+   * ends with status 0.
+   */
   passes(what: string, script: string, options?: ScriptOptions): void;
 }
 
@@ -36,8 +42,15 @@ export interface ScriptOptions {
   readonly skip?: string | false;
 }
 
-/** Describes tests for each of the kernels, or of those that VMIC_RIG_KERNELS names. The project lies in /opt/vmic there. */
-export function inEachKernel(name: string, tests: (guest: Guest) => void, byDefault = KERNELS): void {
+/**
+ * Describes tests for each of the kernels, or of those that VMIC_RIG_KERNELS names. The project
+ * lies in /opt/vmic there.
+ */
+export function inEachKernel(
+  name: string,
+  tests: (guest: Guest) => void,
+  byDefault = KERNELS,
+): void {
   const kernels = process.env['VMIC_RIG_KERNELS']?.split(/[ ,]+/).filter(Boolean) ?? byDefault;
   describe(name, { skip: impossible }, () => {
     let staged: string;
@@ -63,7 +76,12 @@ export function inEachKernel(name: string, tests: (guest: Guest) => void, byDefa
               ...['--copy', `${staged}:/opt/vmic`, '--copy', `${path.join(rig, 'kvp')}:/opt/kvp`],
               ...['--copy', `${path.join(rig, 'services')}:/opt/services`],
               ...options,
-              ...['--', script.endsWith('.sh') ? 'bash' : 'python3', `/opt/services/${script}`, ...args],
+              ...[
+                '--',
+                script.endsWith('.sh') ? 'bash' : 'python3',
+                `/opt/services/${script}`,
+                ...args,
+              ],
             ]);
             assert.equal(status, 0);
           });
@@ -73,11 +91,15 @@ export function inEachKernel(name: string, tests: (guest: Guest) => void, byDefa
   });
 }
 
-/** Debian's sid moves on: a kernel that is no longer there can't be tested, and that is said; any other failure is one. */
+/**
+ * Debian's sid moves on: a kernel that is no longer there can't be tested, and that is said; any
+ * other failure is one.
+ */
 export function setUp(kernel: string): string | undefined {
   const setup = spawnSync(path.join(rig, 'setup.sh'), [kernel], { encoding: 'utf8' });
   process.stderr.write(setup.stdout);
-  if (setup.status !== 0 && /cloud kernel \(any more\)/.test(setup.stderr)) return setup.stderr.trim();
+  if (setup.status !== 0 && /cloud kernel \(any more\)/.test(setup.stderr))
+    return setup.stderr.trim();
   assert.equal(setup.status, 0, setup.stderr);
   return undefined;
 }
@@ -85,9 +107,13 @@ export function setUp(kernel: string): string | undefined {
 /** What a guest needs of the project: the bundles, the addon beside them, and the units. */
 function stage(): string {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-rig-'));
-  for (const part of ['bin', 'systemd']) fs.cpSync(path.join(root, part), path.join(folder, part), { recursive: true });
+  for (const part of ['bin', 'systemd'])
+    fs.cpSync(path.join(root, part), path.join(folder, part), { recursive: true });
   fs.mkdirSync(path.join(folder, 'build/Release'), { recursive: true });
-  fs.copyFileSync(path.join(root, 'build/Release/vmic.node'), path.join(folder, 'build/Release/vmic.node'));
+  fs.copyFileSync(
+    path.join(root, 'build/Release/vmic.node'),
+    path.join(folder, 'build/Release/vmic.node'),
+  );
   return folder;
 }
 
@@ -95,10 +121,11 @@ function stage(): string {
 const KERNEL_COMPLAINT = 120;
 
 /**
- * Runs something in a virtual machine (arguments of run.sh), its output shown line by line (from a serial line it comes in crumbs); resolves to its exit
- * status. A kernel that broke gets a second try: hv_utils frees its char device while the last user's close is still at work
- * (hvutil_transport_destroy, drivers/hv/hv_utils_transport.c), which seldom ends in an oops whatever the daemon does. What
- * a daemon does wrong breaks it twice.
+ * Runs something in a virtual machine (arguments of run.sh), its output shown line by line (from a
+ * serial line it comes in crumbs); resolves to its exit status. A kernel that broke gets a second
+ * try: hv_utils frees its char device while the last user's close is still at work
+ * (hvutil_transport_destroy, drivers/hv/hv_utils_transport.c), which seldom ends in an oops
+ * whatever the daemon does. What a daemon does wrong breaks it twice.
  */
 export async function runInRig(args: readonly string[]): Promise<number | null> {
   const status = await runOnce(args);
@@ -113,6 +140,7 @@ async function runOnce(args: readonly string[]): Promise<number | null> {
     child.on('error', reject);
     child.on('close', resolve);
   });
-  for await (const line of readline.createInterface({ input: child.stdout })) process.stdout.write(`${line}\n`);
+  for await (const line of readline.createInterface({ input: child.stdout }))
+    process.stdout.write(`${line}\n`);
   return closed;
 }

@@ -30,7 +30,8 @@ function write(main: string | undefined, dropIns: Record<string, string> = {}): 
   const file = path.join(folder, `${count++}.toml`);
   if (main !== undefined) fs.writeFileSync(file, main);
   if (Object.keys(dropIns).length > 0) fs.mkdirSync(`${file}.d`);
-  for (const [name, text] of Object.entries(dropIns)) fs.writeFileSync(path.join(`${file}.d`, name), text);
+  for (const [name, text] of Object.entries(dropIns))
+    fs.writeFileSync(path.join(`${file}.d`, name), text);
   return file;
 }
 const load = (file: string, overrides: string[] = [], required = false) =>
@@ -45,7 +46,12 @@ const fails = (promise: Promise<unknown>, pattern: RegExp) =>
 describe('configuration', () => {
   it('has defaults when there is no file', async () => {
     const config = await load(write(undefined));
-    assert.deepEqual(config.kvp, { pool_directory: '/var/lib/hyperv', offer_version_5: false, limit: 5, names: [] });
+    assert.deepEqual(config.kvp, {
+      pool_directory: '/var/lib/hyperv',
+      offer_version_5: false,
+      limit: 5,
+      names: [],
+    });
     assert.equal(config.log.level, 'info');
   });
 
@@ -66,7 +72,12 @@ describe('configuration', () => {
       README: 'broken',
     });
     const config = await load(file, ['kvp.offer_version_5=true', 'log.level=debug']);
-    assert.deepEqual(config.kvp, { pool_directory: '/a', offer_version_5: true, limit: 4, names: ['x', 'y'] });
+    assert.deepEqual(config.kvp, {
+      pool_directory: '/a',
+      offer_version_5: true,
+      limit: 4,
+      names: ['x', 'y'],
+    });
     assert.equal(config.log.level, 'debug');
     assert.deepEqual((await load(file, ['kvp.names=p,q', 'kvp.limit=9'])).kvp.names, ['p', 'q']);
   });
@@ -76,16 +87,28 @@ describe('configuration', () => {
       load(write('[log]\nlevel = "info"\n\n[kvp]\n# limit\nlimit = 11\n')),
       /\.toml:6: kvp\.limit: expected a whole number from 1 to 10, got 11/,
     );
-    await fails(load(write('[kvp]\nlimits = 1\n')), /\.toml:2: kvp\.limits: unknown key; there are pool_directory, /);
-    await fails(load(write('\nkvp.names = [1]\n')), /\.toml:2: kvp\.names: expected a list of strings, got \[1\]/);
-    await fails(load(write('[kpv]\nlimit = 1\n')), /\.toml:1: unknown section "kpv"; there are log, /);
+    await fails(
+      load(write('[kvp]\nlimits = 1\n')),
+      /\.toml:2: kvp\.limits: unknown key; there are pool_directory, /,
+    );
+    await fails(
+      load(write('\nkvp.names = [1]\n')),
+      /\.toml:2: kvp\.names: expected a list of strings, got \[1\]/,
+    );
+    await fails(
+      load(write('[kpv]\nlimit = 1\n')),
+      /\.toml:1: unknown section "kpv"; there are log, /,
+    );
     await fails(load(write('kvp = 3\n')), /\.toml:1: "kvp" has to be a section/);
     await fails(
       load(write('[kvp]\npool_directory = "x"\n')),
       /:2: kvp\.pool_directory: expected an absolute path, got "x"/,
     );
     await fails(load(write('[kvp]\nlimit = \n')), /\.toml:2: not valid TOML/);
-    await fails(load(write('[log]\nlevel = "loud"\n')), /:2: log\.level: expected one of info, debug, got "loud"/);
+    await fails(
+      load(write('[log]\nlevel = "loud"\n')),
+      /:2: log\.level: expected one of info, debug, got "loud"/,
+    );
     await fails(
       load(write('[kvp]\n', { 'a.toml': '[kvp]\noffer_version_5 = 1' })),
       /a\.toml:2: kvp\.offer_version_5: expected true or false, got 1/,

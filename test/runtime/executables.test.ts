@@ -47,7 +47,11 @@ describe('running a program', () => {
   it('hands over arguments and environment as they are, and nothing else', async () => {
     const file = script('hands', 'printf "%s|" "$@"; printf "%s" "$TEXT"; env | grep -c HOME');
     const nasty = '$(id); `id` "\' \n*';
-    const { output } = await run(file, { args: [nasty, '--', ''], env: { ...ENV, TEXT: nasty }, timeoutMs: 10_000 });
+    const { output } = await run(file, {
+      args: [nasty, '--', ''],
+      env: { ...ENV, TEXT: nasty },
+      timeoutMs: 10_000,
+    });
     assert.equal(output, `${nasty}|--||${nasty}0\n`);
   });
 
@@ -60,29 +64,42 @@ describe('running a program', () => {
   });
 
   it('says how it failed', async () => {
-    const fails = async (text: string) => (await run(script('fails', text), { env: ENV, timeoutMs: 10_000 })).problem;
+    const fails = async (text: string) =>
+      (await run(script('fails', text), { env: ENV, timeoutMs: 10_000 })).problem;
     assert.equal(await fails('exit 3'), 'exit status 3');
     assert.equal(await fails('kill -9 $$'), 'ended by SIGKILL');
     const missing = await run(path.join(folder, 'missing'), { env: ENV, timeoutMs: 10_000 });
     assert.match(missing.problem ?? '', /ENOENT/);
-    fs.writeFileSync(path.join(folder, 'garbage'), Buffer.from([0x7f, 0x45, 0, 0]), { mode: 0o755 });
+    fs.writeFileSync(path.join(folder, 'garbage'), Buffer.from([0x7f, 0x45, 0, 0]), {
+      mode: 0o755,
+    });
     const garbage = await run(path.join(folder, 'garbage'), { env: ENV, timeoutMs: 10_000 });
     assert.match(garbage.problem ?? '', /ENOEXEC/);
     fs.writeFileSync(path.join(folder, 'no-interpreter'), 'echo run by a shell\n', { mode: 0o755 });
-    const unmarked = await run(path.join(folder, 'no-interpreter'), { env: ENV, timeoutMs: 10_000 });
+    const unmarked = await run(path.join(folder, 'no-interpreter'), {
+      env: ENV,
+      timeoutMs: 10_000,
+    });
     assert.match(unmarked.problem ?? '', /ENOEXEC/, 'a shell is not called by itself');
     assert.equal(unmarked.output, '');
   });
 
   it('says so when the system refuses to start it at once', async () => {
-    const { problem } = await run('true', { env: { ...ENV, LONG: 'x'.repeat(1 << 20) }, timeoutMs: 10_000 });
+    const { problem } = await run('true', {
+      env: { ...ENV, LONG: 'x'.repeat(1 << 20) },
+      timeoutMs: 10_000,
+    });
     assert.match(problem ?? '', /E2BIG/);
   });
 
   it('makes it as nice as it has to be', async () => {
     const own = os.getPriority();
     const nice = async (niceness?: number): Promise<number> => {
-      const options = { env: ENV, timeoutMs: 10_000, ...(niceness === undefined ? {} : { niceness }) };
+      const options = {
+        env: ENV,
+        timeoutMs: 10_000,
+        ...(niceness === undefined ? {} : { niceness }),
+      };
       return Number((await run('nice', options)).output);
     };
     assert.deepEqual([await nice(), await nice(19)], [own, 19]);
@@ -91,8 +108,15 @@ describe('running a program', () => {
 
   it('keeps only so much of what it says, and reads on', async () => {
     const file = script('floods', 'head -c 1000000 /dev/zero | tr "\\0" a; echo end >&2');
-    const { problem, output, errors } = await run(file, { env: ENV, timeoutMs: 30_000, outputBytes: 100 });
-    assert.deepEqual({ problem, output, errors }, { problem: undefined, output: 'a'.repeat(100), errors: 'end\n' });
+    const { problem, output, errors } = await run(file, {
+      env: ENV,
+      timeoutMs: 30_000,
+      outputBytes: 100,
+    });
+    assert.deepEqual(
+      { problem, output, errors },
+      { problem: undefined, output: 'a'.repeat(100), errors: 'end\n' },
+    );
   });
 
   it('ends one whose time is up, with all it started', async () => {
@@ -153,7 +177,12 @@ describe('running a program, as the addon sees it', () => {
       });
     });
     const told: (number | undefined)[] = [];
-    const outcome = run('stuck', { env: ENV, timeoutMs: 5000, native, onProcess: (pid) => told.push(pid) });
+    const outcome = run('stuck', {
+      env: ENV,
+      timeoutMs: 5000,
+      native,
+      onProcess: (pid) => told.push(pid),
+    });
     await started;
     t.mock.timers.tick(4999);
     assert.deepEqual(signals, []);
@@ -173,7 +202,13 @@ describe('running a program, as the addon sees it', () => {
     let end: () => void = () => {};
     const started = new Promise<void>((resolve) => {
       native.programs.set('late', (program) => {
-        end = () => program.end({ reason: 'exit', status: 0, output: Buffer.from('bye'), errors: new Uint8Array() });
+        end = () =>
+          program.end({
+            reason: 'exit',
+            status: 0,
+            output: Buffer.from('bye'),
+            errors: new Uint8Array(),
+          });
         resolve();
       });
     });
@@ -181,12 +216,18 @@ describe('running a program, as the addon sees it', () => {
     await started;
     t.mock.timers.tick(100);
     end();
-    assert.deepEqual(await outcome, { problem: 'did not end within 0.1 s', output: 'bye', errors: '' });
+    assert.deepEqual(await outcome, {
+      problem: 'did not end within 0.1 s',
+      output: 'bye',
+      errors: '',
+    });
   });
 
   it('knows signals that have no name', async () => {
     const native = new MemoryNative();
-    native.programs.set('real-time', (program) => program.end({ reason: 'signal', signal: 40, ...silent }));
+    native.programs.set('real-time', (program) =>
+      program.end({ reason: 'signal', signal: 40, ...silent }),
+    );
     const { problem } = await run('real-time', { env: ENV, timeoutMs: 10_000, native });
     assert.equal(problem, 'ended by signal 40');
   });
@@ -203,35 +244,48 @@ describe('running a program, as the addon sees it', () => {
 });
 
 describe('the executables of a folder', () => {
-  it('are its executable files in name order, without what editors and packages leave behind', async () => {
-    const own = fs.mkdtempSync(path.join(folder, 'list-'));
-    const put = (name: string, mode = 0o755): void => {
-      fs.writeFileSync(path.join(own, name), '');
-      fs.chmodSync(path.join(own, name), mode);
-    };
-    for (const name of ['20-b', '10-a', 'z.sh', '.hidden', 'a~', 'a.bak', 'a.dpkg-old', 'a.rpmsave', 'a.swp'])
-      put(name);
-    put('readme', 0o644);
-    put('shared', 0o775);
-    put('open', 0o757);
-    fs.mkdirSync(path.join(own, 'folder'));
-    fs.symlinkSync('10-a', path.join(own, '30-link'));
-    fs.symlinkSync('nowhere', path.join(own, 'dangling'));
-    fs.symlinkSync('circle', path.join(own, 'circle'));
-    const found = listExecutables(own);
-    assert.deepEqual(await findExecutables(own), found);
-    const { files } = found;
-    const refused = [...found.refused];
-    assert.deepEqual(
-      files.map((file) => path.relative(own, file)),
-      ['10-a', '20-b', '30-link', 'z.sh'],
-    );
-    assert.match(refused.shift() ?? '', /circle: ELOOP/);
-    assert.deepEqual(refused, [
-      `${path.join(own, 'open')}: others may write to it`,
-      `${path.join(own, 'shared')}: others may write to it`,
-    ]);
-  });
+  it(
+    'are its executable files in name order, without what editors and packages leave ' + 'behind',
+    async () => {
+      const own = fs.mkdtempSync(path.join(folder, 'list-'));
+      const put = (name: string, mode = 0o755): void => {
+        fs.writeFileSync(path.join(own, name), '');
+        fs.chmodSync(path.join(own, name), mode);
+      };
+      for (const name of [
+        '20-b',
+        '10-a',
+        'z.sh',
+        '.hidden',
+        'a~',
+        'a.bak',
+        'a.dpkg-old',
+        'a.rpmsave',
+        'a.swp',
+      ])
+        put(name);
+      put('readme', 0o644);
+      put('shared', 0o775);
+      put('open', 0o757);
+      fs.mkdirSync(path.join(own, 'folder'));
+      fs.symlinkSync('10-a', path.join(own, '30-link'));
+      fs.symlinkSync('nowhere', path.join(own, 'dangling'));
+      fs.symlinkSync('circle', path.join(own, 'circle'));
+      const found = listExecutables(own);
+      assert.deepEqual(await findExecutables(own), found);
+      const { files } = found;
+      const refused = [...found.refused];
+      assert.deepEqual(
+        files.map((file) => path.relative(own, file)),
+        ['10-a', '20-b', '30-link', 'z.sh'],
+      );
+      assert.match(refused.shift() ?? '', /circle: ELOOP/);
+      assert.deepEqual(refused, [
+        `${path.join(own, 'open')}: others may write to it`,
+        `${path.join(own, 'shared')}: others may write to it`,
+      ]);
+    },
+  );
 
   it('are none where there is no folder, and an error where it can not be read', async () => {
     const none = { files: [], refused: [] };

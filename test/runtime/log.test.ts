@@ -3,7 +3,14 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { decorate, type Fields, HOST_LOG_BURST, HOST_LOG_INTERVAL_MS, levels, limitLog } from '../../runtime/log.ts';
+import {
+  decorate,
+  type Fields,
+  HOST_LOG_BURST,
+  HOST_LOG_INTERVAL_MS,
+  levels,
+  limitLog,
+} from '../../runtime/log.ts';
 
 const module = path.join(import.meta.dirname, '../../runtime/log.ts');
 const program = (body: string): string[] => [
@@ -16,27 +23,37 @@ const program = (body: string): string[] => [
 const run = (body: string) => spawnSync(process.execPath, program(body), { encoding: 'utf8' });
 
 describe('log', () => {
-  it('writes JSON lines with journald priorities, lines from before pino was loaded included', () => {
-    const { stderr, status } = run(`
+  it(
+    'writes JSON lines with journald priorities, lines from before pino was loaded ' + 'included',
+    () => {
+      const { stderr, status } = run(`
       const log = createLog('vmic-x', 'info', 'json');
       log.error('first', { error: new Error('boom'), size: 5n });
       log.debug('not wanted');
       log.notice('second');
       await log.close();`);
-    assert.equal(status, 0);
-    const lines = stderr
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    assert.deepEqual(
-      lines.map(({ time, pid, ...rest }) => rest),
-      [
-        { level: 'error', priority: 3, name: 'vmic-x', error: 'boom', size: '5', message: 'first' },
-        { level: 'notice', priority: 5, name: 'vmic-x', message: 'second' },
-      ],
-    );
-    assert.ok(lines.every(({ time }) => !Number.isNaN(Date.parse(time))));
-  });
+      assert.equal(status, 0);
+      const lines = stderr
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      assert.deepEqual(
+        lines.map(({ time, pid, ...rest }) => rest),
+        [
+          {
+            level: 'error',
+            priority: 3,
+            name: 'vmic-x',
+            error: 'boom',
+            size: '5',
+            message: 'first',
+          },
+          { level: 'notice', priority: 5, name: 'vmic-x', message: 'second' },
+        ],
+      );
+      assert.ok(lines.every(({ time }) => !Number.isNaN(Date.parse(time))));
+    },
+  );
 
   it('keeps lines to itself while it is held, and writes them with their times after', () => {
     const { stderr, status } = run(`
@@ -62,7 +79,10 @@ describe('log', () => {
       lines.map(({ message }) => message),
       ['before', 'nothing written until here', 'held', 'after'],
     );
-    assert.ok(Date.parse(lines[2].time) < Date.parse(lines[3].time), 'the time is when it was logged');
+    assert.ok(
+      Date.parse(lines[2].time) < Date.parse(lines[3].time),
+      'the time is when it was logged',
+    );
   });
 
   it('keeps no more than a megabyte, and says how many lines it dropped', () => {
@@ -80,7 +100,9 @@ describe('log', () => {
       .split('\n')
       .map((line) => JSON.parse(line).message as string);
     const kept = messages.filter((message) => message === 'long').length;
-    const [count] = messages.flatMap((message) => /^(\d+) log lines were dropped/.exec(message)?.[1] ?? []);
+    const [count] = messages.flatMap(
+      (message) => /^(\d+) log lines were dropped/.exec(message)?.[1] ?? [],
+    );
     assert.ok(kept > 10 && kept <= 21, `${kept} kept`);
     assert.equal(Number(count), 40 - kept);
   });
@@ -95,7 +117,9 @@ describe('log', () => {
   });
 
   it('puts the priority where the journal looks for it', () => {
-    const { stderr } = run(`const log = createLog('x', 'info', 'journal'); log.warning('w'); await log.close();`);
+    const { stderr } = run(
+      `const log = createLog('x', 'info', 'journal'); log.warning('w'); await log.close();`,
+    );
     assert.match(stderr, /^<4>\{.*"message":"w"/);
   });
 
@@ -124,10 +148,15 @@ describe('log', () => {
       message: 'Key "a"',
       key: '\u001b[2J\u009b',
     });
-    assert.equal(decorate(`${line}\n`, 'terminal'), '03:04:05.678 x warning  Key "a" key="\\u001b[2J\\u009b"\n');
+    assert.equal(
+      decorate(`${line}\n`, 'terminal'),
+      '03:04:05.678 x warning  Key "a" key="\\u001b[2J\\u009b"\n',
+    );
   });
 
-  it('goes on when nobody reads, and says how many lines that cost', { timeout: 30_000 }, async () => {
+  it('goes on when nobody reads, and says how many lines that cost', {
+    timeout: 30_000,
+  }, async () => {
     const child = spawn(
       process.execPath,
       program(`
@@ -202,7 +231,11 @@ describe('limited log', () => {
     log.warning('bad', { i: 'x' });
     log.warning('bad');
     assert.equal(lines.length, HOST_LOG_BURST + 1);
-    assert.deepEqual(lines.at(-1), ['warning', 'bad', { i: 'x', suppressedBefore: 1000 - HOST_LOG_BURST }]);
+    assert.deepEqual(lines.at(-1), [
+      'warning',
+      'bad',
+      { i: 'x', suppressedBefore: 1000 - HOST_LOG_BURST },
+    ]);
   });
 
   it('limits each kind for itself, and has a full burst again after a while', () => {

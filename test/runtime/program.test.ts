@@ -151,9 +151,13 @@ describe('life of a daemon', { timeout: 60_000 }, () => {
 
   it('stops with a log that nobody reads', async () => {
     const device = new Device().plugIn();
-    const child = spawn(process.execPath, ['--import', 'tsx', script, '--transport', `unix:${socket}`, ...noConfig], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      ['--import', 'tsx', script, '--transport', `unix:${socket}`, ...noConfig],
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
     running.push({ child, device });
     await device.messages.until((message) => message[0] === 0xff);
     // A line as long as an error's stack each: more than a pipe and a stream nobody reads take
@@ -175,7 +179,9 @@ describe('life of a daemon', { timeout: 60_000 }, () => {
     await daemon.logged(/^Connected/);
     device.unplug();
     await daemon.logged(/^The device went away/);
-    await daemon.lines.until((line) => line.message.startsWith('Waiting') && daemon.lines.all.indexOf(line) > 1);
+    await daemon.lines.until(
+      (line) => line.message.startsWith('Waiting') && daemon.lines.all.indexOf(line) > 1,
+    );
     device.plugIn();
     device.messages.all.length = 0;
     await device.messages.until((message) => message[0] === 0xff);
@@ -215,7 +221,10 @@ describe('life of a daemon', { timeout: 60_000 }, () => {
     assert.deepEqual(await exit, [1, null]);
     await daemon.logged(/^Internal error.*on the loop/);
     const messages = daemon.lines.all.map(({ message }) => message);
-    assert.ok(messages.indexOf('Closing') < messages.findIndex((message) => message.startsWith('Internal error')));
+    assert.ok(
+      messages.indexOf('Closing') <
+        messages.findIndex((message) => message.startsWith('Internal error')),
+    );
     assert.ok(messages.includes('Closing') && !messages.includes('Closed'));
   });
 
@@ -235,7 +244,10 @@ describe('life of a daemon', { timeout: 60_000 }, () => {
     daemon.child.kill('SIGUSR1');
     const state = await daemon.logged(/^State/);
     // A host can have it fail as often as it likes
-    assert.ok(daemon.lines.all.filter(({ message }) => message.startsWith('A request failed')).length < failures / 2);
+    assert.ok(
+      daemon.lines.all.filter(({ message }) => message.startsWith('A request failed')).length <
+        failures / 2,
+    );
     assert.equal(state['requests'], failures + 1);
     assert.equal(state['open'], true);
   });
@@ -248,7 +260,8 @@ describe('life of a daemon', { timeout: 60_000 }, () => {
       'python3',
       [
         '-uc',
-        `import socket\ns = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\ns.bind(${JSON.stringify(notifySocket)})\nprint("bound")\nwhile True: print(repr(s.recv(4096).decode()))`,
+        'import socket\ns = socket.socket(socket.AF_UNIX, ' +
+          `socket.SOCK_DGRAM)\ns.bind(${JSON.stringify(notifySocket)})\nprint("bound")\nwhile True: print(repr(s.recv(4096).decode()))`,
       ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
@@ -279,7 +292,9 @@ describe('command line of a daemon', () => {
     assert.equal(help.status, 0);
     assert.match(help.stdout, /Usage: vmic-toy .*Exit status: 0 stopped/s);
     assert.equal(run('-V').stdout, `vmic-toy ${VERSION}\n`);
-    const packageJson = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, '../../package.json'), 'utf8'));
+    const packageJson = JSON.parse(
+      fs.readFileSync(path.join(import.meta.dirname, '../../package.json'), 'utf8'),
+    );
     assert.equal(VERSION, packageJson.version);
   });
 
@@ -295,7 +310,10 @@ describe('command line of a daemon', () => {
     fs.writeFileSync(file, '[kvp]\nslow_ms = "x"\n');
     for (const [args, pattern] of [
       [['--config', file], /wrong\.toml:2: kvp\.slow_ms: expected a whole number/],
-      [['--set', 'kvp.transport=tcp:1', ...noConfig], /--set kvp\.transport: expected chardev:.* got "tcp:1"/],
+      [
+        ['--set', 'kvp.transport=tcp:1', ...noConfig],
+        /--set kvp\.transport: expected chardev:.* got "tcp:1"/,
+      ],
       [['--transport', 'unix:x', ...noConfig], /--transport "unix:x": expected an absolute path/],
     ] as const) {
       const { status, stderr } = run(...args);

@@ -1,4 +1,6 @@
-/** A session hands what follows a part of a file to its channel: the host must not see a difference. */
+/**
+ * A session hands what follows a part of a file to its channel: the host must not see a difference.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -27,7 +29,10 @@ const part = (offset: number, ...bytes: number[]): FcopyRequest => ({
   data: Uint8Array.from(bytes),
 });
 
-/** A service that takes parts, with or without handing over a stream; it notes those that came to it. */
+/**
+ * A service that takes parts, with or without handing over a stream; it notes those that came to
+ * it.
+ */
 function service(t: TestContext, native: MemoryNative, streams: boolean) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-stream-'));
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -39,7 +44,8 @@ function service(t: TestContext, native: MemoryNative, streams: boolean) {
     handle: (request) => {
       seen.push(request.operation === 'data' ? `data ${request.offset}` : request.operation);
       if (request.operation !== 'data') return { status: IcStatus.fail };
-      if (request.offset !== BigInt(sink.positionBytes)) return { status: IcStatus.invalidArgument };
+      if (request.offset !== BigInt(sink.positionBytes))
+        return { status: IcStatus.invalidArgument };
       sink.write(request.data);
       return streams ? { status: IcStatus.ok, stream: sink } : { status: IcStatus.ok };
     },
@@ -73,7 +79,9 @@ describe('parts of a file', () => {
       host.start(
         buffer,
         (type, flags, id, bytes) =>
-          answers.push(`${type} ${flags} ${id} ${Buffer.from(buffer.subarray(0, bytes)).toString('hex')}`),
+          answers.push(
+            `${type} ${flags} ${id} ${Buffer.from(buffer.subarray(0, bytes)).toString('hex')}`,
+          ),
         () => {},
       );
       const send = (messageType: number, id: bigint, body: Uint8Array): void => {
@@ -93,7 +101,14 @@ describe('parts of a file', () => {
     const channel = native.openUio('/dev/uio0', 4 << 20);
     t.after(() => channel.close());
     const events = { connected: () => {}, traffic: () => {}, ended: () => assert.fail('ended') };
-    startIcSession(channel, { protocol: fcopyProtocol, extraVersions: [] }, taking, logs, events, () => 0);
+    startIcSession(
+      channel,
+      { protocol: fcopyProtocol, extraVersions: [] },
+      taking,
+      logs,
+      events,
+      () => 0,
+    );
     await settled();
     assert.deepEqual(content(), CONTENT);
     assert.equal(answers.length, REQUESTS.length + 1);
@@ -120,7 +135,11 @@ describe('parts of a file', () => {
         buffer,
         (bytes) => {
           const message = Buffer.from(buffer.subarray(0, bytes)).toString('hex');
-          if (waiting.length === REQUESTS.length && message === '01000000' && answers.length === 0) {
+          if (
+            waiting.length === REQUESTS.length &&
+            message === '01000000' &&
+            answers.length === 0
+          ) {
             kernel.write(codec.encodeRegistrationAnswer('1'));
             answers.push('registered');
           } else answers.push(message);
@@ -182,7 +201,14 @@ describe('parts of a file', () => {
     const channel = native.openUio('/dev/uio0', 4 << 20);
     t.after(() => channel.close());
     const events = { connected: () => {}, traffic: () => {}, ended: () => assert.fail('ended') };
-    startIcSession(channel, { protocol: fcopyProtocol, extraVersions: [] }, taking, logs, events, () => 0);
+    startIcSession(
+      channel,
+      { protocol: fcopyProtocol, extraVersions: [] },
+      taking,
+      logs,
+      events,
+      () => 0,
+    );
     await settled();
     // The one beyond its message came up, and was refused before the service saw it
     assert.deepEqual([seen, sink.positionBytes], [['data 0'], 9]);

@@ -13,5 +13,6 @@ for (const [what, text, shown] of [
   ['a lone surrogate', 'a\ud800b', 'a\\u{d800}b'],
   ['a tag character beyond 16 bits', '\u{e0041}', '\\u{e0041}'],
 ] as const) {
-  test(`${what} is shown without controlling the terminal`, () => assert.equal(printable(text), shown));
+  test(`${what} is shown without controlling the terminal`, () =>
+    assert.equal(printable(text), shown));
 }

@@ -4,9 +4,13 @@ import { runProgram } from '../../runtime/program.ts';
 import { type ToyReply, type ToyRequest, toyProtocol } from './toy.ts';
 
 /** At once: the order of lines is what tests look at. */
-const say = (message: string): void => void fs.writeSync(2, `${JSON.stringify({ level: 'info', message })}\n`);
+const say = (message: string): void =>
+  void fs.writeSync(2, `${JSON.stringify({ level: 'info', message })}\n`);
 
-/** A daemon around the made-up service: doubles numbers; 13 throws, 14 is told of at length, 50 takes `slow_ms`, 66 is an internal error. With `goodbye_ms` it tells of its end. */
+/**
+ * A daemon around the made-up service: doubles numbers; 13 throws, 14 is told of at length, 50
+ * takes `slow_ms`, 66 is an internal error. With `goodbye_ms` it tells of its end.
+ */
 await runProgram({
   name: 'vmic-toy',
   summary: 'Doubles numbers.',

@@ -52,7 +52,11 @@ class Demo {
   /** Until the output so far fits, or the program ended. */
   async until(fits: () => boolean): Promise<void> {
     while (!fits()) {
-      assert.equal(this.child.exitCode, null, `it ended too early:\n${this.output.slice(-2000)}${this.complaint}`);
+      assert.equal(
+        this.child.exitCode,
+        null,
+        `it ended too early:\n${this.output.slice(-2000)}${this.complaint}`,
+      );
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -61,7 +65,9 @@ class Demo {
 /** Processes whose command line names our temporary folder, and what lies in it. */
 function leftBehind(): string[] {
   const processes = [];
-  for (const pid of fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
+  for (const pid of fs
+    .readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
     try {
       const commandLine = fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
       if (commandLine.includes(temporary)) processes.push(`${pid}: ${commandLine}`);
@@ -73,31 +79,43 @@ function leftBehind(): string[] {
 }
 
 describe('the demonstration, once', () => {
-  it('plays every behaviour on its wires, finds all as expected, and leaves nothing behind', async () => {
-    const demo = new Demo('--once', '--json');
-    assert.deepEqual(await demo.ended, { code: 0, signal: null }, demo.output.slice(-3000) + demo.complaint);
-    assert.equal(demo.complaint, '');
-    const events = demo.events();
-    const results = events.filter(({ event }) => event === 'result');
-    for (const { name, wires } of [...behaviours.values(), ...scenes]) {
-      const played = results.filter(({ what }) => String(what).startsWith(`${name} over `));
-      assert.equal(played.length, wires.length, `${name} was played on each of its wires`);
-    }
-    assert.deepEqual(
-      results.filter(({ ok }) => ok !== true),
-      [],
-    );
-    const [view] = events.filter(({ event }) => event === 'view');
-    const keys = (view!['items'] as { key: string }[]).map(({ key }) => key);
-    assert.ok(keys.includes('OSName') && keys.includes('NetworkAddressIPv4'));
-    const directions = new Set(
-      events.filter(({ event }) => event === 'wire').map(({ wire, from }) => `${wire} ${from}`),
-    );
-    assert.deepEqual([...directions].sort(), ['unix guest', 'unix host', 'unix-ring guest', 'unix-ring host']);
-    assert.equal(events.at(-1)?.event, 'end');
-    assert.equal(events.at(-1)?.['ok'], true);
-    assert.deepEqual(leftBehind(), []);
-  });
+  it(
+    'plays every behaviour on its wires, finds all as expected, and leaves nothing ' + 'behind',
+    async () => {
+      const demo = new Demo('--once', '--json');
+      assert.deepEqual(
+        await demo.ended,
+        { code: 0, signal: null },
+        demo.output.slice(-3000) + demo.complaint,
+      );
+      assert.equal(demo.complaint, '');
+      const events = demo.events();
+      const results = events.filter(({ event }) => event === 'result');
+      for (const { name, wires } of [...behaviours.values(), ...scenes]) {
+        const played = results.filter(({ what }) => String(what).startsWith(`${name} over `));
+        assert.equal(played.length, wires.length, `${name} was played on each of its wires`);
+      }
+      assert.deepEqual(
+        results.filter(({ ok }) => ok !== true),
+        [],
+      );
+      const [view] = events.filter(({ event }) => event === 'view');
+      const keys = (view!['items'] as { key: string }[]).map(({ key }) => key);
+      assert.ok(keys.includes('OSName') && keys.includes('NetworkAddressIPv4'));
+      const directions = new Set(
+        events.filter(({ event }) => event === 'wire').map(({ wire, from }) => `${wire} ${from}`),
+      );
+      assert.deepEqual([...directions].sort(), [
+        'unix guest',
+        'unix host',
+        'unix-ring guest',
+        'unix-ring host',
+      ]);
+      assert.equal(events.at(-1)?.event, 'end');
+      assert.equal(events.at(-1)?.['ok'], true);
+      assert.deepEqual(leftBehind(), []);
+    },
+  );
 
   it('tells people the same in lines of 80 columns without escapes', async () => {
     const demo = new Demo('--behaviour', 'auto-pool', '--behaviour', 'bad-pool');
@@ -115,13 +133,20 @@ describe('the demonstration, once', () => {
 
   it('shows how far a copied file has come, on both wires', async () => {
     const demo = new Demo('--behaviour', 'fcopy-large', '--json');
-    assert.deepEqual(await demo.ended, { code: 0, signal: null }, demo.output.slice(-3000) + demo.complaint);
+    assert.deepEqual(
+      await demo.ended,
+      { code: 0, signal: null },
+      demo.output.slice(-3000) + demo.complaint,
+    );
     const done = demo
       .events()
       .filter(({ event }) => event === 'progress')
       .map(({ doneBytes, sizeBytes }) => Number(doneBytes) / Number(sizeBytes));
     assert.equal(done.filter((part) => part === 1).length, 2);
-    assert.ok(done.length > 20 && done.every((part, i) => i === 0 || part > done[i - 1]! || done[i - 1] === 1));
+    assert.ok(
+      done.length > 20 &&
+        done.every((part, i) => i === 0 || part > done[i - 1]! || done[i - 1] === 1),
+    );
     const notes = demo.events().filter(({ event }) => event === 'note');
     assert.ok(notes.some(({ text }) => /^Last .*large\.bin: 5\.0 MiB/.test(String(text))));
     assert.deepEqual(leftBehind(), []);
@@ -133,10 +158,18 @@ describe('the demonstration, once', () => {
     fs.writeFileSync(daemon, 'process.exit(7)');
     for (const name of ['vmic', 'simulate.js', 'package.json'])
       fs.copyFileSync(path.join(binFolder(), name), path.join(folder, name));
-    const child = spawn(process.execPath, [path.join(folder, 'vmic'), 'simulate', '--once', '--json'], {
-      env: { ...process.env, TMPDIR: temporary, VMIC_ADDON: path.resolve(binFolder(), '../build/Release/vmic.node') },
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
+    const child = spawn(
+      process.execPath,
+      [path.join(folder, 'vmic'), 'simulate', '--once', '--json'],
+      {
+        env: {
+          ...process.env,
+          TMPDIR: temporary,
+          VMIC_ADDON: path.resolve(binFolder(), '../build/Release/vmic.node'),
+        },
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    );
     const code = await new Promise((resolve) => {
       child.stdout.resume();
       child.on('close', resolve);
@@ -176,15 +209,18 @@ describe('the demonstration, live', () => {
     assert.deepEqual(leftBehind(), []);
   });
 
-  it('interrupted in the middle of --once, says so with status 130 and leaves nothing behind', async () => {
-    for (const moment of ['"scene"', '"wire"', '"result"']) {
-      const demo = new Demo('--once', '--json');
-      await demo.until(() => demo.output.includes(moment));
-      demo.child.kill('SIGINT');
-      assert.deepEqual(await demo.ended, { code: 130, signal: null });
-      assert.deepEqual(leftBehind(), []);
-    }
-  });
+  it(
+    'interrupted in the middle of --once, says so with status 130 and leaves nothing ' + 'behind',
+    async () => {
+      for (const moment of ['"scene"', '"wire"', '"result"']) {
+        const demo = new Demo('--once', '--json');
+        await demo.until(() => demo.output.includes(moment));
+        demo.child.kill('SIGINT');
+        assert.deepEqual(await demo.ended, { code: 130, signal: null });
+        assert.deepEqual(leftBehind(), []);
+      }
+    },
+  );
 });
 
 describe('the command line of the demonstration', () => {

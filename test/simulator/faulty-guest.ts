@@ -1,4 +1,7 @@
-/** A guest on a simulated char device with one fault, to see that the fuzz test finds it: FAULT SOCKET. */
+/**
+ * A guest on a simulated char device with one fault, to see that the fuzz test finds it: FAULT
+ * SOCKET.
+ */
 import { native } from '../../native/index.ts';
 import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 
@@ -23,7 +26,10 @@ channel.start(
 );
 channel.write(codec.encodeRegistration());
 
-/** Statuses a host may expect, without a pool: no data but for the auto pool, no operation or pool beyond what there is. */
+/**
+ * Statuses a host may expect, without a pool: no data but for the auto pool, no operation or pool
+ * beyond what there is.
+ */
 function answer(): Uint8Array {
   const [operation, pool] = [message[0]!, message[1]!];
   const valid = operation <= 3 && pool <= 4;

@@ -12,7 +12,10 @@ const MAX_LOG_LINES = 3000;
 /** Where files cost no disk. */
 const shared = fs.existsSync('/dev/shm') ? '/dev/shm' : os.tmpdir();
 
-/** The fuzz test of file copy over both wires; the seed from VMIC_FUZZ_SEED, or a new one, is printed. */
+/**
+ * The fuzz test of file copy over both wires; the seed from VMIC_FUZZ_SEED, or a new one, is
+ * printed.
+ */
 export function testFcopyFuzz(totalSequences: number): void {
   const seed = Number(process.env['VMIC_FUZZ_SEED'] ?? Date.now() % 1_000_000_000);
   const sequences = Math.ceil(totalSequences / WIRES.length);
@@ -28,12 +31,18 @@ export function testFcopyFuzz(totalSequences: number): void {
           const secs = (performance.now() - startedMs) / 1000;
           const growth = growthBytes(result.rssBytes);
           t.diagnostic(
-            `${wire}: ${result.messages} messages in ${secs.toFixed(1)} s, ${result.wellFormed} of them well-formed and answered as they must be, ` +
-              `${result.completed} files completed, all files looked at ${result.looks} times; memory ${(growth / 2 ** 20).toFixed(1)} MiB ` +
-              `in the second half, ${((result.rssBytes.at(-1) ?? 0) / 2 ** 20).toFixed(0)} MiB at the end; ${stage.daemon.logs.length} log lines`,
+            `${wire}: ${result.messages} messages in ${secs.toFixed(1)} s, ` +
+              `${result.wellFormed} of them well-formed and answered as they must be, ` +
+              `${result.completed} files completed, all files looked at ${result.looks} ` +
+              `times; memory ${(growth / 2 ** 20).toFixed(1)} MiB ` +
+              `in the second half, ${((result.rssBytes.at(-1) ?? 0) / 2 ** 20).toFixed(0)} ` +
+              `MiB at the end; ${stage.daemon.logs.length} log lines`,
           );
           assert.ok(growth < MAX_GROWTH_BYTES, `memory grew by ${growth} bytes in the second half`);
-          assert.ok(stage.daemon.logs.length < MAX_LOG_LINES, `${stage.daemon.logs.length} log lines`);
+          assert.ok(
+            stage.daemon.logs.length < MAX_LOG_LINES,
+            `${stage.daemon.logs.length} log lines`,
+          );
           assert.deepEqual(await stage.daemon.stop(), { code: 0, signal: null });
         } finally {
           await stage.close();

@@ -11,7 +11,10 @@ import { testFcopyFuzz } from './fcopy-fuzz-run.ts';
 testFcopyFuzz(10_000);
 
 describe('the fuzz test of file copy itself', () => {
-  async function against(settings: Readonly<Record<string, string | boolean>>, meddle = (_guest: string): void => {}) {
+  async function against(
+    settings: Readonly<Record<string, string | boolean>>,
+    meddle = (_guest: string): void => {},
+  ) {
     const stage = await openFcopy({ native }, 'unix-ring', settings);
     try {
       meddle(guestFolder(stage));
@@ -27,7 +30,9 @@ describe('the fuzz test of file copy itself', () => {
     assert.rejects(against({ roots: os.tmpdir() }), /start: expected 80004005, got 0/));
   it('finds a file in the wrong place', () =>
     assert.rejects(
-      against({}, (guest) => fs.mkdirSync(path.join(guest, '../outside/stray'), { recursive: true })),
+      against({}, (guest) =>
+        fs.mkdirSync(path.join(guest, '../outside/stray'), { recursive: true }),
+      ),
       /a file outside of the root/,
     ));
   it('finds a file that is not whole', () =>

@@ -1,6 +1,7 @@
 /**
- * Random sequences of messages for a real file copy daemon, from a seed: starts of good and bad names, parts in and out of order, ends, and messages
- * with bits changed. What a well-formed one has to be answered with is known from a model of the files; now and then all files are looked at.
+ * Random sequences of messages for a real file copy daemon, from a seed: starts of good and bad
+ * names, parts in and out of order, ends, and messages with bits changed. What a well-formed one
+ * has to be answered with is known from a model of the files; now and then all files are looked at.
  */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
@@ -22,10 +23,21 @@ export interface FcopyFuzzResult {
 }
 
 const { ok, fail, invalidArgument, alreadyExists, notSupported, diskFull } = IcStatus;
-const SIZES = [0, 1, 100, MAX_FRAGMENT_BYTES, MAX_FRAGMENT_BYTES + 1, 2 * MAX_FRAGMENT_BYTES, 15_000];
+const SIZES = [
+  0,
+  1,
+  100,
+  MAX_FRAGMENT_BYTES,
+  MAX_FRAGMENT_BYTES + 1,
+  2 * MAX_FRAGMENT_BYTES,
+  15_000,
+];
 const MAX_BYTES = Math.max(...SIZES);
 /** Every byte tells where in its file it belongs. */
-const CONTENT = Uint8Array.from({ length: MAX_BYTES + MAX_FRAGMENT_BYTES }, (_, i) => (i * 31 + (i >>> 8)) & 0xff);
+const CONTENT = Uint8Array.from(
+  { length: MAX_BYTES + MAX_FRAGMENT_BYTES },
+  (_, i) => (i * 31 + (i >>> 8)) & 0xff,
+);
 const BAD_NAMES = ['', '.', '..', '../escaped', 'a/b', 'a\\b'];
 /** Mutations reach no further than headers, names and sizes: content says where it belongs. */
 const MUTABLE_BODY_BYTES = { start: 1088, data: 52, other: 36 };
@@ -38,7 +50,10 @@ const SAMPLES = 200;
 const SILENT_MS = 20_000;
 
 /** What the daemon must be doing; undefined after a message that may have meant anything. */
-type Copy = { readonly key: string; readonly sizeBytes: number; position: number } | 'none' | undefined;
+type Copy =
+  | { readonly key: string; readonly sizeBytes: number; position: number }
+  | 'none'
+  | undefined;
 
 /** Which answers a message may have; undefined: any, or none. */
 type Allowed = readonly number[] | undefined;
@@ -66,7 +81,10 @@ class Model {
     return this.#copy;
   }
 
-  /** The statuses that a well-formed request may have. `refusal`: a start's that is none at all, whatever is there. */
+  /**
+   * The statuses that a well-formed request may have. `refusal`: a start's that is none at all,
+   * whatever is there.
+   */
   expect(request: FcopyRequest, key: string, refusal: number | undefined): Allowed {
     switch (request.operation) {
       case 'start': {
@@ -90,7 +108,9 @@ class Model {
         const copy = this.#copy;
         if (copy === undefined) return [ok, fail, invalidArgument];
         if (copy === 'none') return [fail];
-        const fits = request.offset === BigInt(copy.position) && copy.position + request.data.length <= copy.sizeBytes;
+        const fits =
+          request.offset === BigInt(copy.position) &&
+          copy.position + request.data.length <= copy.sizeBytes;
         if (!fits) return [invalidArgument];
         copy.position += request.data.length;
         return [ok];
@@ -118,7 +138,11 @@ class Model {
 }
 
 /** Sends `count` sequences and checks every answer. Rejects on the first thing that is wrong. */
-export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number): Promise<FcopyFuzzResult> {
+export async function fuzzFcopy(
+  stage: FcopyStage,
+  count: number,
+  seed: number,
+): Promise<FcopyFuzzResult> {
   const random = randomFrom(seed);
   const pick = <T>(list: readonly T[]): T => list[random(list.length)]!;
   const { host, daemon } = stage;
@@ -173,11 +197,14 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
       const status = answer.length < (ring ? 28 : 4) ? -1 : host.statusOf(answer);
       if (!one.allowed.includes(status)) {
         const expected = one.allowed.map((value) => value.toString(16)).join(' or ');
-        wrong ??= new Error(`message ${id}: ${one.what}: expected ${expected}, got ${status.toString(16)}`);
+        wrong ??= new Error(
+          `message ${id}: ${one.what}: expected ${expected}, got ${status.toString(16)}`,
+        );
       }
     }
     if (!ring || !one.allowed) return;
-    // Answers come in order: what is still owed from before will never come. Nobody owes an answer to a broken header.
+    // Answers come in order: what is still owed from before will never come. Nobody owes an answer
+    // to a broken header.
     for (const [older, { allowed, what }] of owed) {
       if (older > id) break;
       if (allowed) wrong ??= new Error(`message ${older}: ${what}: passed over`);
@@ -197,19 +224,24 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
     mutated++;
     // A name of its own, so that files of the model stay what they are
     const victim =
-      request.operation === 'start' && refusal === undefined ? { ...request, fileName: `m${mutated}` } : request;
+      request.operation === 'start' && refusal === undefined
+        ? { ...request, fileName: `m${mutated}` }
+        : request;
     const bytes = encodedBytes(victim);
     scratch.set(bytes);
     const mutable =
-      host.bodyOffset + (MUTABLE_BODY_BYTES[victim.operation as 'start' | 'data'] ?? MUTABLE_BODY_BYTES.other);
-    for (let changes = 1 + random(3); changes > 0; changes--) scratch[random(mutable)]! ^= 1 << random(8);
+      host.bodyOffset +
+      (MUTABLE_BODY_BYTES[victim.operation as 'start' | 'data'] ?? MUTABLE_BODY_BYTES.other);
+    for (let changes = 1 + random(3); changes > 0; changes--)
+      scratch[random(mutable)]! ^= 1 << random(8);
     const length = random(4) === 0 ? 4 + random(bytes.length - 4) : bytes.length;
     model.disturb();
     // A copy of its own: it may have to wait
     const message = scratch.slice(0, length);
     await post(message, undefined, 'changed');
     // What became a negotiation may have ended in "nothing in common", and rightly so
-    if (negotiation && message[12] === 0 && message[13] === 0) await post(negotiation, [ok], 'negotiation');
+    if (negotiation && message[12] === 0 && message[13] === 0)
+      await post(negotiation, [ok], 'negotiation');
   }
 
   async function post(bytes: Uint8Array, allowed: Allowed, what: string): Promise<void> {
@@ -224,7 +256,8 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
   async function turn(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     if (wrong) throw wrong;
-    if (daemon.exit) throw new Error(`the daemon ended after ${messages} messages:\n${daemon.transcript()}`);
+    if (daemon.exit)
+      throw new Error(`the daemon ended after ${messages} messages:\n${daemon.transcript()}`);
     if (performance.now() - lastAnswerMs > SILENT_MS) {
       throw new Error(`${owed.size} messages unanswered after ${messages}`);
     }
@@ -233,7 +266,11 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
   /** All is answered; whatever was begun is given up. */
   async function settle(): Promise<void> {
     wellFormed++;
-    await post(encodedBytes({ operation: 'cancel' }), model.expect({ operation: 'cancel' }, '', undefined), 'cancel');
+    await post(
+      encodedBytes({ operation: 'cancel' }),
+      model.expect({ operation: 'cancel' }, '', undefined),
+      'cancel',
+    );
     const awaited = [...owed.values()].at(-1)!;
     while ([...owed.values()].includes(awaited)) await turn();
     assert.deepEqual(host.violations, []);
@@ -247,7 +284,8 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
       : `${sizeBytes}-${pick(['é', 'į', '日本', '🚀', 'plain', ' '])}${random(4)}`;
     const [folder, badFolder, missing] = random(3) === 0 ? pick(folders) : folders[0]!;
     const overwrite = random(2) === 0;
-    // Folders are made with the file that needs them, which may have been any since they were first asked for
+    // Folders are made with the file that needs them, which may have been any since they were first
+    // asked for
     const createPath = random(2) === 0 || (missing && asked);
     const huge = random(50) === 0;
     const start: FcopyRequest = {
@@ -259,11 +297,15 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
     };
     const name = badName || badFolder === invalidArgument ? invalidArgument : undefined;
     const key = `${path.normalize(folder.replaceAll('\\', '/')).replace(/\/+$/, '')}/${fileName}`;
-    const refusal = name ?? (huge ? diskFull : (badFolder ?? (missing && !createPath ? fail : undefined)));
+    const refusal =
+      name ?? (huge ? diskFull : (badFolder ?? (missing && !createPath ? fail : undefined)));
     asked ||= missing && createPath;
     if (random(12) !== 0) await send(start, key, refusal);
     for (let parts = 1 + random(3), offset = 0; parts > 0 && offset <= sizeBytes; parts--) {
-      const bytes = Math.min(random(8) === 0 ? 1 + random(MAX_FRAGMENT_BYTES) : MAX_FRAGMENT_BYTES, sizeBytes - offset);
+      const bytes = Math.min(
+        random(8) === 0 ? 1 + random(MAX_FRAGMENT_BYTES) : MAX_FRAGMENT_BYTES,
+        sizeBytes - offset,
+      );
       if (bytes === 0) break;
       const at = random(12) === 0 ? random(MAX_BYTES) : offset;
       await send({ operation: 'data', offset: BigInt(at), data: CONTENT.subarray(at, at + bytes) });
@@ -278,7 +320,9 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
   /** A start has asked for the folders of `made/deep`. */
   let asked = false;
 
-  /** Files are whole, what they should be, and where they may be; nothing is open. Then all goes. */
+  /**
+   * Files are whole, what they should be, and where they may be; nothing is open. Then all goes.
+   */
   function look(): void {
     assert.deepEqual(fs.readdirSync(outside), [], 'a file outside of the root');
     assert.deepEqual(openFiles(stage), [], 'a file left open');
@@ -288,9 +332,11 @@ export async function fuzzFcopy(stage: FcopyStage, count: number, seed: number):
       const belongs = content.equals(CONTENT.subarray(0, content.length));
       assert.ok(belongs, `${file} holds what was never sent for its place`);
       const sizeBytes = /(?:^|\/)(\d+)-[^/]*$/.exec(file)?.[1];
-      if (sizeBytes !== undefined) assert.equal(content.length, Number(sizeBytes), `${file} is not whole`);
+      if (sizeBytes !== undefined)
+        assert.equal(content.length, Number(sizeBytes), `${file} is not whole`);
     }
-    for (const entry of fs.readdirSync(guest)) fs.rmSync(path.join(guest, entry), { recursive: true });
+    for (const entry of fs.readdirSync(guest))
+      fs.rmSync(path.join(guest, entry), { recursive: true });
     prepare();
     model.forgetFiles();
     asked = false;

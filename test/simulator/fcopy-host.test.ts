@@ -1,4 +1,7 @@
-/** The simulated host of a char device whose replies are a status and nothing else, against guests of a few lines. */
+/**
+ * The simulated host of a char device whose replies are a status and nothing else, against guests
+ * of a few lines.
+ */
 import assert from 'node:assert/strict';
 import { afterEach, it } from 'node:test';
 import { native } from '../../native/index.ts';
@@ -17,7 +20,10 @@ afterEach(async () => {
 const u32 = (value: number): Uint8Array => new Uint8Array(Uint32Array.of(value).buffer);
 
 /** Registers with these bytes, then answers each message as told, or not at all. */
-function open(answer: (operation: number, lengthBytes: number) => Uint8Array | undefined, registration = u32(1)) {
+function open(
+  answer: (operation: number, lengthBytes: number) => Uint8Array | undefined,
+  registration = u32(1),
+) {
   const ground = new Ground();
   cleanups.push(() => ground.dispose());
   const host = new HvUtilsHost({
@@ -53,7 +59,13 @@ function open(answer: (operation: number, lengthBytes: number) => Uint8Array | u
 }
 
 const dutiful = (operation: number): Uint8Array =>
-  u32(operation > 3 ? IcStatus.notSupported : operation === 0 ? IcStatus.invalidArgument : IcStatus.ok);
+  u32(
+    operation > 3
+      ? IcStatus.notSupported
+      : operation === 0
+        ? IcStatus.invalidArgument
+        : IcStatus.ok,
+  );
 
 it('registers a guest by versions, and reads the status of its replies', async () => {
   const { host, versions } = open((operation, length) => {

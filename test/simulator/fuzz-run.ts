@@ -6,9 +6,18 @@ import { mustServe } from '../../simulator/behaviours/behaviour.ts';
 import { Ask, PRETENCE, VssStage, vssSettings } from '../../simulator/hosts/vss-host.ts';
 import { Stage } from '../../simulator/stages/stage.ts';
 import { WIRES } from '../../simulator/wire.ts';
-import { type FuzzSubject, fuzz, growthBytes, kvpSubject, MAX_GROWTH_BYTES, vssSubject } from './fuzz.ts';
+import {
+  type FuzzSubject,
+  fuzz,
+  growthBytes,
+  kvpSubject,
+  MAX_GROWTH_BYTES,
+  vssSubject,
+} from './fuzz.ts';
 
-/** What 10 kinds of lines may say at a burst of 5 and one in 10 s each, in the minutes this takes. */
+/**
+ * What 10 kinds of lines may say at a burst of 5 and one in 10 s each, in the minutes this takes.
+ */
 const MAX_LOG_LINES = 2000;
 
 const seed = Number(process.env['VMIC_FUZZ_SEED'] ?? Date.now() % 1_000_000_000);
@@ -49,7 +58,11 @@ export function testVssFuzz(totalMessages: number): void {
           await stage.ask(Ask.thaw);
           for (const request of [Ask.checkHotBackup, Ask.freeze, Ask.thaw]) {
             const { status } = await stage.ask(request);
-            assert.equal(status, IcStatus.ok, `${request.operation}; the daemon said:\n${stage.daemon.transcript()}`);
+            assert.equal(
+              status,
+              IcStatus.ok,
+              `${request.operation}; the daemon said:\n${stage.daemon.transcript()}`,
+            );
           }
           assert.deepEqual(await stage.daemon.stop(), { code: 0, signal: null });
         } finally {
@@ -67,9 +80,12 @@ async function endure(t: TestContext, subject: FuzzSubject, messages: number): P
   const secs = (performance.now() - startedMs) / 1000;
   const growth = growthBytes(result.rssBytes);
   t.diagnostic(
-    `${link.wire}: ${result.sent} messages in ${secs.toFixed(1)} s, ${result.wellFormed} well-formed and all answered, ` +
-      `${result.malformedAnswered} of the others answered; memory ${(growth / 2 ** 20).toFixed(1)} MiB in the second half, ` +
-      `${((result.rssBytes.at(-1) ?? 0) / 2 ** 20).toFixed(0)} MiB at the end; ${daemon.logs.length} log lines`,
+    `${link.wire}: ${result.sent} messages in ${secs.toFixed(1)} s, ${result.wellFormed} ` +
+      'well-formed and all answered, ' +
+      `${result.malformedAnswered} of the others answered; memory ` +
+      `${(growth / 2 ** 20).toFixed(1)} MiB in the second half, ` +
+      `${((result.rssBytes.at(-1) ?? 0) / 2 ** 20).toFixed(0)} MiB at the end; ` +
+      `${daemon.logs.length} log lines`,
   );
   assert.ok(growth < MAX_GROWTH_BYTES, `memory grew by ${growth} bytes in the second half`);
   assert.ok(daemon.logs.length < MAX_LOG_LINES, `${daemon.logs.length} log lines`);

@@ -13,14 +13,9 @@ describe('the fuzz test itself', () => {
   const faulty = fileURLToPath(new URL('./faulty-guest.ts', import.meta.url));
 
   async function against(fault: string, messages: number) {
-    const daemonCommand: NonNullable<Parameters<typeof Stage.open>[1]['daemonCommand']> = (ground) => [
-      process.execPath,
-      '--import',
-      'tsx',
-      faulty,
-      fault,
-      ground.socketPath,
-    ];
+    const daemonCommand: NonNullable<Parameters<typeof Stage.open>[1]['daemonCommand']> = (
+      ground,
+    ) => [process.execPath, '--import', 'tsx', faulty, fault, ground.socketPath];
     const stage = await Stage.open('unix', { native, daemonCommand });
     try {
       return await fuzz(kvpSubject(stage), messages, 1);
@@ -35,8 +30,10 @@ describe('the fuzz test itself', () => {
     assert.ok(growthBytes(rssBytes) < MAX_GROWTH_BYTES);
   });
 
-  it('finds a guest that dies', () => assert.rejects(against('dies', 5000), /the daemon ended|took no message/));
-  it('finds a guest that lies about success', () => assert.rejects(against('lies', 5000), /answered with status 0/));
+  it('finds a guest that dies', () =>
+    assert.rejects(against('dies', 5000), /the daemon ended|took no message/));
+  it('finds a guest that lies about success', () =>
+    assert.rejects(against('lies', 5000), /answered with status 0/));
   it('finds a guest that forgets an answer', () =>
     assert.rejects(against('forgets', 5000), /answered with status|unanswered/));
   it('finds a guest that leaks', async () => {

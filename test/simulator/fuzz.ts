@@ -14,7 +14,10 @@ import type { ServiceHost } from '../../simulator/wire.ts';
 export interface FuzzResult {
   readonly sent: number;
   readonly wellFormed: number;
-  /** Malformed ones that were answered, with a failure or (when the change happened to make another valid request) success. */
+  /**
+   * Malformed ones that were answered, with a failure or (when the change happened to make another
+   * valid request) success.
+   */
   readonly malformedAnswered: number;
   readonly rssBytes: readonly number[];
 }
@@ -41,7 +44,9 @@ export interface FuzzSubject {
   readonly daemon: DaemonProcess;
   readonly link: ServiceHost<never, { readonly status: number }>;
   /** Over VMBus. */
-  readonly ring: Pick<VmbusHost<never, { readonly status: number }>, 'encodeNegotiation'> | undefined;
+  readonly ring:
+    | Pick<VmbusHost<never, { readonly status: number }>, 'encodeNegotiation'>
+    | undefined;
   readonly templates: readonly Template[];
   /** Length of every message on the char device. */
   readonly messageBytes: number;
@@ -50,7 +55,8 @@ export interface FuzzSubject {
 }
 
 const ok = (status: number): boolean => status === IcStatus.ok;
-const okOrNothing = (status: number): boolean => status === IcStatus.ok || status === IcStatus.noMoreItems;
+const okOrNothing = (status: number): boolean =>
+  status === IcStatus.ok || status === IcStatus.noMoreItems;
 const refused = (status: number): boolean => status !== IcStatus.ok;
 
 export function kvpSubject({ host: { link, ring }, daemon, ground }: Stage): FuzzSubject {
@@ -65,17 +71,24 @@ export function kvpSubject({ host: { link, ring }, daemon, ground }: Stage): Fuz
       if (!writable) continue;
       const key = `fuzz ${i} ${'ké'.repeat(i)}`;
       add({ operation: 'get', pool, key }, okOrNothing);
-      add({ operation: 'set', pool, key, value: { type: 'string', text: 'v世'.repeat(i * i) } }, ok);
+      add(
+        { operation: 'set', pool, key, value: { type: 'string', text: 'v世'.repeat(i * i) } },
+        ok,
+      );
       add({ operation: 'delete', pool, key }, okOrNothing);
     }
   }
   add({ operation: 'set', pool: 0, key: 'fuzz u32', value: { type: 'u32', value: 7 } }, ok);
-  for (const operationCode of [6, 99, 255]) add({ operation: 'unknown', pool: 0, operationCode }, refused);
+  for (const operationCode of [6, 99, 255])
+    add({ operation: 'unknown', pool: 0, operationCode }, refused);
   for (const pool of [5, 255]) {
     add({ operation: 'enumerate', pool, index: 0 }, refused);
     add({ operation: 'get', pool, key: 'fuzz 1' }, refused);
   }
-  add({ operation: 'getIpInfo', pool: 0, adapterId: '00:15:5D:00:00:01', addressFamily: 3 }, refused);
+  add(
+    { operation: 'getIpInfo', pool: 0, adapterId: '00:15:5D:00:00:01', addressFamily: 3 },
+    refused,
+  );
   return { daemon, link, ring, templates, messageBytes: 7432, tidy: () => emptyPools(ground) };
 }
 
@@ -90,7 +103,11 @@ export function vssSubject(stage: VssStage): FuzzSubject {
   const templates = [Ask.checkHotBackup, Ask.getDmInfo, Ask.backupComplete].flatMap((request) =>
     new Array<Template>(20).fill(template(request, ok)),
   );
-  templates.push(template(Ask.freeze, either), template(Ask.thaw, either), template(Ask.autoRecover, ok));
+  templates.push(
+    template(Ask.freeze, either),
+    template(Ask.thaw, either),
+    template(Ask.autoRecover, ok),
+  );
   for (const operationCode of [9, 77, 255]) {
     templates.push(template({ operation: 'unknown', operationCode, flags: 0 }, refused));
   }
@@ -99,15 +116,23 @@ export function vssSubject(stage: VssStage): FuzzSubject {
 }
 
 const EXTREMES = [
-  0, 1, 2, 3, 0x7f, 0x80, 0xff, 0x100, 511, 512, 513, 2047, 2048, 2049, 0x7fff, 0xffff, 0x7fff_ffff, 0x8000_0000,
-  0xffff_fffe, 0xffff_ffff,
+  0, 1, 2, 3, 0x7f, 0x80, 0xff, 0x100, 511, 512, 513, 2047, 2048, 2049, 0x7fff, 0xffff, 0x7fff_ffff,
+  0x8000_0000, 0xffff_fffe, 0xffff_ffff,
 ];
 
 /** Bytes at the start of a message where headers, sizes and indices are. */
 const FIELDS_BYTES = 64;
 
-/** Changes a copy of a template in `scratch`; gives the message's length. Never 0: on a socket that would be the end. */
-function mutate(scratch: Uint8Array, length: number, maxLength: number, random: (below: number) => number): number {
+/**
+ * Changes a copy of a template in `scratch`; gives the message's length. Never 0: on a socket that
+ * would be the end.
+ */
+function mutate(
+  scratch: Uint8Array,
+  length: number,
+  maxLength: number,
+  random: (below: number) => number,
+): number {
   const view = new DataView(scratch.buffer, scratch.byteOffset);
   for (let changes = 1 + random(4); changes > 0; changes--) {
     switch (random(7)) {
@@ -127,14 +152,19 @@ function mutate(scratch: Uint8Array, length: number, maxLength: number, random: 
       }
       case 4: {
         const start = random(length);
-        for (let i = start; i < Math.min(length, start + random(100)); i++) scratch[i] = random(256);
+        for (let i = start; i < Math.min(length, start + random(100)); i++)
+          scratch[i] = random(256);
         break;
       }
       case 5:
         length = 1 + random(random(2) === 0 ? Math.min(FIELDS_BYTES, maxLength) : maxLength);
         break;
       default:
-        view.setUint16(random(FIELDS_BYTES / 2) * 2, EXTREMES[random(EXTREMES.length)]! & 0xffff, true);
+        view.setUint16(
+          random(FIELDS_BYTES / 2) * 2,
+          EXTREMES[random(EXTREMES.length)]! & 0xffff,
+          true,
+        );
     }
   }
   return length;
@@ -160,7 +190,10 @@ export async function fuzz(subject: FuzzSubject, count: number, seed: number): P
   const negotiation = subject.ring && { bytes: subject.ring.encodeNegotiation(), mayAnswer: ok };
   let negotiateNext = false;
 
-  /** What is owed, by transaction id, oldest first: the template of a well-formed request, undefined for a mutated one. */
+  /**
+   * What is owed, by transaction id, oldest first: the template of a well-formed request, undefined
+   * for a mutated one.
+   */
   const owed = new Map<bigint, Template | undefined>();
   let wellFormed = 0;
   let wellFormedOwed = 0;
@@ -182,11 +215,14 @@ export async function fuzz(subject: FuzzSubject, count: number, seed: number): P
     else {
       wellFormedOwed--;
       if (status === undefined || !template.mayAnswer(status)) {
-        wrong ??= new Error(`message ${id}: a well-formed request was answered with status ${status?.toString(16)}`);
+        wrong ??= new Error(
+          `message ${id}: a well-formed request was answered with status ${status?.toString(16)}`,
+        );
       }
     }
     if (!ring || template === undefined) return;
-    // Answers come in order: what is still owed from before will never come. Nobody owes an answer to a broken header.
+    // Answers come in order: what is still owed from before will never come. Nobody owes an answer
+    // to a broken header.
     for (const [older, what] of owed) {
       if (older > id) break;
       if (what) wrong ??= new Error(`message ${older}: a well-formed request was passed over`);
@@ -206,7 +242,8 @@ export async function fuzz(subject: FuzzSubject, count: number, seed: number): P
         pending ??= next(mustBeGood);
         const id = BigInt(sent + 1);
         if (!link.trySend(pending.bytes, id)) break;
-        // On the char device a message of the right length is always answered, one of a wrong length never
+        // On the char device a message of the right length is always answered, one of a wrong
+        // length never
         if (ring || pending.bytes.length === messageBytes) owed.set(id, pending.template);
         if (pending.template) {
           wellFormed++;
@@ -218,7 +255,8 @@ export async function fuzz(subject: FuzzSubject, count: number, seed: number): P
       }
       await new Promise((resolve) => setImmediate(resolve));
       if (wrong) throw wrong;
-      if (daemon.exit) throw new Error(`the daemon ended after ${sent} messages:\n${daemon.transcript()}`);
+      if (daemon.exit)
+        throw new Error(`the daemon ended after ${sent} messages:\n${daemon.transcript()}`);
       if (performance.now() - lastAnswerMs > SILENT_MS) {
         throw new Error(`${wellFormedOwed} well-formed requests unanswered after ${sent} messages`);
       }
@@ -259,7 +297,8 @@ async function emptyPools(ground: Ground): Promise<void> {
   for (let pool = 0; pool < KVP_POOL_COUNT; pool++) {
     const fd = fs.openSync(ground.poolFile(pool), 'r+');
     try {
-      while (!native.tryLock(fd, 'exclusive')) await new Promise((resolve) => setImmediate(resolve));
+      while (!native.tryLock(fd, 'exclusive'))
+        await new Promise((resolve) => setImmediate(resolve));
       fs.ftruncateSync(fd, 0);
       native.unlock(fd);
     } finally {
@@ -269,15 +308,17 @@ async function emptyPools(ground: Ground): Promise<void> {
 }
 
 /**
- * How much memory may grow over the second half. V8 collects when it likes, and the kernel counts what it once touched: a dozen
- * MiB up and down are noise. A leak of 100 bytes a message is 25 MiB in half of 500,000, one of a whole message 37 MiB in 5,000.
+ * How much memory may grow over the second half. V8 collects when it likes, and the kernel counts
+ * what it once touched: a dozen MiB up and down are noise. A leak of 100 bytes a message is 25 MiB
+ * in half of 500,000, one of a whole message 37 MiB in 5,000.
  */
 export const MAX_GROWTH_BYTES = 16 << 20;
 
 /** Growth between the middle and the end, each the median of a tenth of the samples. */
 export function growthBytes(samples: readonly number[]): number {
   const tenth = Math.max(1, Math.floor(samples.length / 10));
-  const median = (part: readonly number[]): number => [...part].sort((a, b) => a - b)[part.length >> 1] ?? 0;
+  const median = (part: readonly number[]): number =>
+    [...part].sort((a, b) => a - b)[part.length >> 1] ?? 0;
   const middle = Math.floor(samples.length / 2);
   return median(samples.slice(-tenth)) - median(samples.slice(middle, middle + tenth));
 }

@@ -1,4 +1,7 @@
-/** The simulated host itself, against guests of a few lines: what it sends, and that it turns away what no host accepts. */
+/**
+ * The simulated host itself, against guests of a few lines: what it sends, and that it turns away
+ * what no host accepts.
+ */
 import assert from 'node:assert/strict';
 import { after, afterEach, describe, it } from 'node:test';
 import { native } from '../../native/index.ts';
@@ -48,7 +51,10 @@ function handClock(): HostClock & { advance(ms: number): void } {
 }
 
 /** Opens the device and does with each message after the registration's answer what it is told. */
-function messageGuest(path: string, onRequest: (message: Uint8Array, channel: MessageChannel) => void) {
+function messageGuest(
+  path: string,
+  onRequest: (message: Uint8Array, channel: MessageChannel) => void,
+) {
   const channel = native.connectMessageSocket(path);
   cleanups.push(() => channel.close());
   const buffer = new Uint8Array(codec.messageBytes);
@@ -71,7 +77,8 @@ const withStatus = (message: Uint8Array, status: number): Uint8Array => {
   return message;
 };
 
-const code = (expected: HostError['code']) => (error: unknown) => error instanceof HostError && error.code === expected;
+const code = (expected: HostError['code']) => (error: unknown) =>
+  error instanceof HostError && error.code === expected;
 
 describe('the simulated hv_utils', () => {
   it('registers a guest, asks one thing at a time, and tells of each message', async () => {
@@ -92,7 +99,9 @@ describe('the simulated hv_utils', () => {
     await assert.rejects(host.set(0, 'key', 'value'), RefusedError);
     assert.deepEqual(
       told
-        .map(({ from, operation, subject, status, bytes }) => [from, operation, subject, status, bytes].join(' '))
+        .map(({ from, operation, subject, status, bytes }) =>
+          [from, operation, subject, status, bytes].join(' '),
+        )
         .slice(0, 4),
       [
         'guest register   7432',
@@ -183,13 +192,18 @@ describe('the simulated hv_utils', () => {
   });
 });
 
-function ringGuest(path: string, onPacket: (packet: GuestPacket, guest: RingGuest) => void): RingGuest {
+function ringGuest(
+  path: string,
+  onPacket: (packet: GuestPacket, guest: RingGuest) => void,
+): RingGuest {
   const guest = startRingGuest(path, onPacket);
   cleanups.push(() => guest.stop());
   return guest;
 }
 
-/** A negotiation's good answer, written by hand: flags, counts 1 and 1, framework 3.0, messages 4.0. */
+/**
+ * A negotiation's good answer, written by hand: flags, counts 1 and 1, framework 3.0, messages 4.0.
+ */
 function negotiated(payload: Uint8Array): Uint8Array {
   payload[25] = 5;
   payload[18] = 16;
@@ -213,7 +227,11 @@ describe('the simulated VMBus host', () => {
       if (isNegotiation(payload)) return guest.send({ type: 6, id, payload: negotiated(payload) });
       const index = payload[32]!;
       kept.push(() =>
-        guest.send({ type: 6, id, payload: answered(payload, index === 0 ? IcStatus.noMoreItems : IcStatus.fail) }),
+        guest.send({
+          type: 6,
+          id,
+          payload: answered(payload, index === 0 ? IcStatus.noMoreItems : IcStatus.fail),
+        }),
       );
       if (kept.length === 2) for (const send of kept.reverse()) send();
     });
@@ -228,7 +246,11 @@ describe('the simulated VMBus host', () => {
 
   const broken: (readonly [string, (payload: Uint8Array) => Uint8Array, RegExp])[] = [
     ['an answer that is no response', (p) => p.fill(3, 25, 26), /flags: expected 5, got 3/],
-    ['an answer with an IC transaction id', (p) => p.fill(1, 24, 25), /transactionId: expected 0, got 1/],
+    [
+      'an answer with an IC transaction id',
+      (p) => p.fill(1, 24, 25),
+      /transactionId: expected 0, got 1/,
+    ],
     ['an answer of another service', (p) => p.fill(3, 12, 13), /messageType: expected 2, got 3/],
     ['an answer cut within its headers', (p) => p.slice(0, 24), /headers can't be read/],
     ['an answer shorter than its body says', (p) => p.slice(0, 1000), /headers can't be read/],
@@ -237,11 +259,16 @@ describe('the simulated VMBus host', () => {
     it(`finds fault with ${what}`, async () => {
       const { host, path } = openHost('unix-ring');
       ringGuest(path, ({ payload, id }, guest) => {
-        const answer = isNegotiation(payload) ? negotiated(payload) : spoil(answered(payload, IcStatus.fail));
+        const answer = isNegotiation(payload)
+          ? negotiated(payload)
+          : spoil(answered(payload, IcStatus.fail));
         guest.send({ type: 6, id, payload: answer });
       });
       await host.link.ready();
-      await assert.rejects(host.request({ operation: 'enumerate', pool: 1, index: 0 }), code('broken'));
+      await assert.rejects(
+        host.request({ operation: 'enumerate', pool: 1, index: 0 }),
+        code('broken'),
+      );
       assert.match(host.link.violations.join(), violation);
     });
   }
@@ -263,19 +290,22 @@ describe('the simulated VMBus host', () => {
     });
   }
 
-  it('hangs up on a guest that answers with another packet type, or what nobody asked', async () => {
-    for (const [type, extra, violation] of [
-      [11, 0n, /packet type: expected 6/],
-      [6, 1n, /transaction 65537, which is not pending/],
-    ] as const) {
-      const { host, path } = openHost('unix-ring');
-      const guest = ringGuest(path, ({ payload, id }, guest) =>
-        guest.send({ type, id: id + extra, payload: negotiated(payload) }),
-      );
-      assert.equal(await guest.ended, 'gone');
-      assert.match(host.link.violations.join(), violation);
-    }
-  });
+  it(
+    'hangs up on a guest that answers with another packet type, or what nobody ' + 'asked',
+    async () => {
+      for (const [type, extra, violation] of [
+        [11, 0n, /packet type: expected 6/],
+        [6, 1n, /transaction 65537, which is not pending/],
+      ] as const) {
+        const { host, path } = openHost('unix-ring');
+        const guest = ringGuest(path, ({ payload, id }, guest) =>
+          guest.send({ type, id: id + extra, payload: negotiated(payload) }),
+        );
+        assert.equal(await guest.ended, 'gone');
+        assert.match(host.link.violations.join(), violation);
+      }
+    },
+  );
 
   it('gives up on a silent guest', async () => {
     const clock = handClock();

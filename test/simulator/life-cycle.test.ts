@@ -10,7 +10,11 @@ import { DaemonProcess } from '../../simulator/stages/daemon.ts';
 import { Stage } from '../../simulator/stages/stage.ts';
 import { HostError, WIRES, type Wire } from '../../simulator/wire.ts';
 
-async function withStage(wire: Wire, play: (stage: Stage) => Promise<void>, daemonArgs: readonly string[] = []) {
+async function withStage(
+  wire: Wire,
+  play: (stage: Stage) => Promise<void>,
+  daemonArgs: readonly string[] = [],
+) {
   const stage = await Stage.open(wire, { native, daemonArgs });
   try {
     await play(stage);
@@ -58,7 +62,10 @@ for (const wire of WIRES) {
       const stage = Stage.prepare(wire, { native });
       stage.host.close();
       let late: KvpHost | undefined;
-      const daemon = await DaemonProcess.start({ ground: stage.ground, transport: stage.host.link.transport });
+      const daemon = await DaemonProcess.start({
+        ground: stage.ground,
+        transport: stage.host.link.transport,
+      });
       try {
         await daemon.log((line) => line.message.startsWith('Waiting'));
         fs.rmSync(stage.ground.socketPath, { force: true });
@@ -117,8 +124,14 @@ for (const wire of WIRES) {
       withStage(wire, async (stage) => {
         const flood = badBehaviours.find(({ name }) => name === 'flood-malformed')!;
         const say = (): void => {};
-        await stage.play(flood, { say, pause: async () => {}, signal: new AbortController().signal });
-        const warnings = stage.daemon.logs.filter((line) => line.message === 'Refused a malformed request');
+        await stage.play(flood, {
+          say,
+          pause: async () => {},
+          signal: new AbortController().signal,
+        });
+        const warnings = stage.daemon.logs.filter(
+          (line) => line.message === 'Refused a malformed request',
+        );
         assert.ok(warnings.length > 0, 'it is logged');
         assert.ok(warnings.length <= 20, `${warnings.length} lines for one flood`);
       }));
@@ -142,7 +155,8 @@ for (const wire of WIRES) {
 describe('a daemon behind hv_utils', () => {
   it('answers a request that the kernel gave up on by opening the device anew', () =>
     withStage('unix', async ({ host }) => {
-      // The kernel forgets the transaction while the answer is on its way: a real device would refuse it with EINVAL
+      // The kernel forgets the transaction while the answer is on its way: a real device would
+      // refuse it with EINVAL
       const again = host.link.nextReady();
       const lost = host.at(KvpPool.auto, 0);
       await new Promise((resolve) => setImmediate(resolve));

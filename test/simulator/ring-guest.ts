@@ -1,6 +1,7 @@
 /**
- * A guest on a simulated ring that does what its parent tells it: connecting waits for the host's memory, so host and guest
- * can't live in one thread. The child runs this file; the parent imports `startRingGuest`.
+ * A guest on a simulated ring that does what its parent tells it: connecting waits for the host's
+ * memory, so host and guest can't live in one thread. The child runs this file; the parent imports
+ * `startRingGuest`.
  */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -38,7 +39,10 @@ export interface RingGuest {
   stop(): Promise<unknown>;
 }
 
-export function startRingGuest(path: string, onPacket: (packet: GuestPacket, guest: RingGuest) => void): RingGuest {
+export function startRingGuest(
+  path: string,
+  onPacket: (packet: GuestPacket, guest: RingGuest) => void,
+): RingGuest {
   const child = fork(fileURLToPath(import.meta.url), [CHILD, path], { serialization: 'advanced' });
   const exited = new Promise<string>((resolve) => {
     child.on('exit', (code, signal) => resolve(`exited with ${signal ?? code}`));

@@ -6,7 +6,9 @@ const ESC = '\x1b';
 const plain = (_style: string, text: string): string => text;
 
 const view: AdminView = {
-  services: [{ service: 'Key-Value Pair Exchange', wire: 'unix', agreed: '3.1', pid: 42, state: 'OK' }],
+  services: [
+    { service: 'Key-Value Pair Exchange', wire: 'unix', agreed: '3.1', pid: 42, state: 'OK' },
+  ],
   items: [{ key: 'OSName', value: 'Debian GNU/Linux' }],
   pools: [{ wire: 'unix', pool: 1, items: [{ key: 'k', value: 'v' }] }],
 };
@@ -40,13 +42,23 @@ describe('what the demonstration shows', () => {
       80,
       plain,
     );
-    assert.equal(line, `   1.234 ring   ← get        external key = text${' '.repeat(22)}ok  7464 B`);
+    assert.equal(
+      line,
+      `   1.234 ring   ← get        external key = text${' '.repeat(22)}ok  7464 B`,
+    );
     assert.equal(line.length, 80);
   });
 
   it('cuts what is too long and shows what would control the terminal', () => {
     const line = wireLine(
-      { wire: 'unix', from: 'host', operation: 'set', pool: 7, subject: `${ESC}[2J${'x'.repeat(100)}`, bytes: 7432 },
+      {
+        wire: 'unix',
+        from: 'host',
+        operation: 'set',
+        pool: 7,
+        subject: `${ESC}[2J${'x'.repeat(100)}`,
+        bytes: 7432,
+      },
       0,
       80,
       plain,
@@ -58,7 +70,8 @@ describe('what the demonstration shows', () => {
   it('shows no more than a screen of messages a scene, and says how many more there were', () => {
     const { show, text } = collected();
     show.scene('Many');
-    for (let i = 0; i < 100; i++) show.wire({ wire: 'unix', from: 'host', operation: 'get', bytes: 1 });
+    for (let i = 0; i < 100; i++)
+      show.wire({ wire: 'unix', from: 'host', operation: 'get', bytes: 1 });
     show.result('done');
     assert.equal(text().match(/→/g)?.length, 14);
     assert.match(text(), /… 86 more messages\n {2}ok {6}done\n/);
@@ -80,27 +93,32 @@ describe('what the demonstration shows', () => {
     assert.ok(!text().includes(ESC));
   });
 
-  it('keeps the view below the lines on a terminal, in no more rows than there are, and leaves the terminal as it was', async () => {
-    const { show, text } = collected({ columns: 80, rows: 8, colour: true });
-    show.view(view);
-    await new Promise((resolve) => setImmediate(resolve));
-    const before = text().length;
-    show.say('a line');
-    await new Promise((resolve) => setImmediate(resolve));
-    // Four rows of view fit 8 rows: they are taken back, and drawn again under the new line
-    const drawn = text()
-      .slice(before)
-      .split(ESC)
-      .join('ESC')
-      .replaceAll(/ESC\[\d+m/g, '');
-    assert.match(drawn, /^ESC\[4A\rESC\[J {2}a line\n══ What .*\n.*\n.*\n.*\n$/);
-    show.close();
-    assert.ok(text().endsWith(`${ESC}[?7h${ESC}[?25h`));
-  });
+  it(
+    'keeps the view below the lines on a terminal, in no more rows than there are, and leaves ' +
+      'the terminal as it was',
+    async () => {
+      const { show, text } = collected({ columns: 80, rows: 8, colour: true });
+      show.view(view);
+      await new Promise((resolve) => setImmediate(resolve));
+      const before = text().length;
+      show.say('a line');
+      await new Promise((resolve) => setImmediate(resolve));
+      // Four rows of view fit 8 rows: they are taken back, and drawn again under the new line
+      const drawn = text()
+        .slice(before)
+        .split(ESC)
+        .join('ESC')
+        .replaceAll(/ESC\[\d+m/g, '');
+      assert.match(drawn, /^ESC\[4A\rESC\[J {2}a line\n══ What .*\n.*\n.*\n.*\n$/);
+      show.close();
+      assert.ok(text().endsWith(`${ESC}[?7h${ESC}[?25h`));
+    },
+  );
 
   it('shows how far a file has come: four times in a file, in place on a terminal', async () => {
     const plainly = collected();
-    for (let done = 1; done <= 100; done++) plainly.show.progress('name.bin', done * 2 ** 20, 100 * 2 ** 20);
+    for (let done = 1; done <= 100; done++)
+      plainly.show.progress('name.bin', done * 2 ** 20, 100 * 2 ** 20);
     const lines = plainly.text().split('\n').slice(0, -1);
     assert.equal(lines.length, 4);
     assert.equal(lines[1], '  [############············]  50 %   50.0 of 100.0 MiB  name.bin');
@@ -115,7 +133,10 @@ describe('what the demonstration shows', () => {
     show.say('over');
     await drawn();
     const shown = text().split(ESC).join('ESC');
-    assert.match(shown, /\[#{6}·+\].*\nESC\[1A\rESC\[J {2}\[#{12}·+\].*\nESC\[1A\rESC\[J {2}over\n$/);
+    assert.match(
+      shown,
+      /\[#{6}·+\].*\nESC\[1A\rESC\[J {2}\[#{12}·+\].*\nESC\[1A\rESC\[J {2}over\n$/,
+    );
   });
 
   it('gives programs one object a line', () => {
@@ -125,7 +146,14 @@ describe('what the demonstration shows', () => {
       () => 1.23456,
     );
     show.scene('One');
-    show.wire({ wire: 'unix', from: 'host', operation: 'get', pool: 1, subject: 'a\nb', bytes: 7432 });
+    show.wire({
+      wire: 'unix',
+      from: 'host',
+      operation: 'get',
+      pool: 1,
+      subject: 'a\nb',
+      bytes: 7432,
+    });
     show.progress('name.bin', 6144, 12288);
     show.result('two', new Error('why'));
     assert.deepEqual(

@@ -1,4 +1,7 @@
-/** From the simulated host through the real daemon and its guard to real file systems, on loop devices in a namespace of their own. */
+/**
+ * From the simulated host through the real daemon and its guard to real file systems, on loop
+ * devices in a namespace of their own.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -19,7 +22,10 @@ interface Play {
   ask(request: (typeof Ask)[keyof typeof Ask]): Promise<number>;
 }
 
-/** Prepares file systems, starts the daemon among them, plays, and sees that it ends well and leaves nothing frozen. */
+/**
+ * Prepares file systems, starts the daemon among them, plays, and sees that it ends well and leaves
+ * nothing frozen.
+ */
 async function play(
   wire: Wire,
   kinds: readonly ScratchKind[],
@@ -28,7 +34,9 @@ async function play(
 ): Promise<void> {
   const scratch = await Scratch.create({ kinds });
   const frozen = (): string[] =>
-    scratch.fileSystems.map(({ mountPoint }) => mountPoint).filter((mountPoint) => scratch.isFrozen(mountPoint));
+    scratch.fileSystems
+      .map(({ mountPoint }) => mountPoint)
+      .filter((mountPoint) => scratch.isFrozen(mountPoint));
   try {
     const stage = await VssStage.open(wire, {
       native,
@@ -36,7 +44,12 @@ async function play(
       settings: (ground) => ({ ...vssSettings(ground, false), ...settings(scratch) }),
     });
     try {
-      await run({ stage, scratch, frozen, ask: async (request) => (await stage.ask(request)).status });
+      await run({
+        stage,
+        scratch,
+        frozen,
+        ask: async (request) => (await stage.ask(request)).status,
+      });
       assert.deepEqual(stage.host.violations, []);
       assert.deepEqual(await stage.daemon.stop(), { code: 0, signal: null });
       assert.deepEqual(stage.daemon.noise, []);
@@ -49,7 +62,10 @@ async function play(
   }
 }
 
-/** A file system that can't be frozen: its disk has no room for what is in memory. Gives its mount point. */
+/**
+ * A file system that can't be frozen: its disk has no room for what is in memory. Gives its mount
+ * point.
+ */
 function addBroken(scratch: Scratch): string {
   const broken = path.join(scratch.folder, 'broken');
   scratch.run(
@@ -102,38 +118,57 @@ describe('real freezes by wish of a simulated host', { skip: missingScratch() ??
     );
   }
 
-  it('hooks are called around it, in order, and in reverse order after; what they print is told after the thaw', () =>
-    play('unix', ['ext4'], none, async ({ stage, scratch, ask }) => {
-      const { folder } = stage.ground;
-      const hooks = path.join(folder, 'vss.d');
-      const calls = path.join(folder, 'calls');
-      const [{ mountPoint }] = scratch.fileSystems as [Scratch['fileSystems'][number]];
-      // Each says whether the file system can be written to
-      const writable = `timeout -s KILL 1 sh -c 'echo x >${mountPoint}/probe' && echo "$0 $1 writable" >>${calls}`;
-      for (const name of ['10-first', '20-second']) script(hooks, name, writable, `echo "$1 said by ${name}"`);
-      assert.equal(await ask(Ask.freeze), IcStatus.ok);
-      assert.deepEqual(
-        stage.daemon.logs.filter((line) => line.message === 'A freeze hook said'),
-        [],
-        'nothing is logged while frozen',
-      );
-      assert.equal(await ask(Ask.thaw), IcStatus.ok);
-      await stage.alive(
-        stage.daemon.log((line) => line['argument'] === 'thaw' && String(line['file']).endsWith('10-first')),
-      );
-      assert.deepEqual(
-        lines(calls).map((line) => path.basename(line.replace(' writable', ''))),
-        ['10-first freeze', '20-second freeze', '20-second thaw', '10-first thaw'],
-      );
-      assert.deepEqual(
-        stage.daemon.logs.filter((line) => line.message === 'A freeze hook said').map(({ said }) => said),
-        ['freeze said by 10-first', 'freeze said by 20-second', 'thaw said by 20-second', 'thaw said by 10-first'],
-      );
-    }));
+  it(
+    'hooks are called around it, in order, and in reverse order after; what they print is told ' +
+      'after the thaw',
+    () =>
+      play('unix', ['ext4'], none, async ({ stage, scratch, ask }) => {
+        const { folder } = stage.ground;
+        const hooks = path.join(folder, 'vss.d');
+        const calls = path.join(folder, 'calls');
+        const [{ mountPoint }] = scratch.fileSystems as [Scratch['fileSystems'][number]];
+        // Each says whether the file system can be written to
+        const writable =
+          `timeout -s KILL 1 sh -c 'echo x >${mountPoint}/probe' && echo "$0 $1 writable" ` +
+          `>>${calls}`;
+        for (const name of ['10-first', '20-second'])
+          script(hooks, name, writable, `echo "$1 said by ${name}"`);
+        assert.equal(await ask(Ask.freeze), IcStatus.ok);
+        assert.deepEqual(
+          stage.daemon.logs.filter((line) => line.message === 'A freeze hook said'),
+          [],
+          'nothing is logged while frozen',
+        );
+        assert.equal(await ask(Ask.thaw), IcStatus.ok);
+        await stage.alive(
+          stage.daemon.log(
+            (line) => line['argument'] === 'thaw' && String(line['file']).endsWith('10-first'),
+          ),
+        );
+        assert.deepEqual(
+          lines(calls).map((line) => path.basename(line.replace(' writable', ''))),
+          ['10-first freeze', '20-second freeze', '20-second thaw', '10-first thaw'],
+        );
+        assert.deepEqual(
+          stage.daemon.logs
+            .filter((line) => line.message === 'A freeze hook said')
+            .map(({ said }) => said),
+          [
+            'freeze said by 10-first',
+            'freeze said by 20-second',
+            'thaw said by 20-second',
+            'thaw said by 10-first',
+          ],
+        );
+      }),
+  );
 
   it("somebody else's freeze stays his", () =>
     play('unix', ['ext4', 'ext4'], none, async ({ scratch, frozen, ask }) => {
-      const [his, ours] = scratch.fileSystems.map(({ mountPoint }) => mountPoint) as [string, string];
+      const [his, ours] = scratch.fileSystems.map(({ mountPoint }) => mountPoint) as [
+        string,
+        string,
+      ];
       scratch.run('fsfreeze', '-f', his);
       assert.equal(await ask(Ask.freeze), IcStatus.ok);
       assert.deepEqual(frozen(), [his, ours]);
@@ -147,7 +182,9 @@ describe('real freezes by wish of a simulated host', { skip: missingScratch() ??
       const broken = addBroken(scratch);
       assert.equal(await ask(Ask.freeze), IcStatus.fail);
       assert.deepEqual(frozen(), []);
-      const said = await stage.daemon.log((line) => line.message === 'The freeze failed; nothing is frozen');
+      const said = await stage.daemon.log(
+        (line) => line.message === 'The freeze failed; nothing is frozen',
+      );
       assert.match(JSON.stringify(said), new RegExp(`${broken}.*(EIO|ENOSPC)`));
       scratch.run('umount', broken);
       assert.equal(await ask(Ask.freeze), IcStatus.ok);

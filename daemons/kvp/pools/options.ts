@@ -1,7 +1,9 @@
 import type { OptionTable } from '../../../runtime/config.ts';
 import { DEFAULT_POOL_DIRECTORY } from './pools.ts';
 
-/** Section [kvp] of the configuration: the daemon's, and the command looks up where the pools are. */
+/**
+ * Section [kvp] of the configuration: the daemon's, and the command looks up where the pools are.
+ */
 export const kvpOptions = {
   pool_directory: {
     type: 'string',

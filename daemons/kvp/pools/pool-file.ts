@@ -15,7 +15,8 @@ import {
 import { RecordIndex } from './record-index.ts';
 import { PoolError, type PoolLog, type PoolNative, type PoolRecord } from './types.ts';
 
-const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_WRONLY, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = fs.constants;
+const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_WRONLY, O_APPEND, O_NOFOLLOW, O_NONBLOCK } =
+  fs.constants;
 // A file of this name might be a FIFO, whose open would wait
 const OPEN_FLAGS = O_NONBLOCK;
 
@@ -26,7 +27,10 @@ const DIRECTORY_MODE = 0o755;
 const SCAN_RECORDS = 100;
 /** Read ahead when a host walks through the records; a pool this small is held whole (80 KiB). */
 const WINDOW_RECORDS = 32;
-/** Keys of more records (1.3 GB of file) are not collected: that would stall the daemon and fill its memory. */
+/**
+ * Keys of more records (1.3 GB of file) are not collected: that would stall the daemon and fill its
+ * memory.
+ */
 export const MAX_INDEXED_RECORDS = 500_000;
 /** How often a file may be replaced under our hands before we give up. */
 const MAX_REOPENS = 10;
@@ -69,8 +73,8 @@ export interface PoolFileContext {
   readonly log: PoolLog;
   readonly readOnly: boolean;
   /**
-   * Marks the files that others changed since the last call (`touch`), except `own`, whose changes are ours. False: the folder can't be
-   * watched, so nothing may be concluded.
+   * Marks the files that others changed since the last call (`touch`), except `own`, whose changes
+   * are ours. False: the folder can't be watched, so nothing may be concluded.
    */
   drainChanges(own?: PoolFile): boolean;
   /** The folder is there (again), so it can be watched. */
@@ -78,16 +82,22 @@ export interface PoolFileContext {
 }
 
 const DAMAGE_TEXT: Record<Damage | 'fragment' | 'duplicates', string> = {
-  unterminated: 'A pool file holds a text that fills its field without a NUL; read up to the end of the field',
-  invalidText: 'A pool file holds a text that is not valid UTF-8; shown with replacement characters',
-  fragment: 'A pool file ends in a partial record; ignored, and set aside before the next record is added',
-  duplicates: 'A pool file holds several records of one key; the first one counts, a change goes to all',
+  unterminated:
+    'A pool file holds a text that fills its field without a NUL; read up to the end of the field',
+  invalidText:
+    'A pool file holds a text that is not valid UTF-8; shown with replacement characters',
+  fragment:
+    'A pool file ends in a partial record; ignored, and set aside before the next record is added',
+  duplicates:
+    'A pool file holds several records of one key; the first one counts, a change goes to all',
 };
 
 /**
- * One pool file. Every operation is `begin`, work, `end`: `begin` locks the file and looks for changes by others, so that what
- * is remembered between operations (the size, which key is where, some records) is either still true or known to be doubtful.
- * Reading can do without the lock while the file is as it was when last looked at under one (`isUnchanged`): what is remembered was whole.
+ * One pool file. Every operation is `begin`, work, `end`: `begin` locks the file and looks for
+ * changes by others, so that what is remembered between operations (the size, which key is where,
+ * some records) is either still true or known to be doubtful. Reading can do without the lock while
+ * the file is as it was when last looked at under one (`isUnchanged`): what is remembered was
+ * whole.
  */
 export class PoolFile {
   readonly path: string;
@@ -96,7 +106,10 @@ export class PoolFile {
   #writable = false;
   #locked = false;
   #mode: 'shared' | 'exclusive' = 'shared';
-  /** Somebody else changed the file, says inotify; a change within one tick of the file system's clock shows in no stat. */
+  /**
+   * Somebody else changed the file, says inotify; a change within one tick of the file system's
+   * clock shows in no stat.
+   */
   #touched = true;
   /** The file as it was when last looked at, and a second one to look with. */
   readonly #known = new FileStat();
@@ -144,15 +157,19 @@ export class PoolFile {
   }
 
   /**
-   * Whether the file is as it was when last looked at under a lock. Needs no lock: a write shows in the file's times when it begins, or to
-   * inotify as soon as it is done; and a file that was replaced or removed has lost a link, which changes its times.
+   * Whether the file is as it was when last looked at under a lock. Needs no lock: a write shows in
+   * the file's times when it begins, or to inotify as soon as it is done; and a file that was
+   * replaced or removed has lost a link, which changes its times.
    */
   isUnchanged(): boolean {
     if (this.#fd < 0 || !this.#context.drainChanges() || this.#touched) return false;
     return this.#context.native.stat(this.#fd, this.#now.slots) && this.#now.equals(this.#known);
   }
 
-  /** Locks the file and takes in what others did. False: there is no file, and we only read. `end` must follow in any case. */
+  /**
+   * Locks the file and takes in what others did. False: there is no file, and we only read. `end`
+   * must follow in any case.
+   */
   begin(mode: 'shared' | 'exclusive'): boolean {
     const { native, readOnly } = this.#context;
     this.#mode = mode;
@@ -192,7 +209,8 @@ export class PoolFile {
     const { code, message } = error as NodeJS.ErrnoException;
     // Programming errors are not the file's
     if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) throw error;
-    if (FULL.has(code)) return new PoolError('diskFull', this.path, `${this.path}: no space left (${code})`, error);
+    if (FULL.has(code))
+      return new PoolError('diskFull', this.path, `${this.path}: no space left (${code})`, error);
     if (DENIED.has(code) && this.#mode === 'exclusive')
       return new PoolError('readOnly', this.path, `${this.path} can't be written (${code})`, error);
     // A descriptor may have gone bad with its device: the next operation starts from the path
@@ -225,10 +243,15 @@ export class PoolFile {
     if (start < 0) return undefined;
     this.#nextInWalk = index + 1;
     const window = this.#window!;
-    return { key: this.#text(window, start, KEY_BYTES), value: this.#text(window, start + KEY_BYTES, VALUE_BYTES) };
+    return {
+      key: this.#text(window, start, KEY_BYTES),
+      value: this.#text(window, start + KEY_BYTES, VALUE_BYTES),
+    };
   }
 
-  /** Whether a look at the file would not tell more about this key: then `getRemembered` answers. */
+  /**
+   * Whether a look at the file would not tell more about this key: then `getRemembered` answers.
+   */
   remembers(key: RawKey): boolean {
     if (!this.#index || this.#doubtful || this.#index.records !== this.#records) return false;
     const at = this.#index.find(key);
@@ -237,7 +260,9 @@ export class PoolFile {
 
   getRemembered(key: RawKey): string | undefined {
     const at = this.#index?.find(key);
-    return at === undefined ? undefined : this.#text(this.#window!, this.#inWindow(at) + KEY_BYTES, VALUE_BYTES);
+    return at === undefined
+      ? undefined
+      : this.#text(this.#window!, this.#inWindow(at) + KEY_BYTES, VALUE_BYTES);
   }
 
   // Between begin and end:
@@ -301,7 +326,11 @@ export class PoolFile {
     const records: PoolRecord[] = [];
     this.#scan(0, (bytes, start) => {
       const key = decodeText(bytes, start, KEY_BYTES, this.#onDamage);
-      if (key !== '') records.push({ key, value: decodeText(bytes, start + KEY_BYTES, VALUE_BYTES, this.#onDamage) });
+      if (key !== '')
+        records.push({
+          key,
+          value: decodeText(bytes, start + KEY_BYTES, VALUE_BYTES, this.#onDamage),
+        });
     });
     return records;
   }
@@ -330,7 +359,11 @@ export class PoolFile {
       // Another program was faster; otherwise the name is there and leads nowhere
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
       if (this.#openExisting()) return;
-      throw new PoolError('io', this.path, `${this.path} can't be opened: is it a link without a target?`);
+      throw new PoolError(
+        'io',
+        this.path,
+        `${this.path} can't be opened: is it a link without a target?`,
+      );
     }
     // Whatever our umask is: programs that are not root read the pools
     fs.fchmodSync(fd, FILE_MODE);
@@ -375,7 +408,10 @@ export class PoolFile {
     if (fragmentBytes > 0) this.#report('fragment', { fragmentBytes });
   }
 
-  /** After a change of ours, still locked: what the file looks like now is our doing, and no reason for doubt. */
+  /**
+   * After a change of ours, still locked: what the file looks like now is our doing, and no reason
+   * for doubt.
+   */
   #settle(): void {
     const { native } = this.#context;
     this.#windowRecords = 0;
@@ -384,17 +420,24 @@ export class PoolFile {
     if (this.#known.sizeBytes !== this.#sizeBytes) this.#touched = true;
   }
 
-  /** Reads one record into `#record`. False when the file is shorter than it was, as with a program that ignores locks. */
+  /**
+   * Reads one record into `#record`. False when the file is shorter than it was, as with a program
+   * that ignores locks.
+   */
   #read(index: number): boolean {
-    if (fs.readSync(this.#fd, this.#record, 0, RECORD_BYTES, index * RECORD_BYTES) === RECORD_BYTES) return true;
+    if (fs.readSync(this.#fd, this.#record, 0, RECORD_BYTES, index * RECORD_BYTES) === RECORD_BYTES)
+      return true;
     this.#touched = true;
     return false;
   }
 
   /** Reads records from `first` on into the window: as many as fit, or just one. */
   #readWindow(first: number, many: boolean): void {
-    const bytes = many ? Math.min(WINDOW_RECORDS, this.#records - first) * RECORD_BYTES : RECORD_BYTES;
-    if (!this.#window || this.#window.length < bytes) this.#window = Buffer.from(new ArrayBuffer(bytes));
+    const bytes = many
+      ? Math.min(WINDOW_RECORDS, this.#records - first) * RECORD_BYTES
+      : RECORD_BYTES;
+    if (!this.#window || this.#window.length < bytes)
+      this.#window = Buffer.from(new ArrayBuffer(bytes));
     const got = fs.readSync(this.#fd, this.#window, 0, bytes, first * RECORD_BYTES);
     // Shorter than it was: cut by a program that ignores locks
     if (got < bytes) this.#touched = true;
@@ -415,7 +458,10 @@ export class PoolFile {
   #holds(index: number, key: RawKey): boolean {
     if (index >= this.#records || !this.#read(index)) return false;
     const end = key.length;
-    return (end > MAX_KEY_BYTES || this.#record[end] === 0) && this.#record.toString('latin1', 0, end) === key;
+    return (
+      (end > MAX_KEY_BYTES || this.#record[end] === 0) &&
+      this.#record.toString('latin1', 0, end) === key
+    );
   }
 
   /** The first record with this key, which is then in `#record`; -1 when there is none. */
@@ -458,7 +504,9 @@ export class PoolFile {
   }
 
   #scan(from: number, visit: (bytes: Buffer, start: number) => void): void {
-    const chunk = Buffer.from(new ArrayBuffer(Math.min(SCAN_RECORDS, this.#records - from) * RECORD_BYTES));
+    const chunk = Buffer.from(
+      new ArrayBuffer(Math.min(SCAN_RECORDS, this.#records - from) * RECORD_BYTES),
+    );
     for (let next = from; next < this.#records; ) {
       const wanted = Math.min(chunk.length, (this.#records - next) * RECORD_BYTES);
       const got = fs.readSync(this.#fd, chunk, 0, wanted, next * RECORD_BYTES);
@@ -474,7 +522,10 @@ export class PoolFile {
     }
   }
 
-  /** Makes the record `index`, which is in `#record`, the desired one by writing what differs. False: nothing does. */
+  /**
+   * Makes the record `index`, which is in `#record`, the desired one by writing what differs.
+   * False: nothing does.
+   */
   #overwrite(index: number): boolean {
     let first = 0;
     let last = this.#recordWords.length - 1;
@@ -488,7 +539,8 @@ export class PoolFile {
       this.#writeAll(this.#desired.subarray(start, end), position);
       return true;
     } catch (error) {
-      // A file with holes or copy-on-write can run out of space here as well; half a value must not stay
+      // A file with holes or copy-on-write can run out of space here as well; half a value must not
+      // stay
       this.#context.native.writeWhole(this.#fd, this.#record.subarray(start, end), position);
       throw error;
     }
@@ -496,7 +548,11 @@ export class PoolFile {
 
   #append(key: RawKey): void {
     if (this.#records >= MAX_INDEXED_RECORDS) {
-      throw new PoolError('diskFull', this.path, `${this.path} is full: it holds ${this.#records} records`);
+      throw new PoolError(
+        'diskFull',
+        this.path,
+        `${this.path} is full: it holds ${this.#records} records`,
+      );
     }
     const position = this.#records * RECORD_BYTES;
     if (this.#sizeBytes > position) this.#setFragmentAside(position);
@@ -512,7 +568,8 @@ export class PoolFile {
 
   #writeAll(bytes: Buffer, position: number): void {
     const written = this.#context.native.writeWhole(this.#fd, bytes, position);
-    if (written < bytes.length) throw new PoolError('diskFull', this.path, `${this.path}: no space left`);
+    if (written < bytes.length)
+      throw new PoolError('diskFull', this.path, `${this.path}: no space left`);
   }
 
   /** Saves the partial record at the end beside the file and cuts it off. */
@@ -542,7 +599,10 @@ export class PoolFile {
   }
 }
 
-/** Not `recursive`: with it Node tries for ever where a folder's parent is there and yet ENOENT is the answer, as in /proc. */
+/**
+ * Not `recursive`: with it Node tries for ever where a folder's parent is there and yet ENOENT is
+ * the answer, as in /proc.
+ */
 function makeDirectory(folder: string): void {
   try {
     fs.mkdirSync(folder, { mode: DIRECTORY_MODE });

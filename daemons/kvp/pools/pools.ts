@@ -16,7 +16,10 @@ export interface PoolStoreOptions {
   readonly readOnly?: boolean;
 }
 
-/** inotify(7) masks: those that mean other contents, and those that mean the watch has lost its folder. */
+/**
+ * inotify(7) masks: those that mean other contents, and those that mean the watch has lost its
+ * folder.
+ */
 const IN_MODIFY = 0x2;
 const IN_MOVED_FROM = 0x40;
 const IN_MOVED_TO = 0x80;
@@ -57,8 +60,8 @@ export class PoolStore implements Pools {
   }
 
   /**
-   * Opens the pools of a folder, making what is missing (folder 0755, files 0644) unless `readOnly`. A file that can't be opened is
-   * logged, and tried again with each operation on it.
+   * Opens the pools of a folder, making what is missing (folder 0755, files 0644) unless
+   * `readOnly`. A file that can't be opened is logged, and tried again with each operation on it.
    */
   static open(directory: string, options: PoolStoreOptions): PoolStore {
     const store = new PoolStore(directory, options);
@@ -67,7 +70,10 @@ export class PoolStore implements Pools {
         try {
           file.open();
         } catch (error) {
-          options.log.error("Can't open a pool file", { path: file.path, error: file.failure(error) });
+          options.log.error("Can't open a pool file", {
+            path: file.path,
+            error: file.failure(error),
+          });
         }
       }
     }
@@ -160,7 +166,12 @@ export class PoolStore implements Pools {
 
   #file(pool: number): PoolFile {
     const file = this.#files[pool];
-    if (!file) throw new PoolError('invalid', '', `there is no pool ${pool}; pools are 0 to ${KVP_POOL_COUNT - 1}`);
+    if (!file)
+      throw new PoolError(
+        'invalid',
+        '',
+        `there is no pool ${pool}; pools are 0 to ${KVP_POOL_COUNT - 1}`,
+      );
     return file;
   }
 
@@ -171,10 +182,13 @@ export class PoolStore implements Pools {
     } catch (error) {
       // Without it a change shows in the file's times and size, which tell nearly as much
       this.#watchFailed = true;
-      this.#options.log.warning("Can't watch the pools; changes by other programs are taken from the files' times", {
-        path: this.directory,
-        error,
-      });
+      this.#options.log.warning(
+        "Can't watch the pools; changes by other programs are taken from the files' times",
+        {
+          path: this.directory,
+          error,
+        },
+      );
     }
   }
 

@@ -1,8 +1,8 @@
 import type { RawKey } from './record.ts';
 
 /**
- * Where each key's records are in a pool file. It is a hint: who uses it compares the key in the file, since other programs may have
- * moved records. Records without a key are not in it.
+ * Where each key's records are in a pool file. It is a hint: who uses it compares the key in the
+ * file, since other programs may have moved records. Records without a key are not in it.
  */
 export class RecordIndex {
   /** Records looked at so far, from the start of the file. */

@@ -2,7 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { PoolError } from './types.ts';
 
 /**
- * One record of a pool file (source: tools/hv/hv_kvp_daemon.c, struct kvp_record; include/uapi/linux/hyperv.h):
+ * One record of a pool file (source: tools/hv/hv_kvp_daemon.c, struct kvp_record;
+ * include/uapi/linux/hyperv.h):
  *
  *     0  512  key     UTF-8, NUL padded
  *   512 2048  value   UTF-8, NUL padded
@@ -15,7 +16,10 @@ export const RECORD_BYTES = KEY_BYTES + VALUE_BYTES;
 export const MAX_KEY_BYTES = KEY_BYTES - 1;
 export const MAX_VALUE_BYTES = VALUE_BYTES - 1;
 
-/** A key's bytes as a string of one character each: what the index maps, equal exactly when the bytes are. */
+/**
+ * A key's bytes as a string of one character each: what the index maps, equal exactly when the
+ * bytes are.
+ */
 export type RawKey = string;
 
 export function rawKey(key: string): RawKey {
@@ -43,7 +47,8 @@ export function checkValue(value: string): void {
       `the value has ${bytes} bytes of UTF-8; a record holds up to ${MAX_VALUE_BYTES}`,
     );
   }
-  if (value.includes('\0')) throw new PoolError('invalid', '', 'the value contains NUL, which ends a value');
+  if (value.includes('\0'))
+    throw new PoolError('invalid', '', 'the value contains NUL, which ends a value');
 }
 
 /** What can be wrong inside a record. */

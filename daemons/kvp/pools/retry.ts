@@ -15,8 +15,14 @@ export interface Patience {
 
 const wallPatience: Patience = { now: monotonicMs, wait: (ms) => sleep(ms, true) };
 
-/** Runs a pool operation: at once where possible, and again for a while as long as another program holds the file's lock. */
-export function retryWhileLocked<T>(operation: () => T, patience: Patience = wallPatience): T | Promise<T> {
+/**
+ * Runs a pool operation: at once where possible, and again for a while as long as another program
+ * holds the file's lock.
+ */
+export function retryWhileLocked<T>(
+  operation: () => T,
+  patience: Patience = wallPatience,
+): T | Promise<T> {
   try {
     return operation();
   } catch (error) {
@@ -28,7 +34,11 @@ export function retryWhileLocked<T>(operation: () => T, patience: Patience = wal
 async function retry<T>(operation: () => T, patience: Patience, firstError: PoolError): Promise<T> {
   const deadlineMs = patience.now() + LOCK_PATIENCE_MS;
   let lastError = firstError;
-  for (let waitMs = FIRST_WAIT_MS; patience.now() < deadlineMs; waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)) {
+  for (
+    let waitMs = FIRST_WAIT_MS;
+    patience.now() < deadlineMs;
+    waitMs = Math.min(waitMs * 2, LONGEST_WAIT_MS)
+  ) {
     if (!(await patience.wait(waitMs))) break;
     try {
       return operation();
@@ -40,4 +50,5 @@ async function retry<T>(operation: () => T, patience: Patience, firstError: Pool
   throw lastError;
 }
 
-const isLocked = (error: unknown): error is PoolError => error instanceof PoolError && error.code === 'locked';
+const isLocked = (error: unknown): error is PoolError =>
+  error instanceof PoolError && error.code === 'locked';

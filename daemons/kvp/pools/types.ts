@@ -2,9 +2,15 @@ import type { Native } from '../../../native/interface.ts';
 import type { Log } from '../../../runtime/log.ts';
 
 /** What of the native contract the store works with. */
-export type PoolNative = Pick<Native, 'tryLock' | 'unlock' | 'stat' | 'writeWhole' | 'removeRange' | 'watchDirectory'>;
+export type PoolNative = Pick<
+  Native,
+  'tryLock' | 'unlock' | 'stat' | 'writeWhole' | 'removeRange' | 'watchDirectory'
+>;
 
-/** Where the store reports damage and trouble. Others' programs can cause every line, so pass a limited log. */
+/**
+ * Where the store reports damage and trouble. Others' programs can cause every line, so pass a
+ * limited log.
+ */
 export type PoolLog = Pick<Log, 'warning' | 'error'>;
 
 /** One record, its text decoded: bytes that are no UTF-8 show as U+FFFD. */
@@ -36,17 +42,22 @@ export class PoolError extends Error {
 }
 
 /**
- * The operations, all synchronous. Each locks its pool file, looks for changes by others, works, and unlocks; each may
- * throw a PoolError. `pool` is 0 to 4; keys are 1 to 511 bytes of UTF-8, values 0 to 2,047, both without NUL.
+ * The operations, all synchronous. Each locks its pool file, looks for changes by others, works,
+ * and unlocks; each may throw a PoolError. `pool` is 0 to 4; keys are 1 to 511 bytes of UTF-8,
+ * values 0 to 2,047, both without NUL.
  */
 export interface Pools {
   /** The value of the first record with this key; undefined when there is none. */
   get(pool: number, key: string): string | undefined;
   /** Writes the value in place, or appends a record. Every record of that key gets the value. */
   set(pool: number, key: string, value: string): void;
-  /** Removes every record of that key, keeping the order of the others. False when there was none. */
+  /**
+   * Removes every record of that key, keeping the order of the others. False when there was none.
+   */
   delete(pool: number, key: string): boolean;
-  /** The record at `index` in file order; undefined past the end. A record without a key has key ''. */
+  /**
+   * The record at `index` in file order; undefined past the end. A record without a key has key ''.
+   */
   at(pool: number, index: number): PoolRecord | undefined;
   /** All records in file order, as they are at one moment; those without a key are left out. */
   list(pool: number): PoolRecord[];

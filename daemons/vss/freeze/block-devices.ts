@@ -4,11 +4,16 @@ import { parseMountinfo } from './mountinfo.ts';
 import type { BlockDevice, BlockFacts } from './plan.ts';
 
 /**
- * What sysfs says about the devices of all mounts, and about `paths`, the device paths an administrator named. What can't be read is left out.
- * Layout: /sys/dev/block/MAJOR:MINOR leads to a device's folder with dev, slaves/, loop/backing_file, and `partition` in that of a partition, which
- * lies in its disk's; /sys/fs/btrfs/UUID/devices/ leads to those of one file system.
+ * What sysfs says about the devices of all mounts, and about `paths`, the device paths an
+ * administrator named. What can't be read is left out. Layout: /sys/dev/block/MAJOR:MINOR leads to
+ * a device's folder with dev, slaves/, loop/backing_file, and `partition` in that of a partition,
+ * which lies in its disk's; /sys/fs/btrfs/UUID/devices/ leads to those of one file system.
  */
-export function readBlockFacts(mountinfo: string, paths: readonly string[], sysfs = '/sys'): BlockFacts {
+export function readBlockFacts(
+  mountinfo: string,
+  paths: readonly string[],
+  sysfs = '/sys',
+): BlockFacts {
   const devices = new Map<string, BlockDevice>();
   const numbersOfPath = new Map<string, readonly string[]>();
   const add = (number: string): void => {
@@ -46,7 +51,9 @@ function readDevice(link: string): BlockDevice | undefined {
   } catch {
     return undefined;
   }
-  const below = list(path.join(folder, 'slaves')).flatMap((name) => devOf(path.join(folder, 'slaves', name)));
+  const below = list(path.join(folder, 'slaves')).flatMap((name) =>
+    devOf(path.join(folder, 'slaves', name)),
+  );
   if (fs.existsSync(path.join(folder, 'partition'))) below.push(...devOf(path.dirname(folder)));
   // The name ends with a newline of sysfs's own
   const backingFile = read(path.join(folder, 'loop/backing_file'))?.replace(/\n$/, '');

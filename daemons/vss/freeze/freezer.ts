@@ -5,10 +5,21 @@ import type { ProcessIdentity } from '../../../runtime/status/status-file.ts';
 import { printable } from '../../../runtime/text.ts';
 import type { FreezeReport, Guard, Recovery, TargetResult, ThawReport } from './guard-types.ts';
 import type { Plan, Skipped } from './plan.ts';
-import type { Asker, CurrentFreeze, FreezeRecord, FreezeResult, FrozenVolume, HookRun, VssStatus } from './status.ts';
+import type {
+  Asker,
+  CurrentFreeze,
+  FreezeRecord,
+  FreezeResult,
+  FrozenVolume,
+  HookRun,
+  VssStatus,
+} from './status.ts';
 import { KEPT_RECORDS } from './status.ts';
 
-/** All freeze hooks together: the kernel awaits the answer to a freeze for 15 minutes (VSS_FREEZE_TIMEOUT in drivers/hv/hv_snapshot.c). */
+/**
+ * All freeze hooks together: the kernel awaits the answer to a freeze for 15 minutes
+ * (VSS_FREEZE_TIMEOUT in drivers/hv/hv_snapshot.c).
+ */
 const ALL_HOOKS_MS = 10 * 60_000;
 /** The guard's limit has to have passed by then. */
 const LIMIT_MARGIN_MS = 2000;
@@ -82,8 +93,8 @@ interface Freeze {
 }
 
 /**
- * Freezes and thaws, with all that belongs to it: plan, hooks, guard, status, log. One freeze at a time. Nothing is logged and no file is written
- * from before the first hook until after the thaw.
+ * Freezes and thaws, with all that belongs to it: plan, hooks, guard, status, log. One freeze at a
+ * time. Nothing is logged and no file is written from before the first hook until after the thaw.
  */
 export class Freezer {
   readonly #context: FreezerContext;
@@ -92,7 +103,9 @@ export class Freezer {
   /** What is done after the answer: hooks, log, status. */
   #clearing: Promise<void> = Promise.resolve();
   #clearings = 0;
-  /** Guards that have not ended: one may still be trying to thaw when everybody else has given up. */
+  /**
+   * Guards that have not ended: one may still be trying to thaw when everybody else has given up.
+   */
   #guards = 0;
   /** Why the last freeze ended before somebody asked. */
   #early: string | undefined;
@@ -102,12 +115,18 @@ export class Freezer {
     this.#context = context;
   }
 
-  /** From the beginning of a freeze until all is cleared up after the thaw, also of one that another process left behind. */
+  /**
+   * From the beginning of a freeze until all is cleared up after the thaw, also of one that another
+   * process left behind.
+   */
   get busy(): boolean {
     return this.#freeze !== undefined || this.#clearings > 0 || this.#guards > 0;
   }
 
-  /** Resolves when the last freeze has ended and is cleared up after, however that comes; undefined when there was none. */
+  /**
+   * Resolves when the last freeze has ended and is cleared up after, however that comes; undefined
+   * when there was none.
+   */
   async over(): Promise<FreezeRecord | undefined> {
     await this.#freeze?.guard?.ended;
     await this.#clearing;
@@ -115,13 +134,16 @@ export class Freezer {
   }
 
   /**
-   * Clears up what a process left behind that ended in the middle of a freeze. A freeze of this object waits for it. `last` is the newest freeze
-   * on record: of one that did not last, as of `current`, whoever asked for it may not have heard.
+   * Clears up what a process left behind that ended in the middle of a freeze. A freeze of this
+   * object waits for it. `last` is the newest freeze on record: of one that did not last, as of
+   * `current`, whoever asked for it may not have heard.
    */
   recover(current: CurrentFreeze | undefined, last?: FreezeRecord): Promise<Recovery> {
-    const isNews = last?.told !== true && (last?.result === 'early' || last?.result === 'interrupted');
+    const isNews =
+      last?.told !== true && (last?.result === 'early' || last?.result === 'interrupted');
     const lost = current ?? (isNews ? last : undefined);
-    if (lost?.by === this.#context.by) this.#early = ('problem' in lost ? lost.problem : undefined) ?? INTERRUPTED;
+    if (lost?.by === this.#context.by)
+      this.#early = ('problem' in lost ? lost.problem : undefined) ?? INTERRUPTED;
     const recovered = this.#recover(current);
     this.#clear(recovered.then(() => {}));
     return recovered;
@@ -142,7 +164,10 @@ export class Freezer {
     return Promise.resolve({ was: 'not-frozen', early });
   }
 
-  /** Thaws, or breaks off a freeze that is not complete; resolves when all is cleared up. The guard has its order before this returns. */
+  /**
+   * Thaws, or breaks off a freeze that is not complete; resolves when all is cleared up. The guard
+   * has its order before this returns.
+   */
   async stop(why: string): Promise<void> {
     const freeze = this.#freeze;
     if (freeze !== undefined && !freeze.ending) {
@@ -215,7 +240,11 @@ export class Freezer {
     const ended = thawing.then((report) => {
       const problem = wordsOf(report) ?? early;
       const result = report.reason === 'told' && early === undefined ? 'thawed' : 'early';
-      return { report, problem, cleared: this.#clearUp(freeze, result, problem, report, early === undefined) };
+      return {
+        report,
+        problem,
+        cleared: this.#clearUp(freeze, result, problem, report, early === undefined),
+      };
     });
     this.#clear(ended.then(({ cleared }) => cleared));
     return ended.then(({ report, problem }) => ({ was: 'frozen', report, problem }));
@@ -225,19 +254,28 @@ export class Freezer {
     this.#clearings++;
     this.#clearing = work
       .catch((error) => {
-        this.#context.log.critical('Clearing up after a freeze failed', { error, stack: (error as Error).stack });
+        this.#context.log.critical('Clearing up after a freeze failed', {
+          error,
+          stack: (error as Error).stack,
+        });
       })
       .finally(() => {
         this.#clearings--;
       });
   }
 
-  /** That the newest freeze ended too early was said to whoever asked for it: a later process must not say it again. */
+  /**
+   * That the newest freeze ended too early was said to whoever asked for it: a later process must
+   * not say it again.
+   */
   #markTold(): void {
     const { by } = this.#context;
     this.#change(({ freezes: [newest, ...others], ...status }) => ({
       ...status,
-      freezes: newest === undefined ? [] : [newest.by === by ? { ...newest, told: true } : newest, ...others],
+      freezes:
+        newest === undefined
+          ? []
+          : [newest.by === by ? { ...newest, told: true } : newest, ...others],
     }));
   }
 
@@ -250,7 +288,9 @@ export class Freezer {
       freeze.guard = await ports.startGuard();
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      return code === 'EBUSY' ? { problem: 'another freeze is under way', busy: true } : failed(message);
+      return code === 'EBUSY'
+        ? { problem: 'another freeze is under way', busy: true }
+        : failed(message);
     }
     const { guard } = freeze;
     this.#guards++;
@@ -258,21 +298,36 @@ export class Freezer {
       this.#guards--;
     });
     if (guard.recovered.length > 0) {
-      log.warning('Thawed what an earlier freeze had left behind', { mountPoints: guard.recovered });
+      log.warning('Thawed what an earlier freeze had left behind', {
+        mountPoints: guard.recovered,
+      });
     }
     const { files, refused } = ports.hooks();
     for (const why of refused) log.warning('A freeze hook is not run', { why });
     this.#note(freeze);
-    log.notice('Freezing', { for: by, fileSystems: freeze.plan.stages.flat().map(({ mountPoint }) => mountPoint) });
+    log.notice('Freezing', {
+      for: by,
+      fileSystems: freeze.plan.stages.flat().map(({ mountPoint }) => mountPoint),
+    });
     await logHold.hold();
     for (const file of files) {
       if (freeze.stop !== undefined) break;
       const leftMs = ALL_HOOKS_MS - (ports.now() - freeze.atMs);
-      if (leftMs <= 0) return failed(`no time left for the hook ${file}: those before it took all of it`);
+      if (leftMs <= 0)
+        return failed(`no time left for the hook ${file}: those before it took all of it`);
       freeze.hooks.push(file);
       this.#note(freeze);
-      const problem = await this.#runHook(freeze.runs, file, 'freeze', Math.min(policy.hookTimeoutMs, leftMs));
-      if (problem !== undefined && !policy.optionalHooks.includes(path.basename(file)) && freeze.stop === undefined) {
+      const problem = await this.#runHook(
+        freeze.runs,
+        file,
+        'freeze',
+        Math.min(policy.hookTimeoutMs, leftMs),
+      );
+      if (
+        problem !== undefined &&
+        !policy.optionalHooks.includes(path.basename(file)) &&
+        freeze.stop === undefined
+      ) {
         return failed(`the hook ${file} refused: ${problem}`);
       }
     }
@@ -285,7 +340,9 @@ export class Freezer {
       }),
     ]);
     if (freeze.stop !== undefined) return failed(freeze.stop);
-    return freeze.report.ok ? undefined : failed(freeze.report.problem ?? 'not all could be frozen');
+    return freeze.report.ok
+      ? undefined
+      : failed(freeze.report.problem ?? 'not all could be frozen');
   }
 
   async #runHook(runs: HookRun[], file: string, argument: 'freeze' | 'thaw', timeoutMs: number) {
@@ -327,7 +384,8 @@ export class Freezer {
       ...(current !== undefined && !this.#isOurs(current) ? { current } : {}),
       freezes: [record, ...freezes].slice(0, KEPT_RECORDS),
     }));
-    // It keeps its record to the last, and would be in the way of the next freeze; one that can't thaw may take for ever
+    // It keeps its record to the last, and would be in the way of the next freeze; one that can't
+    // thaw may take for ever
     if (thaw?.complete) await freeze.guard?.ended;
     this.#last = record;
     this.#freeze = undefined;
@@ -337,12 +395,16 @@ export class Freezer {
     const { ports, log, policy } = this.#context;
     const recovery = await ports.thawRecorded();
     if (recovery.thawed.length > 0) {
-      log.warning('Thawed what an earlier freeze had left behind', { mountPoints: recovery.thawed });
+      log.warning('Thawed what an earlier freeze had left behind', {
+        mountPoints: recovery.thawed,
+      });
     }
-    if (!recovery.complete) log.critical('Something is still frozen', { problem: recovery.problem });
+    if (!recovery.complete)
+      log.critical('Something is still frozen', { problem: recovery.problem });
     if (current === undefined) return recovery;
     const runs: HookRun[] = [];
-    for (const file of [...current.hooks].reverse()) await this.#runHook(runs, file, 'thaw', policy.hookTimeoutMs);
+    for (const file of [...current.hooks].reverse())
+      await this.#runHook(runs, file, 'thaw', policy.hookTimeoutMs);
     const { by, at, mountPoints } = current;
     log.error('A freeze was interrupted', { by, at, problem: INTERRUPTED, mountPoints });
     const record = {
@@ -364,9 +426,12 @@ export class Freezer {
   #tell({ skipped, unmatched, strangeLines }: Plan): void {
     const { log } = this.#context;
     const told = skipped.filter(isWorthTelling);
-    if (told.length > 0) log.info('Left out of the freeze', { fileSystems: told.map(describeSkipped) });
-    if (unmatched.length > 0) log.warning('The configuration names what is not mounted', { items: unmatched });
-    if (strangeLines > 0) log.error('Lines of mountinfo could not be understood', { lines: strangeLines });
+    if (told.length > 0)
+      log.info('Left out of the freeze', { fileSystems: told.map(describeSkipped) });
+    if (unmatched.length > 0)
+      log.warning('The configuration names what is not mounted', { items: unmatched });
+    if (strangeLines > 0)
+      log.error('Lines of mountinfo could not be understood', { lines: strangeLines });
   }
 
   /** For whoever has to clear up after us. */
@@ -399,7 +464,8 @@ export class Freezer {
 }
 
 /** What is in memory, or not this machine's, needs no words. */
-export const isWorthTelling = ({ reason }: Skipped): boolean => reason !== 'no-device' && reason !== 'overlay';
+export const isWorthTelling = ({ reason }: Skipped): boolean =>
+  reason !== 'no-device' && reason !== 'overlay';
 
 const describeSkipped = ({ mountPoint, source, fileSystem, why }: Skipped): string =>
   `${mountPoint || source} (${fileSystem}): ${why}`;
@@ -418,7 +484,9 @@ function wordsOf(thaw: ThawReport | undefined): string | undefined {
   const { reason, complete, problem, targets } = thaw;
   if (!complete) return `not all could be thawed: ${problem ?? 'unknown'}`;
   if (reason !== 'told') return `everything was thawed before, since ${EARLY[reason]}`;
-  const foreign = targets.filter(({ outcome }) => outcome === 'already-thawed').map((t) => t.target.mountPoint);
+  const foreign = targets
+    .filter(({ outcome }) => outcome === 'already-thawed')
+    .map((t) => t.target.mountPoint);
   return foreign.length > 0 ? `somebody else had thawed ${foreign.join(', ')} before` : undefined;
 }
 
@@ -429,12 +497,17 @@ function recordOf(
   problem: string | undefined,
   thaw: ThawReport | undefined,
 ): FreezeRecord {
-  const times = new Map(thaw?.targets.map(({ target, frozenForMs }) => [target.deviceNumber, frozenForMs]));
+  const times = new Map(
+    thaw?.targets.map(({ target, frozenForMs }) => [target.deviceNumber, frozenForMs]),
+  );
   const OUTCOME = { frozen: 'frozen', 'already-frozen': 'foreign', failed: 'left' } as const;
   const volumes = (report?.targets ?? []).map((one: TargetResult): FrozenVolume => {
     const { mountPoint, deviceNumber, fileSystem, source } = one.target;
     const frozenForMs = times.get(deviceNumber) ?? one.frozenForMs;
-    const why = one.outcome === 'failed' ? `${one.detail ?? 'failed'}${one.code ? ` (${one.code})` : ''}` : undefined;
+    const why =
+      one.outcome === 'failed'
+        ? `${one.detail ?? 'failed'}${one.code ? ` (${one.code})` : ''}`
+        : undefined;
     return {
       mountPoint,
       deviceNumber,
@@ -459,16 +532,22 @@ function recordOf(
   };
 }
 
-function report(log: Log, { result, problem, by, preparedMs, freezingMs, volumes }: FreezeRecord): void {
+function report(
+  log: Log,
+  { result, problem, by, preparedMs, freezingMs, volumes }: FreezeRecord,
+): void {
   const fields = {
     by,
     ...(problem === undefined ? {} : { problem }),
     preparedMs,
     freezingMs,
     fileSystems: volumes.map(({ mountPoint, outcome, frozenForMs, problem: why }) =>
-      [mountPoint, outcome, ...(frozenForMs === undefined ? [] : [`${frozenForMs} ms`]), ...(why ? [why] : [])].join(
-        ' ',
-      ),
+      [
+        mountPoint,
+        outcome,
+        ...(frozenForMs === undefined ? [] : [`${frozenForMs} ms`]),
+        ...(why ? [why] : []),
+      ].join(' '),
     ),
   };
   if (result === 'failed') log.error('The freeze failed; nothing is frozen', fields);

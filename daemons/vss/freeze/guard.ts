@@ -18,7 +18,10 @@ import type {
 } from './guard-types.ts';
 import { unescaped } from './mountinfo.ts';
 
-/** A guard that doesn't answer when told to thaw is killed, and its understudy thaws: a thaw takes milliseconds. */
+/**
+ * A guard that doesn't answer when told to thaw is killed, and its understudy thaws: a thaw takes
+ * milliseconds.
+ */
 const THAW_ANSWER_MS = 15_000;
 /** From its start to its first word; it may have to thaw what an earlier one left. */
 const HELLO_MS = 20_000;
@@ -27,7 +30,10 @@ const LAST_RESORT_MS = 30_000;
 
 /** mountinfo's own escapes, which need no other parser on the far side. */
 const escapePath = (path: string): string =>
-  path.replace(/[ \t\n\\]/g, (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  path.replace(
+    /[ \t\n\\]/g,
+    (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`,
+  );
 
 /** bin/ beside a bundle, build/Release beside the sources. */
 function findProgram(): string {
@@ -35,7 +41,8 @@ function findProgram(): string {
     fileURLToPath(new URL(path, import.meta.url)),
   );
   const found = candidates.find((path) => fs.existsSync(path));
-  if (found === undefined) throw new Error(`The guard is missing (looked for ${candidates.join(' and ')})`);
+  if (found === undefined)
+    throw new Error(`The guard is missing (looked for ${candidates.join(' and ')})`);
   return found;
 }
 
@@ -124,7 +131,11 @@ class GuardProcess implements Guard {
   readonly #frozen = new Later<FreezeReport>();
   readonly #thawed = new Later<ThawReport>();
 
-  constructor({ child, socket, lines, closed }: Started, recovered: readonly string[], options: GuardOptions) {
+  constructor(
+    { child, socket, lines, closed }: Started,
+    recovered: readonly string[],
+    options: GuardOptions,
+  ) {
     this.#child = child;
     this.#socket = socket;
     this.#options = options;
@@ -146,7 +157,9 @@ class GuardProcess implements Guard {
     if (this.#targets.length === 0) {
       this.#frozen.resolve({ ok: true, targets: [], preparedMs: 0, frozenMs: 0 });
     } else {
-      this.#socket.write(`freeze ${Math.round(limitSecs * 1000)} ${Buffer.byteLength(plan)}\n${plan}`);
+      this.#socket.write(
+        `freeze ${Math.round(limitSecs * 1000)} ${Buffer.byteLength(plan)}\n${plan}`,
+      );
     }
     return this.#frozen.promise;
   }
@@ -188,11 +201,18 @@ class GuardProcess implements Guard {
         const [outcome, index, code, call, preparedUs, frozenUs] = words;
         const why = word(code);
         const fatal = this.#targets[Number(index)];
-        const reason = why === undefined ? 'it was broken off' : `${describe(why, word(call))} (${why})`;
+        const reason =
+          why === undefined ? 'it was broken off' : `${describe(why, word(call))} (${why})`;
         this.#frozen.resolve({
           ok: outcome === 'ok',
-          ...(outcome !== 'ok' && { problem: fatal === undefined ? reason : `${fatal.mountPoint}: ${reason}` }),
-          ...{ targets: this.#results, preparedMs: toMs(preparedUs) ?? 0, frozenMs: toMs(frozenUs) ?? 0 },
+          ...(outcome !== 'ok' && {
+            problem: fatal === undefined ? reason : `${fatal.mountPoint}: ${reason}`,
+          }),
+          ...{
+            targets: this.#results,
+            preparedMs: toMs(preparedUs) ?? 0,
+            frozenMs: toMs(frozenUs) ?? 0,
+          },
         });
         return;
       }
@@ -209,16 +229,23 @@ class GuardProcess implements Guard {
       case 'thaw': {
         const [reason, completeness] = words;
         const complete = completeness === 'complete';
-        const stuck = this.#thaws.filter(({ outcome }) => outcome === 'failed').map((thaw) => thaw.target.mountPoint);
+        const stuck = this.#thaws
+          .filter(({ outcome }) => outcome === 'failed')
+          .map((thaw) => thaw.target.mountPoint);
         this.#thawed.resolve({
           ...{ reason: reason as ThawReason, complete, targets: this.#thaws },
-          ...(!complete && { problem: `no answer from ${stuck.join(', ')}; the guard goes on trying` }),
+          ...(!complete && {
+            problem: `no answer from ${stuck.join(', ')}; the guard goes on trying`,
+          }),
         });
       }
     }
   }
 
-  /** The process has ended. Without a report it was killed: then its understudy thaws, and we see to it. */
+  /**
+   * The process has ended. Without a report it was killed: then its understudy thaws, and we see to
+   * it.
+   */
   async #end(problem: string | undefined): Promise<GuardEnd> {
     const words = `the guard ended before its time: ${problem ?? 'without a word'}`;
     const [failed, wasNeeded] = [!this.#frozen.isResolved, this.#targets.length > 0];
@@ -229,12 +256,20 @@ class GuardProcess implements Guard {
       );
       this.#thawed.resolve({
         ...{ reason: 'died', complete: recovery.complete, problem: recovery.problem ?? words },
-        targets: held.map((target) => ({ target, outcome: recovery.complete ? 'thawed' : 'failed' })),
+        targets: held.map((target) => ({
+          target,
+          outcome: recovery.complete ? 'thawed' : 'failed',
+        })),
       });
     }
     if (failed) {
       const targets = this.#targets.map((target) => {
-        return { target, outcome: 'failed' as const, code: 'ECANCELED', detail: FAILURES['ECANCELED']! };
+        return {
+          target,
+          outcome: 'failed' as const,
+          code: 'ECANCELED',
+          detail: FAILURES['ECANCELED']!,
+        };
       });
       this.#frozen.resolve({ ok: false, problem: words, targets, preparedMs: 0, frozenMs: 0 });
     }
@@ -250,7 +285,9 @@ interface Started {
   readonly child: ChildProcess;
   readonly socket: Duplex;
   readonly lines: Lines;
-  /** Resolves when the process has ended and its last line is read: how it ended, unless by itself. */
+  /**
+   * Resolves when the process has ended and its last line is read: how it ended, unless by itself.
+   */
   readonly closed: Promise<string | undefined>;
 }
 
@@ -263,7 +300,9 @@ function spawnGuard({ recordPath, program = findProgram() }: GuardOptions): Star
   const closed = new Promise<string | undefined>((resolve) => {
     child.on('error', (error) => resolve(error.message));
     child.on('close', (code, signal) => {
-      resolve(signal ? `it was ended by ${signal}` : code === 0 ? undefined : `exit status ${code}`);
+      resolve(
+        signal ? `it was ended by ${signal}` : code === 0 ? undefined : `exit status ${code}`,
+      );
     });
   });
   const socket = child.stdio[3] as Duplex;
@@ -285,7 +324,9 @@ async function start(options: GuardOptions): Promise<Guard> {
       resolve(new GuardError(error.code ?? '', error.message)),
     );
     void started.closed.then((problem) => {
-      resolve(new GuardError('ECHILD', `The guard ended at its start: ${problem ?? 'without a word'}`));
+      resolve(
+        new GuardError('ECHILD', `The guard ended at its start: ${problem ?? 'without a word'}`),
+      );
     });
   });
   clearTimeout(timer);
@@ -296,11 +337,18 @@ async function start(options: GuardOptions): Promise<Guard> {
 function refusalOf(code: string, call: string | undefined, holder: string | undefined): string {
   const who = holder === undefined || holder === '0' ? '' : ` (process ${holder})`;
   const words = REFUSALS[code];
-  return words === undefined ? `The guard can't start: ${call}: ${code}` : `The guard can't start: ${words}${who}`;
+  return words === undefined
+    ? `The guard can't start: ${call}: ${code}`
+    : `The guard can't start: ${words}${who}`;
 }
 
-/** The last resort: thaws what a guard that was killed left frozen, and nothing else. Never rejects. */
-async function thawRecorded({ recordPath, program = findProgram() }: GuardOptions): Promise<Recovery> {
+/**
+ * The last resort: thaws what a guard that was killed left frozen, and nothing else. Never rejects.
+ */
+async function thawRecorded({
+  recordPath,
+  program = findProgram(),
+}: GuardOptions): Promise<Recovery> {
   // At nearly every start of the service: a process for nothing
   if (!fs.existsSync(recordPath)) return { complete: true, thawed: [] };
   const { problem, output, errors } = await run(program, {

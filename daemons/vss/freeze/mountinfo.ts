@@ -2,7 +2,10 @@
 export interface Mount {
   readonly id: number;
   readonly parentId: number;
-  /** "major:minor" of the superblock: the same for all mounts of one file system, also where stat(2) tells others (btrfs). */
+  /**
+   * "major:minor" of the superblock: the same for all mounts of one file system, also where stat(2)
+   * tells others (btrfs).
+   */
   readonly deviceNumber: string;
   /** The folder of the file system that is mounted. */
   readonly root: string;
@@ -35,14 +38,25 @@ export function parseMountinfo(text: string): MountList {
 }
 
 function parseLine(line: string): Mount | undefined {
-  // By single spaces: a field can be empty (the source). Older kernels print spaces in the last one unescaped.
+  // By single spaces: a field can be empty (the source). Older kernels print spaces in the last one
+  // unescaped.
   const fields = line.split(' ');
   const separator = fields.indexOf('-', OPTIONAL_FIELDS);
   if (separator < 0 || fields.length < separator + 4) return undefined;
-  const [id, parentId, deviceNumber, root, mountPoint] = fields as [string, string, string, string, string];
+  const [id, parentId, deviceNumber, root, mountPoint] = fields as [
+    string,
+    string,
+    string,
+    string,
+    string,
+  ];
   const [fileSystem, source] = fields.slice(separator + 1) as [string, string];
   const options = fields.slice(separator + 3).join(' ');
-  if (!/^\d{1,10}$/.test(id) || !/^\d{1,10}$/.test(parentId) || !/^\d{1,10}:\d{1,10}$/.test(deviceNumber))
+  if (
+    !/^\d{1,10}$/.test(id) ||
+    !/^\d{1,10}$/.test(parentId) ||
+    !/^\d{1,10}:\d{1,10}$/.test(deviceNumber)
+  )
     return undefined;
   if (!mountPoint.startsWith('/') || fileSystem === '') return undefined;
   return {
@@ -57,7 +71,9 @@ function parseLine(line: string): Mount | undefined {
   };
 }
 
-/** Space, tab, newline, backslash and "#" come as octal numbers (seq_escape in fs/proc_namespace.c). */
+/**
+ * Space, tab, newline, backslash and "#" come as octal numbers (seq_escape in fs/proc_namespace.c).
+ */
 export const unescaped = (field: string): string =>
   field.replace(/\\([0-7]{3})/g, (_, octal) => String.fromCharCode(Number.parseInt(octal, 8)));
 
@@ -70,7 +86,8 @@ export class MountTree {
   constructor(mounts: readonly Mount[]) {
     const ids = new Set(mounts.map(({ id }) => id));
     this.#root = mounts.find(
-      ({ id, parentId, mountPoint }) => mountPoint === '/' && (parentId === id || !ids.has(parentId)),
+      ({ id, parentId, mountPoint }) =>
+        mountPoint === '/' && (parentId === id || !ids.has(parentId)),
     );
     for (const mount of mounts) {
       if (mount !== this.#root) this.#children.set(key(mount.parentId, mount.mountPoint), mount);
@@ -78,8 +95,8 @@ export class MountTree {
   }
 
   /**
-   * The mount on which an absolute path without symbolic links lies, as open(2) would find it. Mounts of the superblock `except` are
-   * passed by as if they were not there.
+   * The mount on which an absolute path without symbolic links lies, as open(2) would find it.
+   * Mounts of the superblock `except` are passed by as if they were not there.
    */
   mountOf(path: string, except?: string): Mount | undefined {
     if (this.#root === undefined) return undefined;

@@ -5,7 +5,10 @@ import { type Mount, MountTree, parseMountinfo, unescaped } from './mountinfo.ts
 export interface BlockDevice {
   /** As the kernel calls it ("sda1", "dm-0"). */
   readonly name: string;
-  /** Device numbers of what it is made of: the disk of a partition, and what lies below a device mapper, RAID or multipath device. */
+  /**
+   * Device numbers of what it is made of: the disk of a partition, and what lies below a device
+   * mapper, RAID or multipath device.
+   */
   readonly below: readonly string[];
   /** Of a loop device: the file that is its content. */
   readonly backingFile?: string;
@@ -14,11 +17,17 @@ export interface BlockDevice {
 /** What is known of block devices, by their number. */
 export interface BlockFacts {
   readonly devices: ReadonlyMap<string, BlockDevice>;
-  /** The device numbers that a path stands for: several where a file system spans several devices (btrfs). */
+  /**
+   * The device numbers that a path stands for: several where a file system spans several devices
+   * (btrfs).
+   */
   readonly numbersOfPath: ReadonlyMap<string, readonly string[]>;
 }
 
-/** What an administrator asks for. An item is a mount point, the path of a device, a device number or a kind of file system. */
+/**
+ * What an administrator asks for. An item is a mount point, the path of a device, a device number
+ * or a kind of file system.
+ */
 export interface Selection {
   /** When not empty, nothing else is frozen. */
   readonly include: readonly string[];
@@ -53,7 +62,9 @@ export interface Skipped {
 
 /** What a freeze would do. */
 export interface Plan {
-  /** One after the other; all of one stage at once. What lies on top comes before what carries it. */
+  /**
+   * One after the other; all of one stage at once. What lies on top comes before what carries it.
+   */
   readonly stages: readonly (readonly FreezeTarget[])[];
   /** All other file systems, each once. */
   readonly skipped: readonly Skipped[];
@@ -92,7 +103,10 @@ const NETWORK = [
   'coda',
 ];
 const OVERLAY = ['overlay', 'overlayfs', 'aufs', 'unionfs', 'ecryptfs', 'shiftfs', 'mergerfs'];
-/** Kinds on block devices for which no kernel has a freeze operation (freeze_fs and freeze_super of their super_operations). */
+/**
+ * Kinds on block devices for which no kernel has a freeze operation (freeze_fs and freeze_super of
+ * their super_operations).
+ */
 const NO_FREEZE = [
   'vfat',
   'msdos',
@@ -131,12 +145,19 @@ const WORDS: Readonly<Record<Exclude<SkipReason, 'in-frozen-file'>, string>> = {
 };
 
 /**
- * Which file systems are frozen, in which order, and which are not, and why. Pure: `mountinfo` and `swaps` are the texts of /proc. Any text will do.
+ * Which file systems are frozen, in which order, and which are not, and why. Pure: `mountinfo` and
+ * `swaps` are the texts of /proc. Any text will do.
  *
- * A file system in a file (a loop device) of another one that is frozen is left out by default: its writes wait in that one, so a snapshot
- * holds it as a power cut would leave it, which its journal is for. To freeze it, too, needs no less than its carrier's time once more.
+ * A file system in a file (a loop device) of another one that is frozen is left out by default: its
+ * writes wait in that one, so a snapshot holds it as a power cut would leave it, which its journal
+ * is for. To freeze it, too, needs no less than its carrier's time once more.
  */
-export function plan(mountinfo: string, swaps: string, facts: BlockFacts, selection: Selection): Plan {
+export function plan(
+  mountinfo: string,
+  swaps: string,
+  facts: BlockFacts,
+  selection: Selection,
+): Plan {
   const { mounts, strangeLines } = parseMountinfo(mountinfo);
   const tree = new MountTree(mounts);
   const volumes = volumesOf(mounts, tree);
@@ -144,14 +165,18 @@ export function plan(mountinfo: string, swaps: string, facts: BlockFacts, select
   const carriers = carriersOf(volumes, tree, facts);
 
   const held = new Map<Volume, Volume | undefined>();
-  /** The frozen file system in which all that is written to this one ends up; itself, if it can be frozen. */
+  /**
+   * The frozen file system in which all that is written to this one ends up; itself, if it can be
+   * frozen.
+   */
   const heldBy = (volume: Volume): Volume | undefined => {
     if (held.has(volume)) return held.get(volume);
     // For a chain that ends in itself, which none does
     held.set(volume, undefined);
     let holder: Volume | undefined;
     for (const carrier of carriers.get(volume) ?? []) holder ??= heldBy(carrier);
-    if (reasons.get(volume) === undefined && (holder === undefined || selection.freezesLoops)) holder = volume;
+    if (reasons.get(volume) === undefined && (holder === undefined || selection.freezesLoops))
+      holder = volume;
     held.set(volume, holder);
     return holder;
   };
@@ -162,14 +187,18 @@ export function plan(mountinfo: string, swaps: string, facts: BlockFacts, select
     const reason = reasons.get(volume);
     if (reason) return [skip(volume, reason, WORDS[reason])];
     const [{ mountPoint }] = heldBy(volume)!.mounts;
-    return [skip(volume, 'in-frozen-file', `is in a file that ends up on ${mountPoint}, which is frozen`)];
+    return [
+      skip(volume, 'in-frozen-file', `is in a file that ends up on ${mountPoint}, which is frozen`),
+    ];
   });
   return {
-    stages: stagesOf(frozen, carriers).map((stage) => stage.map((volume) => target(volume, facts, selection))),
-    skipped: [...skipped, ...swapsOf(swaps)],
-    unmatched: [...new Set([...selection.include, ...selection.exclude, ...selection.optional])].filter(
-      (item) => !volumes.some((volume) => matches(item, volume, facts)),
+    stages: stagesOf(frozen, carriers).map((stage) =>
+      stage.map((volume) => target(volume, facts, selection)),
     ),
+    skipped: [...skipped, ...swapsOf(swaps)],
+    unmatched: [
+      ...new Set([...selection.include, ...selection.exclude, ...selection.optional]),
+    ].filter((item) => !volumes.some((volume) => matches(item, volume, facts))),
     strangeLines,
   };
 }
@@ -182,7 +211,9 @@ function volumesOf(mounts: readonly Mount[], tree: MountTree): Volume[] {
     else byNumber.set(mount.deviceNumber, [mount]);
   }
   return [...byNumber].map(([deviceNumber, all]) => {
-    const sorted = all.sort((a, b) => rank(b, tree) - rank(a, tree) || a.mountPoint.length - b.mountPoint.length);
+    const sorted = all.sort(
+      (a, b) => rank(b, tree) - rank(a, tree) || a.mountPoint.length - b.mountPoint.length,
+    );
     const { fileSystem, source, superblockOptions } = sorted[0]!;
     return {
       deviceNumber,
@@ -194,8 +225,12 @@ function volumesOf(mounts: readonly Mount[], tree: MountTree): Volume[] {
   });
 }
 
-/** A mount that can be opened by its name is better than one that is hidden, and all of a file system better than a part of it. */
-const rank = (mount: Mount, tree: MountTree): number => (tree.isVisible(mount) ? 2 : 0) + (mount.root === '/' ? 1 : 0);
+/**
+ * A mount that can be opened by its name is better than one that is hidden, and all of a file
+ * system better than a part of it.
+ */
+const rank = (mount: Mount, tree: MountTree): number =>
+  (tree.isVisible(mount) ? 2 : 0) + (mount.root === '/' ? 1 : 0);
 
 function reasonOf(
   volume: Volume,
@@ -203,15 +238,19 @@ function reasonOf(
   selection: Selection,
 ): Exclude<SkipReason, 'in-frozen-file'> | undefined {
   const { fileSystem, deviceNumber, options } = volume;
-  const matchesAny = (items: readonly string[]): boolean => items.some((item) => matches(item, volume, facts));
+  const matchesAny = (items: readonly string[]): boolean =>
+    items.some((item) => matches(item, volume, facts));
   if (/^fuse(blk)?(\.|$)/.test(fileSystem)) return 'user-space';
   if (NETWORK.includes(fileSystem)) return 'network';
   if (OVERLAY.includes(fileSystem)) return 'overlay';
-  if (deviceNumber.startsWith('0:') && ![...MANY_DEVICES, 'zfs'].includes(fileSystem)) return 'no-device';
+  if (deviceNumber.startsWith('0:') && ![...MANY_DEVICES, 'zfs'].includes(fileSystem))
+    return 'no-device';
   if (/^ro(,|$)/.test(options)) return 'read-only';
   if (NO_FREEZE.includes(fileSystem)) return 'no-freeze';
   if (matchesAny(selection.exclude)) return 'excluded';
-  return selection.include.length === 0 || matchesAny(selection.include) ? undefined : 'not-included';
+  return selection.include.length === 0 || matchesAny(selection.include)
+    ? undefined
+    : 'not-included';
 }
 
 function matches(item: string, volume: Volume, facts: BlockFacts): boolean {
@@ -224,14 +263,20 @@ function matches(item: string, volume: Volume, facts: BlockFacts): boolean {
 }
 
 /** The block devices on which a file system is. */
-const devicesOf = ({ deviceNumber, source, fileSystem }: Volume, facts: BlockFacts): readonly string[] =>
+const devicesOf = (
+  { deviceNumber, source, fileSystem }: Volume,
+  facts: BlockFacts,
+): readonly string[] =>
   deviceNumber.startsWith('0:')
     ? MANY_DEVICES.includes(fileSystem)
       ? (facts.numbersOfPath.get(source) ?? [])
       : []
     : [deviceNumber];
 
-/** On which others each file system lies: by loop devices, anywhere below its devices, and their files; an overlay by its upper layer. */
+/**
+ * On which others each file system lies: by loop devices, anywhere below its devices, and their
+ * files; an overlay by its upper layer.
+ */
 function carriersOf(
   volumes: readonly Volume[],
   tree: MountTree,
@@ -257,14 +302,21 @@ function carriersOf(
         for (const below of device?.below ?? []) look(below);
       };
       for (const number of devicesOf(volume, facts)) look(number);
-      if (volume.fileSystem === 'overlay') liesOn(/,upperdir=((?:[^,\\]|\\.)*)/.exec(volume.options)?.[1]);
+      if (volume.fileSystem === 'overlay')
+        liesOn(/,upperdir=((?:[^,\\]|\\.)*)/.exec(volume.options)?.[1]);
       return [volume, [...carriers]];
     }),
   );
 }
 
-/** What lies on others comes before them; all else comes as late as possible, to be frozen for no longer than needed. */
-function stagesOf(frozen: readonly Volume[], carriers: ReadonlyMap<Volume, readonly Volume[]>): Volume[][] {
+/**
+ * What lies on others comes before them; all else comes as late as possible, to be frozen for no
+ * longer than needed.
+ */
+function stagesOf(
+  frozen: readonly Volume[],
+  carriers: ReadonlyMap<Volume, readonly Volume[]>,
+): Volume[][] {
   const heights = new Map<Volume, number>();
   const heightOf = (volume: Volume): number => {
     const known = heights.get(volume);
@@ -309,7 +361,11 @@ function target(volume: Volume, facts: BlockFacts, { optional }: Selection): Fre
   };
 }
 
-const skip = ({ deviceNumber, fileSystem, source, mounts }: Volume, reason: SkipReason, why: string): Skipped => ({
+const skip = (
+  { deviceNumber, fileSystem, source, mounts }: Volume,
+  reason: SkipReason,
+  why: string,
+): Skipped => ({
   mountPoint: mounts[0].mountPoint,
   deviceNumber,
   fileSystem,
@@ -326,7 +382,16 @@ function swapsOf(text: string): Skipped[] {
     .flatMap((line) => {
       const source = unescaped(line.split(/\s/, 1)[0]!);
       return source
-        ? [{ mountPoint: '', deviceNumber: '', fileSystem: 'swap', source, reason: 'swap' as const, why: WORDS.swap }]
+        ? [
+            {
+              mountPoint: '',
+              deviceNumber: '',
+              fileSystem: 'swap',
+              source,
+              reason: 'swap' as const,
+              why: WORDS.swap,
+            },
+          ]
         : [];
     });
 }

@@ -18,7 +18,10 @@ export interface FrozenVolume {
   readonly deviceNumber: string;
   readonly fileSystem: string;
   readonly source: string;
-  /** left: it was to be frozen, and is optional. foreign: somebody else had frozen it before, and still has. */
+  /**
+   * left: it was to be frozen, and is optional. foreign: somebody else had frozen it before, and
+   * still has.
+   */
   readonly outcome: 'frozen' | 'foreign' | 'left';
   readonly frozenForMs?: number;
   readonly problem?: string;
@@ -54,7 +57,11 @@ export interface FreezeRecord {
   readonly preparedMs?: number;
   readonly freezingMs?: number;
   readonly volumes: readonly FrozenVolume[];
-  readonly skipped: readonly { readonly mountPoint: string; readonly source: string; readonly reason: SkipReason }[];
+  readonly skipped: readonly {
+    readonly mountPoint: string;
+    readonly source: string;
+    readonly reason: SkipReason;
+  }[];
   readonly hooks: readonly HookRun[];
 }
 
@@ -70,7 +77,10 @@ export interface CurrentFreeze {
   readonly hooks: readonly string[];
 }
 
-/** What service and command say of themselves: one JSON object in a file, replaced as a whole. Never written while anything is frozen. */
+/**
+ * What service and command say of themselves: one JSON object in a file, replaced as a whole. Never
+ * written while anything is frozen.
+ */
 export interface VssStatus {
   readonly service: 'vss';
   /** The daemon, while it runs. */
@@ -84,7 +94,10 @@ export const KEPT_RECORDS = 20;
 
 export const NO_STATUS: VssStatus = { service: 'vss', freezes: [] };
 
-/** Undefined when there is no such file. Throws an Error when it is none of ours, and what the file system does. */
+/**
+ * Undefined when there is no such file. Throws an Error when it is none of ours, and what the file
+ * system does.
+ */
 export function readStatus(file: string): VssStatus | undefined {
   const status = readJson(file) as Partial<VssStatus> | null | undefined;
   if (status === undefined) return undefined;
@@ -92,14 +105,18 @@ export function readStatus(file: string): VssStatus | undefined {
   if (
     status?.service !== 'vss' ||
     !Array.isArray(status.freezes) ||
-    (current !== undefined && (!Array.isArray(current?.hooks) || typeof current.process?.pid !== 'number'))
+    (current !== undefined &&
+      (!Array.isArray(current?.hooks) || typeof current.process?.pid !== 'number'))
   ) {
     throw new Error(`${file} is no status of vmic-vss`);
   }
   return status as VssStatus;
 }
 
-/** Reads, changes and replaces it. A file that is no status is replaced. Throws what the file system does. */
+/**
+ * Reads, changes and replaces it. A file that is no status is replaced. Throws what the file system
+ * does.
+ */
 export function changeStatus(file: string, change: (status: VssStatus) => VssStatus): void {
   let status: VssStatus | undefined;
   try {

@@ -84,7 +84,10 @@ export class LinuxFreezer implements FreezerPorts {
 
   hooks(): Executables {
     const folders = this.#options.hooks_directories.map(listExecutables);
-    return { files: folders.flatMap(({ files }) => files), refused: folders.flatMap(({ refused }) => refused) };
+    return {
+      files: folders.flatMap(({ files }) => files),
+      refused: folders.flatMap(({ refused }) => refused),
+    };
   }
 
   runHook(file: string, argument: 'freeze' | 'thaw', timeoutMs: number): Promise<Outcome> {

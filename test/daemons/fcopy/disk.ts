@@ -10,7 +10,8 @@ import type { Native } from '../../../native/interface.ts';
 import { nativeError } from '../../../native/memory/index.ts';
 import { levels } from '../../../runtime/log.ts';
 
-export const partsOf = (folder: string): string[] => folder.split('/').filter((name) => name !== '');
+export const partsOf = (folder: string): string[] =>
+  folder.split('/').filter((name) => name !== '');
 
 /** As on a file system that has no files without a name. */
 export const withoutUnnamed: Native = Object.assign(Object.create(native), {
@@ -49,7 +50,10 @@ export class Disk {
     this.#maker = new FileMaker(on, { ...defaults, ...policy }, this.leftover);
   }
 
-  /** How many files and folders of this disk, or roots of all disks, are open: what else this process opens and closes meanwhile is not ours. */
+  /**
+   * How many files and folders of this disk, or roots of all disks, are open: what else this
+   * process opens and closes meanwhile is not ours.
+   */
   get openDescriptors(): number {
     return openPaths().filter((open) => open === '/' || open.startsWith(this.folder)).length;
   }
@@ -57,7 +61,11 @@ export class Disk {
   create(file: string, sizeBytes: number, wishes: Partial<Wishes> = {}): Incoming {
     const folders = partsOf(path.dirname(file));
     const target = { folders, fileName: path.basename(file) };
-    return this.#maker.create(target, sizeBytes, { overwrite: false, createPath: false, ...wishes });
+    return this.#maker.create(target, sizeBytes, {
+      overwrite: false,
+      createPath: false,
+      ...wishes,
+    });
   }
 
   /** A whole copy. */
@@ -79,7 +87,8 @@ export class Disk {
       const full = path.join(folder, entry.name);
       if (entry.isDirectory()) {
         found[entry.name] = '/';
-        for (const [name, what] of Object.entries(this.list(full))) found[`${entry.name}/${name}`] = what;
+        for (const [name, what] of Object.entries(this.list(full)))
+          found[`${entry.name}/${name}`] = what;
       } else {
         found[entry.name] = entry.isSymbolicLink()
           ? `-> ${fs.readlinkSync(full)}`

@@ -1,4 +1,7 @@
-/** Run by system.test.ts on a tiny file system of its own: fills it while a file comes, and says how that went as JSON. */
+/**
+ * Run by system.test.ts on a tiny file system of its own: fills it while a file comes, and says how
+ * that went as JSON.
+ */
 import fs from 'node:fs';
 import { Leftover } from '../../../daemons/fcopy/leftover.ts';
 import type { FileProblem } from '../../../daemons/fcopy/ports.ts';
@@ -7,9 +10,18 @@ import { native } from '../../../native/index.ts';
 import { levels } from '../../../runtime/log.ts';
 
 const folder = process.argv[2] as string;
-const target = (fileName: string) => ({ folders: folder.split('/').filter((name) => name !== ''), fileName });
+const target = (fileName: string) => ({
+  folders: folder.split('/').filter((name) => name !== ''),
+  fileName,
+});
 const wishes = { overwrite: false, createPath: false };
-const policy = { roots: [{ folders: [] }], owner: undefined, mode: 0o644, folderMode: 0o755, reserveBytes: 0n };
+const policy = {
+  roots: [{ folders: [] }],
+  owner: undefined,
+  mode: 0o644,
+  folderMode: 0o755,
+  reserveBytes: 0n,
+};
 const leftover = new Leftover(
   '/nonexistent/note',
   native,

@@ -32,15 +32,21 @@ describe('owners', () => {
   });
 
   test('and permissions are octal', () => {
-    for (const good of ['0644', '755', '4711']) assert.equal(fcopyOptions.mode.check(good), undefined);
-    for (const bad of ['', '0888', 'rw-r--r--', '0o644', '64', '00644']) assert.ok(fcopyOptions.mode.check(bad), bad);
+    for (const good of ['0644', '755', '4711'])
+      assert.equal(fcopyOptions.mode.check(good), undefined);
+    for (const bad of ['', '0888', 'rw-r--r--', '0o644', '64', '00644'])
+      assert.ok(fcopyOptions.mode.check(bad), bad);
   });
 });
 
 describe('targets', () => {
   test('are what a host means, with separators of either kind', () => {
     for (const path of ['/a/b', '\\a\\b', '/a\\b/', '//a/./b//', '\\\\a\\b\\.\\']) {
-      assert.deepEqual(parseTarget(path, 'ä 日本 😀'), { folders: ['a', 'b'], fileName: 'ä 日本 😀' }, path);
+      assert.deepEqual(
+        parseTarget(path, 'ä 日本 😀'),
+        { folders: ['a', 'b'], fileName: 'ä 日本 😀' },
+        path,
+      );
     }
     assert.deepEqual(parseTarget('/', 'x'), { folders: [], fileName: 'x' });
     assert.deepEqual(parseTarget('/..a/b..', '...'), { folders: ['..a', 'b..'], fileName: '...' });

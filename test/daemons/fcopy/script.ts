@@ -1,5 +1,11 @@
 import { formatTarget, type Target } from '../../../daemons/fcopy/names.ts';
-import type { FcopyLimits, FcopyPorts, FileProblem, Incoming, Wishes } from '../../../daemons/fcopy/ports.ts';
+import type {
+  FcopyLimits,
+  FcopyPorts,
+  FileProblem,
+  Incoming,
+  Wishes,
+} from '../../../daemons/fcopy/ports.ts';
 import { FcopyService } from '../../../daemons/fcopy/service.ts';
 import type { FileSink } from '../../../native/interface.ts';
 import { nativeError } from '../../../native/memory/index.ts';
@@ -70,7 +76,10 @@ export class Script {
   #timers: { readonly dueMs: number; readonly run: () => void }[] = [];
   readonly service: FcopyService;
 
-  constructor(limits: Partial<FcopyLimits> = {}, last: ConstructorParameters<typeof FcopyService>[2] = []) {
+  constructor(
+    limits: Partial<FcopyLimits> = {},
+    last: ConstructorParameters<typeof FcopyService>[2] = [],
+  ) {
     const ports: FcopyPorts = {
       create: (target, sizeBytes, wishes) => {
         if (this.createProblem) throw this.createProblem;
@@ -116,7 +125,9 @@ export class Script {
   pass(ms: number): void {
     const untilMs = this.nowMs + ms;
     for (;;) {
-      const next = this.#timers.filter(({ dueMs }) => dueMs <= untilMs).sort((a, b) => a.dueMs - b.dueMs)[0];
+      const next = this.#timers
+        .filter(({ dueMs }) => dueMs <= untilMs)
+        .sort((a, b) => a.dueMs - b.dueMs)[0];
       if (!next) break;
       this.#timers = this.#timers.filter((timer) => timer !== next);
       this.nowMs = next.dueMs;
@@ -134,7 +145,11 @@ const NO_FLAGS = { overwrite: false, createPath: false, unknown: 0 };
 
 export const start = (
   sizeBytes: number | bigint,
-  { fileName = 'file', path = '/tmp', flags = {} }: { fileName?: string; path?: string; flags?: object } = {},
+  {
+    fileName = 'file',
+    path = '/tmp',
+    flags = {},
+  }: { fileName?: string; path?: string; flags?: object } = {},
 ): FcopyRequest => ({
   operation: 'start',
   fileName,

@@ -73,12 +73,15 @@ describe('refused at the start', () => {
     ['tmp', 'a', 'a path that does not begin at the root'],
     ['', 'a', 'a path that does not begin at the root'],
   ] as const) {
-    test(`${why}: ${JSON.stringify(path.slice(0, 12))} ${JSON.stringify(fileName.slice(0, 12))}`, async () => {
-      const script = new Script();
-      assert.equal(await script.ask(start(1, { path, fileName })), invalidArgument);
-      assert.deepEqual(script.created, []);
-      assert.deepEqual(script.lines, [`warning: Refused to copy a file: the host sent ${why}`]);
-    });
+    test(
+      `${why}: ${JSON.stringify(path.slice(0, 12))} ` + `${JSON.stringify(fileName.slice(0, 12))}`,
+      async () => {
+        const script = new Script();
+        assert.equal(await script.ask(start(1, { path, fileName })), invalidArgument);
+        assert.deepEqual(script.created, []);
+        assert.deepEqual(script.lines, [`warning: Refused to copy a file: the host sent ${why}`]);
+      },
+    );
   }
 
   test('what the system refuses, by the status that says so', async () => {
@@ -107,7 +110,10 @@ describe('refused at the start', () => {
   test('files larger than allowed, and larger than any', async () => {
     const script = new Script({ maxSizeBytes: 10 });
     assert.deepEqual(await ask(script, start(11), start(10)), [fail, ok]);
-    assert.deepEqual(await ask(new Script(), start(2n ** 53n), start(2n ** 64n - 1n)), [diskFull, diskFull]);
+    assert.deepEqual(await ask(new Script(), start(2n ** 53n), start(2n ** 64n - 1n)), [
+      diskFull,
+      diskFull,
+    ]);
   });
 });
 
@@ -121,7 +127,14 @@ describe('refused on the way', () => {
   test('parts out of order, twice, and beyond the end; the right one is still taken', async () => {
     const script = new Script();
     await ask(script, start(4), data(0, 1, 2));
-    const wrong = [data(3, 9), data(1, 9), data(0, 9), data(2n ** 63n, 9), data(2n ** 64n - 1n, 9), data(2, 9, 9, 9)];
+    const wrong = [
+      data(3, 9),
+      data(1, 9),
+      data(0, 9),
+      data(2n ** 63n, 9),
+      data(2n ** 64n - 1n, 9),
+      data(2, 9, 9, 9),
+    ];
     for (const request of wrong) assert.equal(await script.ask(request), invalidArgument);
     assert.deepEqual(await ask(script, data(2, 3, 4), complete), [ok, ok]);
     assert.deepEqual(script.files.get('/tmp/file'), Uint8Array.of(1, 2, 3, 4));
@@ -180,7 +193,13 @@ describe('refused on the way', () => {
 describe('given up', () => {
   test('by a cancel, which is a success also when there is nothing to cancel', async () => {
     const script = new Script();
-    assert.deepEqual(await ask(script, cancel, start(2), data(0, 1), cancel, cancel), [ok, ok, ok, ok, ok]);
+    assert.deepEqual(await ask(script, cancel, start(2), data(0, 1), cancel, cancel), [
+      ok,
+      ok,
+      ok,
+      ok,
+      ok,
+    ]);
     assert.deepEqual([script.open, [...script.files]], [[], []]);
     assert.equal(await script.ask(data(1, 1)), fail);
   });
@@ -188,7 +207,11 @@ describe('given up', () => {
   test('by the start of another one, also by one that is refused', async () => {
     const script = new Script();
     await ask(script, start(2, { fileName: 'first' }), data(0, 1));
-    assert.deepEqual(await ask(script, start(1, { fileName: 'second' }), data(0, 7), complete), [ok, ok, ok]);
+    assert.deepEqual(await ask(script, start(1, { fileName: 'second' }), data(0, 7), complete), [
+      ok,
+      ok,
+      ok,
+    ]);
     assert.deepEqual([...script.files.keys()], ['/tmp/second']);
     await script.ask(start(1));
     await script.ask(start(1, { fileName: '..' }));
@@ -222,19 +245,22 @@ describe('given up', () => {
     assert.deepEqual(script.open, []);
   });
 
-  test('when its channel is closed, or hv_utils registers anew; a negotiation changes nothing', async () => {
-    for (const end of ['disconnected', 'registered', 'closed'] as const) {
-      const script = new Script();
-      script.service.connected(VMBUS);
-      await script.ask(start(2));
-      script.service.connected(VMBUS);
-      assert.equal(script.open.length, 1);
-      if (end === 'disconnected') script.service.disconnected();
-      if (end === 'registered') script.service.connected({ via: 'hv_utils', versionText: '1' });
-      if (end === 'closed') script.service.close();
-      assert.deepEqual([script.open, script.service.busy], [[], false], end);
-    }
-  });
+  test(
+    'when its channel is closed, or hv_utils registers anew; a negotiation changes ' + 'nothing',
+    async () => {
+      for (const end of ['disconnected', 'registered', 'closed'] as const) {
+        const script = new Script();
+        script.service.connected(VMBUS);
+        await script.ask(start(2));
+        script.service.connected(VMBUS);
+        assert.equal(script.open.length, 1);
+        if (end === 'disconnected') script.service.disconnected();
+        if (end === 'registered') script.service.connected({ via: 'hv_utils', versionText: '1' });
+        if (end === 'closed') script.service.close();
+        assert.deepEqual([script.open, script.service.busy], [[], false], end);
+      }
+    },
+  );
 
   test('while its data goes to the disk: it does not appear afterwards', async () => {
     for (const end of ['disconnected', 'close'] as const) {
@@ -286,46 +312,71 @@ describe('the status', () => {
     assert.ok(script.published.length <= 4, `${script.published.length} times`);
     assert.equal(script.status.copy, undefined);
     assert.equal(script.status.last.length, 10);
-    assert.deepEqual(script.status.counters, { started: 101, copied: 1, bytes: 4, refused: 0, failed: 100 });
+    assert.deepEqual(script.status.counters, {
+      started: 101,
+      copied: 1,
+      bytes: 4,
+      refused: 0,
+      failed: 100,
+    });
     const before = script.published.length;
     script.pass(60_000);
     assert.equal(script.published.length, before, 'nothing happens, so nothing is told');
     assert.equal(script.timers, 0);
   });
 
-  test('goes on with the results of an earlier process, and tells the last ones at the end', async () => {
-    const earlier = {
-      target: '/old',
-      sizeBytes: 1,
-      receivedBytes: 1,
-      result: 'copied',
-      endedUptimeSecs: 1,
-      seconds: 0,
-    } as const;
-    const script = new Script({}, [earlier]);
-    assert.deepEqual(script.status.last, [earlier]);
-    await ask(script, start(1));
-    script.service.close();
-    assert.deepEqual(
-      script.status.last.map(({ target, result }) => [target, result]),
-      [
-        ['/tmp/file', 'stopped'],
-        ['/old', 'copied'],
-      ],
-    );
-    assert.equal(script.timers, 0);
-  });
+  test(
+    'goes on with the results of an earlier process, and tells the last ones at the ' + 'end',
+    async () => {
+      const earlier = {
+        target: '/old',
+        sizeBytes: 1,
+        receivedBytes: 1,
+        result: 'copied',
+        endedUptimeSecs: 1,
+        seconds: 0,
+      } as const;
+      const script = new Script({}, [earlier]);
+      assert.deepEqual(script.status.last, [earlier]);
+      await ask(script, start(1));
+      script.service.close();
+      assert.deepEqual(
+        script.status.last.map(({ target, result }) => [target, result]),
+        [
+          ['/tmp/file', 'stopped'],
+          ['/old', 'copied'],
+        ],
+      );
+      assert.equal(script.timers, 0);
+    },
+  );
 });
 
 /** What may come in any order. Offsets are relative to the right one. */
 type Step =
   | { readonly kind: 'start'; readonly size: number; readonly bad: boolean }
   | { readonly kind: 'data'; readonly shift: number; readonly length: number }
-  | { readonly kind: 'complete' | 'cancel' | 'unknown' | 'registration' | 'negotiation' | 'gone' | 'writeFails' }
+  | {
+      readonly kind:
+        | 'complete'
+        | 'cancel'
+        | 'unknown'
+        | 'registration'
+        | 'negotiation'
+        | 'gone'
+        | 'writeFails';
+    }
   | { readonly kind: 'time'; readonly ms: number };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('start' as const), size: fc.nat(6), bad: fc.boolean() }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('start' as const),
+      size: fc.nat(6),
+      bad: fc.boolean(),
+    }),
+  },
   {
     weight: 12,
     arbitrary: fc.record({
@@ -352,87 +403,98 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.nat(12_000) }) },
 );
 
-test('in any order: one file at most is open, what appears is whole, and every request is answered', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-      const script = new Script({ silenceSecs: 10 });
-      /** The copy as it ought to be; undefined: none is open. */
-      let model: { size: number; bytes: number[] } | undefined;
-      const expected = new Map<string, Uint8Array>();
-      let serial = 0;
-      let quietMs = 0;
-      for (const one of steps) {
-        switch (one.kind) {
-          case 'start': {
-            serial++;
-            const request = start(one.size, { fileName: one.bad ? '..' : `file ${serial}` });
-            assert.equal(await script.ask(request), one.bad ? invalidArgument : ok);
-            model = one.bad ? undefined : { size: one.size, bytes: [] };
-            quietMs = 0;
-            break;
-          }
-          case 'data': {
-            const at = Math.max(0, (model?.bytes.length ?? 0) + one.shift);
-            const bytes = Array.from({ length: one.length }, (_, i) => (at + i) % 256);
-            const status = await script.ask(data(at, ...bytes));
-            if (!model) assert.equal(status, fail);
-            else if (at !== model.bytes.length || at + one.length > model.size) assert.equal(status, invalidArgument);
-            else {
-              assert.equal(status, ok);
-              model.bytes.push(...bytes);
-              if (one.length > 0) quietMs = 0;
+test(
+  'in any order: one file at most is open, what appears is whole, and every request is ' +
+    'answered',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        const script = new Script({ silenceSecs: 10 });
+        /** The copy as it ought to be; undefined: none is open. */
+        let model: { size: number; bytes: number[] } | undefined;
+        const expected = new Map<string, Uint8Array>();
+        let serial = 0;
+        let quietMs = 0;
+        for (const one of steps) {
+          switch (one.kind) {
+            case 'start': {
+              serial++;
+              const request = start(one.size, { fileName: one.bad ? '..' : `file ${serial}` });
+              assert.equal(await script.ask(request), one.bad ? invalidArgument : ok);
+              model = one.bad ? undefined : { size: one.size, bytes: [] };
+              quietMs = 0;
+              break;
             }
-            break;
+            case 'data': {
+              const at = Math.max(0, (model?.bytes.length ?? 0) + one.shift);
+              const bytes = Array.from({ length: one.length }, (_, i) => (at + i) % 256);
+              const status = await script.ask(data(at, ...bytes));
+              if (!model) assert.equal(status, fail);
+              else if (at !== model.bytes.length || at + one.length > model.size)
+                assert.equal(status, invalidArgument);
+              else {
+                assert.equal(status, ok);
+                model.bytes.push(...bytes);
+                if (one.length > 0) quietMs = 0;
+              }
+              break;
+            }
+            case 'complete': {
+              const whole = model && model.bytes.length === model.size;
+              assert.equal(await script.ask(complete), whole ? ok : fail);
+              if (model && whole) expected.set(`/tmp/file ${serial}`, Uint8Array.from(model.bytes));
+              model = undefined;
+              break;
+            }
+            case 'cancel':
+              assert.equal(await script.ask(cancel), ok);
+              model = undefined;
+              break;
+            case 'unknown':
+              assert.equal(
+                await script.ask({ operation: 'unknown', operationCode: 9 }),
+                notSupported,
+              );
+              break;
+            case 'registration':
+              script.service.connected({ via: 'hv_utils', versionText: '1' });
+              model = undefined;
+              break;
+            case 'negotiation':
+              script.service.connected(VMBUS);
+              break;
+            case 'gone':
+              script.service.disconnected();
+              model = undefined;
+              break;
+            case 'writeFails': {
+              script.writeError = 'ENOSPC';
+              const at = model?.bytes.length ?? 0;
+              const room = model === undefined || at < model.size;
+              assert.equal(
+                await script.ask(data(at, 1)),
+                !model ? fail : room ? diskFull : invalidArgument,
+              );
+              if (room) model = undefined;
+              script.writeError = undefined;
+              break;
+            }
+            case 'time':
+              script.pass(one.ms);
+              quietMs += one.ms;
+              // Seen once a second: a copy ends up to two looks late
+              if (quietMs >= 12_000) model = undefined;
+              else if (quietMs >= 10_000 && !script.service.busy) model = undefined;
           }
-          case 'complete': {
-            const whole = model && model.bytes.length === model.size;
-            assert.equal(await script.ask(complete), whole ? ok : fail);
-            if (model && whole) expected.set(`/tmp/file ${serial}`, Uint8Array.from(model.bytes));
-            model = undefined;
-            break;
-          }
-          case 'cancel':
-            assert.equal(await script.ask(cancel), ok);
-            model = undefined;
-            break;
-          case 'unknown':
-            assert.equal(await script.ask({ operation: 'unknown', operationCode: 9 }), notSupported);
-            break;
-          case 'registration':
-            script.service.connected({ via: 'hv_utils', versionText: '1' });
-            model = undefined;
-            break;
-          case 'negotiation':
-            script.service.connected(VMBUS);
-            break;
-          case 'gone':
-            script.service.disconnected();
-            model = undefined;
-            break;
-          case 'writeFails': {
-            script.writeError = 'ENOSPC';
-            const at = model?.bytes.length ?? 0;
-            const room = model === undefined || at < model.size;
-            assert.equal(await script.ask(data(at, 1)), !model ? fail : room ? diskFull : invalidArgument);
-            if (room) model = undefined;
-            script.writeError = undefined;
-            break;
-          }
-          case 'time':
-            script.pass(one.ms);
-            quietMs += one.ms;
-            // Seen once a second: a copy ends up to two looks late
-            if (quietMs >= 12_000) model = undefined;
-            else if (quietMs >= 10_000 && !script.service.busy) model = undefined;
+          assert.equal(script.open.length, model ? 1 : 0);
+          assert.equal(script.service.busy, model !== undefined);
+          assert.deepEqual(script.files, expected);
         }
-        assert.equal(script.open.length, model ? 1 : 0);
-        assert.equal(script.service.busy, model !== undefined);
+        script.service.close();
+        assert.deepEqual([script.open, script.timers], [[], 0]);
         assert.deepEqual(script.files, expected);
-      }
-      script.service.close();
-      assert.deepEqual([script.open, script.timers], [[], 0]);
-      assert.deepEqual(script.files, expected);
-    }),
-    { numRuns: 2000 },
-  );
-});
+      }),
+      { numRuns: 2000 },
+    );
+  },
+);

@@ -25,7 +25,8 @@ for (const [kind, on] of [
   ['files with a temporary name, where there is no other way', withoutUnnamed],
 ] as const) {
   const hidden = on === withoutUnnamed;
-  const disk = (t: TestContext, policy: ConstructorParameters<typeof Disk>[1] = {}): Disk => new Disk(t, policy, on);
+  const disk = (t: TestContext, policy: ConstructorParameters<typeof Disk>[1] = {}): Disk =>
+    new Disk(t, policy, on);
 
   describe(kind, () => {
     test('appear whole, with their owner and mode, and leave nothing open', async (t) => {
@@ -53,7 +54,10 @@ for (const [kind, on] of [
         const incoming = at.create(`${at.inside}/a/b/file`, size, { createPath: true });
         incoming.sink.write(Buffer.alloc(Math.min(size, 3)));
         incoming.close();
-        assert.deepEqual([at.list(), at.openDescriptors, fs.existsSync(at.noteFile)], [{}, 0, false]);
+        assert.deepEqual(
+          [at.list(), at.openDescriptors, fs.existsSync(at.noteFile)],
+          [{}, 0, false],
+        );
       }
     });
 
@@ -77,8 +81,16 @@ for (const [kind, on] of [
       assert.equal(at.list()['there/a'], undefined);
       await incoming.publish();
       incoming.close();
-      assert.deepEqual(at.list(), { there: '/', 'there/a': '/', 'there/a/b': '/', 'there/a/b/file': '' });
-      assert.deepEqual([modeOf(`${at.inside}/there/a`), modeOf(`${at.inside}/there/a/b`)], [0o750, 0o750]);
+      assert.deepEqual(at.list(), {
+        there: '/',
+        'there/a': '/',
+        'there/a/b': '/',
+        'there/a/b/file': '',
+      });
+      assert.deepEqual(
+        [modeOf(`${at.inside}/there/a`), modeOf(`${at.inside}/there/a/b`)],
+        [0o750, 0o750],
+      );
       assert.equal(at.openDescriptors, 0);
     });
 
@@ -153,7 +165,9 @@ for (const [kind, on] of [
         folder: (name) => fs.mkdirSync(name),
         link: (name) => fs.symlinkSync(`${at.outside}/file`, name),
         pipe: (name) => execFileSync('mkfifo', [name]),
-        ...(asRoot ? {} : { device: (name: string) => execFileSync('mknod', [name, 'c', '1', '3']) }),
+        ...(asRoot
+          ? {}
+          : { device: (name: string) => execFileSync('mknod', [name, 'c', '1', '3']) }),
       };
       fs.writeFileSync(`${at.outside}/file`, 'precious');
       for (const [name, create] of Object.entries(make)) {
@@ -190,7 +204,10 @@ for (const [kind, on] of [
             problem('refused', /symbolic link/),
           );
         }
-        assert.throws(() => at.create(`${at.inside}/${name}/new/file`, 0, { createPath: true }), problem('refused'));
+        assert.throws(
+          () => at.create(`${at.inside}/${name}/new/file`, 0, { createPath: true }),
+          problem('refused'),
+        );
       }
       assert.throws(() => at.create(`${at.inside}/loop/file`, 0), problem('refused'));
       assert.deepEqual(at.list(at.outside), {});
@@ -225,16 +242,24 @@ describe('policy', () => {
     fs.mkdirSync(`${at.inside}/inner`);
     fs.symlinkSync('../other', `${at.inside}/inner/up`);
     fs.mkdirSync(`${at.inside}/other`);
-    const roots = [partsOf(at.inside), partsOf(`${at.inside}/inner`)].map((folders) => ({ folders }));
+    const roots = [partsOf(at.inside), partsOf(`${at.inside}/inner`)].map((folders) => ({
+      folders,
+    }));
     const two = new Disk(t, { roots });
-    assert.throws(() => two.create(`${at.inside}/inner/up/file`, 0), problem('refused', /symbolic link/));
+    assert.throws(
+      () => two.create(`${at.inside}/inner/up/file`, 0),
+      problem('refused', /symbolic link/),
+    );
     await two.copy(`${at.inside}/other/file`, 'x');
     assert.equal(at.list()['other/file'], 'x');
   });
 
   test('a root that is not there is a refusal, not a folder to be made', (t) => {
     const at = new Disk(t, { roots: [{ folders: ['vmic-no-such-root'] }] });
-    assert.throws(() => at.create('/vmic-no-such-root/file', 0, { createPath: true }), problem('absent'));
+    assert.throws(
+      () => at.create('/vmic-no-such-root/file', 0, { createPath: true }),
+      problem('absent'),
+    );
     assert.equal(at.openDescriptors, 0);
   });
 
@@ -288,18 +313,26 @@ describe('races', () => {
     fs.mkdirSync(`${at.inside}/folder`);
     const swap = `cd "$0" && ln -s ../outside link && echo && while :; do
       mv -T folder kept && mv -T link folder && mv -T folder link && mv -T kept folder || exit 1; done`;
-    const swapper = spawn('sh', ['-c', swap, at.inside], { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+    const swapper = spawn('sh', ['-c', swap, at.inside], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
+    });
     const ended = new Promise((resolve) => swapper.once('close', resolve));
     await new Promise((resolve) => swapper.stdout.once('data', resolve));
     const outcomes = new Map<string, number>();
     let serial = 0;
     try {
-      while (serial < 100_000 && (serial < 3000 || !outcomes.has('copied') || !outcomes.has('refused'))) {
+      while (
+        serial < 100_000 &&
+        (serial < 3000 || !outcomes.has('copied') || !outcomes.has('refused'))
+      ) {
         const overwrite = serial % 2 === 0;
-        const result = await at.copy(`${at.inside}/folder/file ${overwrite ? 0 : serial}`, 'x', { overwrite }).then(
-          () => 'copied',
-          (error: FileProblem) => error.result,
-        );
+        const result = await at
+          .copy(`${at.inside}/folder/file ${overwrite ? 0 : serial}`, 'x', { overwrite })
+          .then(
+            () => 'copied',
+            (error: FileProblem) => error.result,
+          );
         outcomes.set(result, (outcomes.get(result) ?? 0) + 1);
         serial++;
         assert.deepEqual(fs.readdirSync(at.outside), []);
@@ -340,7 +373,9 @@ describe('races', () => {
     };
     await said(1);
     for (let i = 0; i < 200; i++)
-      await at.copy(file, (i % 2 ? 'A' : 'B').repeat(50_000), { overwrite: i % 3 > 0 }).catch(() => fs.rmSync(file));
+      await at
+        .copy(file, (i % 2 ? 'A' : 'B').repeat(50_000), { overwrite: i % 3 > 0 })
+        .catch(() => fs.rmSync(file));
     looker.kill('SIGTERM');
     await said(2);
     const { wrong, seen } = JSON.parse(lines[1]!);
@@ -350,7 +385,12 @@ describe('races', () => {
 });
 
 describe('what a killed process leaves', () => {
-  const note = (at: Disk, name: string, folder = at.inside, process = { pid: 1, startTicks: 'none' }): void => {
+  const note = (
+    at: Disk,
+    name: string,
+    folder = at.inside,
+    process = { pid: 1, startTicks: 'none' },
+  ): void => {
     fs.mkdirSync(path.dirname(at.noteFile), { recursive: true });
     fs.writeFileSync(at.noteFile, JSON.stringify({ process, folder, name }));
   };
@@ -415,8 +455,12 @@ describe('what a killed process leaves', () => {
 test('a disk that fills is told as full, at the start and on the way', { skip: asRoot }, (t) => {
   const script = path.join(import.meta.dirname, 'full-disk.ts');
   const at = new Disk(t);
-  const mount = `mount -t tmpfs -o size=256k none "${at.inside}" && exec "$0" --import tsx "${script}" "${at.inside}"`;
-  const ran = spawnSync('unshare', ['-m', 'sh', '-c', mount, process.execPath], { encoding: 'utf8' });
+  const mount =
+    `mount -t tmpfs -o size=256k none "${at.inside}" && exec "$0" --import tsx "${script}" ` +
+    `"${at.inside}"`;
+  const ran = spawnSync('unshare', ['-m', 'sh', '-c', mount, process.execPath], {
+    encoding: 'utf8',
+  });
   if (ran.error || /unshare failed|permission denied/i.test(ran.stderr)) {
     t.skip(`no file system of its own: ${ran.error?.message ?? ran.stderr}`);
     return;

@@ -1,12 +1,28 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { failedUnits, type Health, judge, NOTHING_KNOWN, parseSystemState } from '../../../daemons/heartbeat/health.ts';
+import {
+  failedUnits,
+  type Health,
+  judge,
+  NOTHING_KNOWN,
+  parseSystemState,
+} from '../../../daemons/heartbeat/health.ts';
 
 describe('what the host is told', () => {
-  const cases: readonly (readonly [what: string, health: Partial<Health>, watches: boolean, state: string])[] = [
+  const cases: readonly (readonly [
+    what: string,
+    health: Partial<Health>,
+    watches: boolean,
+    state: string,
+  ])[] = [
     ['nothing known', {}, false, 'unknown'],
     ['starting', { system: 'starting' }, false, 'unknown'],
-    ['starting, whatever fails', { system: 'starting', failedUnits: ['a'], failedChecks: ['b'] }, true, 'unknown'],
+    [
+      'starting, whatever fails',
+      { system: 'starting', failedUnits: ['a'], failedChecks: ['b'] },
+      true,
+      'unknown',
+    ],
     ['running', { system: 'running' }, false, 'healthy'],
     ['running with a failed check', { system: 'running', failedChecks: ['b'] }, false, 'critical'],
     ['degraded', { system: 'degraded' }, false, 'critical'],
@@ -21,7 +37,11 @@ describe('what the host is told', () => {
     it(`${what}: ${state}`, () => {
       const told = judge({ ...NOTHING_KNOWN, ...part }, watches);
       assert.equal(told.state, state);
-      assert.equal(told.reasons.length > 0, state !== 'healthy', 'every state but healthy has a reason');
+      assert.equal(
+        told.reasons.length > 0,
+        state !== 'healthy',
+        'every state but healthy has a reason',
+      );
     });
   }
 });

@@ -63,7 +63,10 @@ describe('watching the health', () => {
     await done;
     assert.deepEqual(asked, [['a.service']]);
     assert.deepEqual(reports.at(-1)?.failedUnits, ['a.service: failed']);
-    const without = watch({ systemState: async () => 'unknown', failedUnits }, { units: ['a.service'] });
+    const without = watch(
+      { systemState: async () => 'unknown', failedUnits },
+      { units: ['a.service'] },
+    );
     await without.done;
     assert.equal(asked.length, 1);
   });
@@ -108,7 +111,8 @@ describe('watching the health', () => {
       },
       {},
     );
-    while (reports.at(-1)?.system !== 'stopping') await new Promise((resolve) => setImmediate(resolve));
+    while (reports.at(-1)?.system !== 'stopping')
+      await new Promise((resolve) => setImmediate(resolve));
     endCheck();
     await done;
   });

@@ -6,8 +6,10 @@ import { HeartbeatService } from '../../../daemons/heartbeat/service.ts';
 function make(watchesUnits = false) {
   const lines: string[] = [];
   const log = {
-    notice: (message: string, fields?: object) => void lines.push(`notice ${message} ${JSON.stringify(fields)}`),
-    warning: (message: string, fields?: object) => void lines.push(`warning ${message} ${JSON.stringify(fields)}`),
+    notice: (message: string, fields?: object) =>
+      void lines.push(`notice ${message} ${JSON.stringify(fields)}`),
+    warning: (message: string, fields?: object) =>
+      void lines.push(`warning ${message} ${JSON.stringify(fields)}`),
   };
   let closed = 0;
   const service = new HeartbeatService(watchesUnits, log, () => closed++);
@@ -17,9 +19,17 @@ function make(watchesUnits = false) {
 describe('the heartbeat service', () => {
   it('answers with the next sequence and the state it knows', () => {
     const { service } = make();
-    assert.deepEqual(service.handle({ sequence: 1n }), { status: 0, sequence: 2n, applicationState: 'unknown' });
+    assert.deepEqual(service.handle({ sequence: 1n }), {
+      status: 0,
+      sequence: 2n,
+      applicationState: 'unknown',
+    });
     service.update({ ...NOTHING_KNOWN, system: 'running' });
-    assert.deepEqual(service.handle({ sequence: 7n }), { status: 0, sequence: 8n, applicationState: 'healthy' });
+    assert.deepEqual(service.handle({ sequence: 7n }), {
+      status: 0,
+      sequence: 8n,
+      applicationState: 'healthy',
+    });
   });
 
   it('counts from the last sequence to 0, as the kernel does', () => {
@@ -29,8 +39,17 @@ describe('the heartbeat service', () => {
 
   it('logs changes, with their reasons, and nothing else', () => {
     const { service, lines } = make();
-    const broken = { ...NOTHING_KNOWN, system: 'running', failedChecks: ['app: exit status 1'] } as const;
-    for (const health of [broken, broken, { ...broken, failedChecks: [] }, { ...broken, failedChecks: [] }]) {
+    const broken = {
+      ...NOTHING_KNOWN,
+      system: 'running',
+      failedChecks: ['app: exit status 1'],
+    } as const;
+    for (const health of [
+      broken,
+      broken,
+      { ...broken, failedChecks: [] },
+      { ...broken, failedChecks: [] },
+    ]) {
       service.update(health);
     }
     assert.deepEqual(lines, [

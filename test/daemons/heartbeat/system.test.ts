@@ -11,7 +11,8 @@ before(() => {
 });
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
 beforeEach(() => {
-  for (const name of ['bin', 'root', 'checks']) fs.rmSync(path.join(folder, name), { recursive: true, force: true });
+  for (const name of ['bin', 'root', 'checks'])
+    fs.rmSync(path.join(folder, name), { recursive: true, force: true });
 });
 
 function script(where: string, text: string): string {
@@ -37,19 +38,28 @@ describe('asking the guest', () => {
   it('for the system: by systemctl where systemd runs', async () => {
     script('bin/systemctl', `echo "$*" >${folder}/asked; echo degraded`);
     assert.equal(await health().systemState(), 'degraded');
-    assert.equal(fs.readFileSync(path.join(folder, 'asked'), 'utf8'), 'show --property=SystemState --value\n');
+    assert.equal(
+      fs.readFileSync(path.join(folder, 'asked'), 'utf8'),
+      'show --property=SystemState --value\n',
+    );
   });
 
-  it('for the system: unknown where systemd does not run, is not there, or does not answer', async () => {
-    script('bin/systemctl', 'echo running');
-    assert.equal(await health(false).systemState(), 'unknown');
-    fs.mkdirSync(path.join(folder, 'root/run/systemd/system'), { recursive: true });
-    script('bin/systemctl', 'echo running; exit 1');
-    assert.equal(await health().systemState(), 'unknown');
-  });
+  it(
+    'for the system: unknown where systemd does not run, is not there, or does not ' + 'answer',
+    async () => {
+      script('bin/systemctl', 'echo running');
+      assert.equal(await health(false).systemState(), 'unknown');
+      fs.mkdirSync(path.join(folder, 'root/run/systemd/system'), { recursive: true });
+      script('bin/systemctl', 'echo running; exit 1');
+      assert.equal(await health().systemState(), 'unknown');
+    },
+  );
 
   it('for units: their names come after "--"', async () => {
-    script('bin/systemctl', `echo "$*" >${folder}/asked; printf 'LoadState=loaded\\nActiveState=failed\\n'`);
+    script(
+      'bin/systemctl',
+      `echo "$*" >${folder}/asked; printf 'LoadState=loaded\\nActiveState=failed\\n'`,
+    );
     assert.deepEqual(await health().failedUnits(['a.service']), ['a.service: failed']);
     assert.equal(
       fs.readFileSync(path.join(folder, 'asked'), 'utf8'),

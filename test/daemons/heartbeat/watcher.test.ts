@@ -5,13 +5,21 @@ import type { HealthPorts } from '../../../daemons/heartbeat/ports.ts';
 import { startWatcher } from '../../../daemons/heartbeat/watcher.ts';
 import { levels } from '../../../runtime/log.ts';
 
-const OPTIONS = { units: [], intervalSecs: 5, checksDirectory: '/checks', checkIntervalSecs: 30, checkTimeoutSecs: 10 };
+const OPTIONS = {
+  units: [],
+  intervalSecs: 5,
+  checksDirectory: '/checks',
+  checkIntervalSecs: 30,
+  checkTimeoutSecs: 10,
+};
 
 function start(t: TestContext, ports: Partial<HealthPorts>) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
   const health: Health[] = [];
   const lines: string[] = [];
-  const log = levels((severity, message, fields) => lines.push(`${severity}: ${message} ${JSON.stringify(fields)}`));
+  const log = levels((severity, message, fields) =>
+    lines.push(`${severity}: ${message} ${JSON.stringify(fields)}`),
+  );
   let asked = 0;
   const system = {
     systemState: async () => {

@@ -4,7 +4,14 @@ import { GuestAutoPool } from '../../../daemons/kvp/auto-pool.ts';
 import type { NetworkFacts } from '../../../daemons/kvp/network.ts';
 import type { GuestSystem, OsFacts } from '../../../daemons/kvp/ports.ts';
 
-const card = { index: 2, hardwareType: 1, deviceType: '', hasDevice: true, isTun: false, lower: [] };
+const card = {
+  index: 2,
+  hardwareType: 1,
+  deviceType: '',
+  hasDevice: true,
+  isTun: false,
+  lower: [],
+};
 const network = (...addresses: string[]): NetworkFacts => ({
   addresses: addresses.map((address) => ({
     name: 'eth0',
@@ -74,7 +81,8 @@ describe('the auto pool', () => {
       { key: 'OSVersion', value: '6.1.0' },
       { key: 'ProcessorArchitecture', value: 'x86_64' },
     ]);
-    for (const index of [10, 11, 0x7fffffff, 0x80000000, 0xffffffff]) assert.equal(pool.at(index), undefined);
+    for (const index of [10, 11, 0x7fffffff, 0x80000000, 0xffffffff])
+      assert.equal(pool.at(index), undefined);
   });
 
   it('answers by name', () => {

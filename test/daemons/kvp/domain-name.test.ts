@@ -3,7 +3,11 @@ import { describe, it } from 'node:test';
 import { domainNameFromHosts, searchDomains } from '../../../daemons/kvp/domain-name.ts';
 
 const hostsCases: [name: string, hosts: string, expected: string | undefined][] = [
-  ["Debian's own line", '127.0.0.1 localhost\n127.0.1.1\tweb1.example.org\tweb1\n', 'web1.example.org'],
+  [
+    "Debian's own line",
+    '127.0.0.1 localhost\n127.0.1.1\tweb1.example.org\tweb1\n',
+    'web1.example.org',
+  ],
   ['the full name as an alias', '10.0.0.4 web1 web1.example.org', 'web1.example.org'],
   ['a canonical name of another first label', '10.0.0.4 www.example.org web1', 'www.example.org'],
   ['letter case', '10.0.0.4 Web1.Example.org WEB1', 'Web1.Example.org'],

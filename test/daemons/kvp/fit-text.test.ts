@@ -31,7 +31,8 @@ describe('fitText', () => {
 
 describe('joinFitting', () => {
   it('joins by semicolons', () => assert.equal(joinFitting(['a', 'b'], 3), 'a;b'));
-  it('keeps whole items only', () => assert.equal(joinFitting(['10.0.0.1', '10.0.0.2'], 16), '10.0.0.1'));
+  it('keeps whole items only', () =>
+    assert.equal(joinFitting(['10.0.0.1', '10.0.0.2'], 16), '10.0.0.1'));
   it('is empty when the first does not fit', () => assert.equal(joinFitting(['10.0.0.1'], 7), ''));
   it('is empty for nothing', () => assert.equal(joinFitting([], 7), ''));
 });

@@ -30,12 +30,14 @@ const addresses = (...entries: [name: string, ...addresses: string[]][]): Interf
     })),
   );
 
-const ROUTE_HEADER = 'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n';
+const ROUTE_HEADER =
+  'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n';
 const route = (name: string, metric: number, flags = '0003'): string =>
   `${name}\t00000000\t010011AC\t${flags}\t0\t0\t${metric}\t00000000\t0\t0\t0\n`;
 const ZEROS = '0'.repeat(32);
 const route6 = (name: string, metricHex: string, flags = '00000003'): string =>
-  `${ZEROS} 00 ${ZEROS} 00 fe80000000000000021122fffe334455 ${metricHex} 00000001 00000000 ${flags}     ${name}\n`;
+  `${ZEROS} 00 ${ZEROS} 00 fe80000000000000021122fffe334455 ${metricHex} 00000001 00000000 ` +
+  `${flags}     ${name}\n`;
 
 const facts = (
   list: InterfaceAddress[],
@@ -54,7 +56,10 @@ const cases: [name: string, facts: NetworkFacts, ipv4: string[], ipv6: string[]]
   ['nothing at all', facts([], {}), [], []],
   [
     'no loopback',
-    facts(addresses(['lo', '127.0.0.1', '::1'], ['eth0', '10.0.0.4']), { lo: link(1), eth0: card(2) }),
+    facts(addresses(['lo', '127.0.0.1', '::1'], ['eth0', '10.0.0.4']), {
+      lo: link(1),
+      eth0: card(2),
+    }),
     ['10.0.0.4'],
     [],
   ],
@@ -108,7 +113,10 @@ const cases: [name: string, facts: NetworkFacts, ipv4: string[], ipv6: string[]]
     facts(
       addresses(['eth0', '192.168.1.1'], ['eth1', '10.0.0.4'], ['eth2', '10.9.0.4']),
       { eth0: card(2), eth1: card(3), eth2: card(4) },
-      { ipv4Routes: ROUTE_HEADER + route('eth1', 200) + route('eth2', 100) + route('eth0', 1, '0203') },
+      {
+        ipv4Routes:
+          ROUTE_HEADER + route('eth1', 200) + route('eth2', 100) + route('eth0', 1, '0203'),
+      },
     ),
     ['10.9.0.4', '10.0.0.4', '192.168.1.1'],
     [],
@@ -158,7 +166,9 @@ const cases: [name: string, facts: NetworkFacts, ipv4: string[], ipv6: string[]]
   ],
   [
     'addresses of one interface stay in the order of the kernel, labels and all, each once',
-    facts(addresses(['eth0', '10.0.0.4', '10.0.0.6'], ['eth0:1', '10.0.0.5', '10.0.0.4']), { eth0: card(2) }),
+    facts(addresses(['eth0', '10.0.0.4', '10.0.0.6'], ['eth0:1', '10.0.0.5', '10.0.0.4']), {
+      eth0: card(2),
+    }),
     ['10.0.0.4', '10.0.0.6', '10.0.0.5'],
     [],
   ],
@@ -200,14 +210,17 @@ const cases: [name: string, facts: NetworkFacts, ipv4: string[], ipv6: string[]]
       {
         ipv4Routes: ROUTE_HEADER + route('eth0', 100),
         ipv6Routes:
-          route6('eth1', '00000064') + route6('eth0', '00000001', '00200200') + route6('lo', 'ffffffff', '00200200'),
+          route6('eth1', '00000064') +
+          route6('eth0', '00000001', '00200200') +
+          route6('lo', 'ffffffff', '00200200'),
       },
     ),
     ['10.0.0.1', '10.0.1.1'],
     ['2001:db8:2::1', '2001:db8:1::1'],
   ],
   [
-    'an interface that sysfs does not show comes last, and tables that are nonsense count for nothing',
+    'an interface that sysfs does not show comes last, and tables that are nonsense count ' +
+      'for nothing',
     facts(
       addresses(['ghost0', '10.0.0.9'], ['eth0', '10.0.0.4']),
       { eth0: card(2) },
@@ -236,5 +249,6 @@ describe('expandIpv6', () => {
     ['1:2:3:4:5:6:7:8:9', ''],
     ['10.0.0.4', ''],
   ];
-  for (const [text, expected] of expansions) it(text, () => assert.equal(expandIpv6(text), expected));
+  for (const [text, expected] of expansions)
+    it(text, () => assert.equal(expandIpv6(text), expected));
 });

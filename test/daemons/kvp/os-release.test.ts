@@ -26,7 +26,8 @@ const cases: [name: string, line: string, expected: string | undefined][] = [
 
 describe('os-release', () => {
   for (const [name, line, expected] of cases) {
-    it(`reads ${name}`, () => assert.equal(parseOsRelease(`A=1\n${line}\nB=2\n`).get('X'), expected));
+    it(`reads ${name}`, () =>
+      assert.equal(parseOsRelease(`A=1\n${line}\nB=2\n`).get('X'), expected));
   }
 
   it('takes the last of several assignments, and lines without an end', () => {

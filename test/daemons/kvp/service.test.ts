@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { PoolError, type PoolErrorCode, type PoolRecord } from '../../../daemons/kvp/pools/index.ts';
+import {
+  PoolError,
+  type PoolErrorCode,
+  type PoolRecord,
+} from '../../../daemons/kvp/pools/index.ts';
 import type { AutoPool, KvpPorts } from '../../../daemons/kvp/ports.ts';
 import { KvpService } from '../../../daemons/kvp/service.ts';
 import type { KvpReply, KvpRequest, KvpValue } from '../../../protocol/kvp/types.ts';
@@ -13,7 +17,11 @@ const NOT_SUPPORTED = 0x80070032;
 const INVALID = 0x80070057;
 const DISK_FULL = 0x80070070;
 
-type Line = readonly [severity: string, message: string, fields: Readonly<Record<string, unknown>> | undefined];
+type Line = readonly [
+  severity: string,
+  message: string,
+  fields: Readonly<Record<string, unknown>> | undefined,
+];
 
 /** A port that was not scripted must not be called. */
 const untouched = (name: string) => (): never => assert.fail(`${name} was called`);
@@ -93,9 +101,12 @@ describe('pool files behind the service', () => {
   }
 
   it('says "no more items" for what is not there', () => {
-    const { service: kvp } = service({ pools: { get: () => undefined, delete: () => false, at: () => undefined } });
+    const { service: kvp } = service({
+      pools: { get: () => undefined, delete: () => false, at: () => undefined },
+    });
     const { get, delete: remove, enumerate } = requests(0);
-    for (const request of [get, remove, enumerate]) assert.deepEqual(kvp.handle(request), { status: NO_MORE_ITEMS });
+    for (const request of [get, remove, enumerate])
+      assert.deepEqual(kvp.handle(request), { status: NO_MORE_ITEMS });
   });
 
   it('keeps values as text', () => {
@@ -107,7 +118,9 @@ describe('pool files behind the service', () => {
     ];
     for (const [value, expected] of cases) {
       const stored: string[] = [];
-      const { service: kvp } = service({ pools: { set: (_pool, _key, written) => void stored.push(written) } });
+      const { service: kvp } = service({
+        pools: { set: (_pool, _key, written) => void stored.push(written) },
+      });
       assert.deepEqual(kvp.handle({ operation: 'set', pool: 0, key: 'k', value }), { status: OK });
       assert.deepEqual(stored, [expected]);
     }
@@ -116,7 +129,9 @@ describe('pool files behind the service', () => {
   it('refuses a value of a type it does not know', () => {
     const { service: kvp } = service({});
     const value: KvpValue = { type: 'unknown', typeCode: 77, bytes: new Uint8Array(3) };
-    assert.deepEqual(kvp.handle({ operation: 'set', pool: 0, key: 'k', value }), { status: NOT_SUPPORTED });
+    assert.deepEqual(kvp.handle({ operation: 'set', pool: 0, key: 'k', value }), {
+      status: NOT_SUPPORTED,
+    });
   });
 
   const failures: [PoolErrorCode, status: number, severity: string][] = [
@@ -231,20 +246,29 @@ describe('the auto pool behind the service', () => {
       key: 'OSName',
       value: text('Debian'),
     });
-    assert.deepEqual(kvp.handle({ operation: 'enumerate', pool: 2, index: 10 }), { status: NO_MORE_ITEMS });
-    assert.deepEqual(kvp.handle({ operation: 'enumerate', pool: 2, index: 0xffffffff }), { status: NO_MORE_ITEMS });
+    assert.deepEqual(kvp.handle({ operation: 'enumerate', pool: 2, index: 10 }), {
+      status: NO_MORE_ITEMS,
+    });
+    assert.deepEqual(kvp.handle({ operation: 'enumerate', pool: 2, index: 0xffffffff }), {
+      status: NO_MORE_ITEMS,
+    });
   });
 
   it('gets a computed key by name', () => {
     const { service: kvp } = service({ autoPool: computed });
-    assert.deepEqual(kvp.handle({ operation: 'get', pool: 2, key: 'OSName' }), { status: OK, value: text('Debian') });
+    assert.deepEqual(kvp.handle({ operation: 'get', pool: 2, key: 'OSName' }), {
+      status: OK,
+      value: text('Debian'),
+    });
   });
 
   it('does not let a host write or delete a computed key', () => {
     const { service: kvp } = service({ autoPool: computed });
     const set: KvpRequest = { operation: 'set', pool: 2, key: 'OSName', value: text('x') };
     assert.deepEqual(kvp.handle(set), { status: NOT_SUPPORTED });
-    assert.deepEqual(kvp.handle({ operation: 'delete', pool: 2, key: 'OSName' }), { status: NOT_SUPPORTED });
+    assert.deepEqual(kvp.handle({ operation: 'delete', pool: 2, key: 'OSName' }), {
+      status: NOT_SUPPORTED,
+    });
   });
 
   it('keeps other keys in the file', () => {
@@ -271,7 +295,11 @@ describe('the auto pool behind the service', () => {
       autoPool: { setIntegrationServicesVersion: (version) => void versions.push(version) },
     });
     kvp.connected({ via: 'hv_utils', versionText: '3.1' });
-    kvp.connected({ via: 'vmbus', framework: { major: 3, minor: 0 }, message: { major: 4, minor: 0 } });
+    kvp.connected({
+      via: 'vmbus',
+      framework: { major: 3, minor: 0 },
+      message: { major: 4, minor: 0 },
+    });
     assert.deepEqual(versions, ['3.1', '9.8.7']);
   });
 });

@@ -36,7 +36,10 @@ function guest(files: Record<string, string> = {}) {
 
 describe('the running guest', () => {
   it('reads os-release, from its second place too', () => {
-    assert.equal(guest({ 'etc/os-release': 'A=1', 'usr/lib/os-release': 'A=2' }).system.facts.osRelease, 'A=1');
+    assert.equal(
+      guest({ 'etc/os-release': 'A=1', 'usr/lib/os-release': 'A=2' }).system.facts.osRelease,
+      'A=1',
+    );
     assert.equal(guest({ 'usr/lib/os-release': 'A=2' }).system.facts.osRelease, 'A=2');
     assert.equal(guest().system.facts.osRelease, undefined);
   });
@@ -64,30 +67,37 @@ describe('the running guest', () => {
     assert.equal(await system.resolveDomainName('web2'), undefined);
   });
 
-  it('knows of changes from the kernel, and without its reports takes everything for changed', () => {
-    const { system, change, isOpen } = guest();
-    assert.equal(system.networkChanged(), false);
-    change();
-    assert.equal(system.networkChanged(), true);
-    system.close();
-    assert.equal(isOpen(), false);
-    const warnings: string[] = [];
-    const blind = new LinuxGuest(
-      {
-        watchAddresses: () => {
-          throw new Error('bind: EPERM');
+  it(
+    'knows of changes from the kernel, and without its reports takes everything for ' + 'changed',
+    () => {
+      const { system, change, isOpen } = guest();
+      assert.equal(system.networkChanged(), false);
+      change();
+      assert.equal(system.networkChanged(), true);
+      system.close();
+      assert.equal(isOpen(), false);
+      const warnings: string[] = [];
+      const blind = new LinuxGuest(
+        {
+          watchAddresses: () => {
+            throw new Error('bind: EPERM');
+          },
         },
-      },
-      { warning: (message) => void warnings.push(message) },
-      root,
-    );
-    assert.equal(blind.networkChanged(), true);
-    assert.equal(warnings.length, 1);
-    blind.close();
-  });
+        { warning: (message) => void warnings.push(message) },
+        root,
+      );
+      assert.equal(blind.networkChanged(), true);
+      assert.equal(warnings.length, 1);
+      blind.close();
+    },
+  );
 
-  const outside = Object.entries(os.networkInterfaces()).find(([, infos]) => infos?.some((info) => !info.internal));
-  it('reads interfaces and tables', { skip: outside ? false : 'this machine has no interface but loopback' }, () => {
+  const outside = Object.entries(os.networkInterfaces()).find(([, infos]) =>
+    infos?.some((info) => !info.internal),
+  );
+  it('reads interfaces and tables', {
+    skip: outside ? false : 'this machine has no interface but loopback',
+  }, () => {
     const name = (outside as [string, unknown])[0].split(':')[0] as string;
     const { system } = guest({
       [`sys/class/net/${name}/ifindex`]: '7\n',
@@ -120,12 +130,20 @@ describe('the running guest', () => {
       isTun: true,
       lower: [],
     });
-    assert.deepEqual([facts.ipv4Routes, facts.ipv6Routes, facts.ipv6Flags], ['v4 routes', 'v6 routes', 'v6 flags']);
-    assert.ok(facts.addresses.some((address) => address.name.startsWith(name) && !address.isLoopback));
+    assert.deepEqual(
+      [facts.ipv4Routes, facts.ipv6Routes, facts.ipv6Flags],
+      ['v4 routes', 'v6 routes', 'v6 flags'],
+    );
+    assert.ok(
+      facts.addresses.some((address) => address.name.startsWith(name) && !address.isLoopback),
+    );
   });
 
   it('survives a system that shows nothing of itself', () => {
     const facts = guest().system.readNetwork();
-    assert.deepEqual([facts.links.size, facts.ipv4Routes, facts.ipv6Routes, facts.ipv6Flags], [0, '', '', '']);
+    assert.deepEqual(
+      [facts.links.size, facts.ipv4Routes, facts.ipv6Routes, facts.ipv6Flags],
+      [0, '', '', ''],
+    );
   });
 });

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Action, Gone, ShutdownPolicy, ShutdownPorts, Urgency } from '../../../daemons/shutdown/ports.ts';
+import type {
+  Action,
+  Gone,
+  ShutdownPolicy,
+  ShutdownPorts,
+  Urgency,
+} from '../../../daemons/shutdown/ports.ts';
 import { ShutdownService } from '../../../daemons/shutdown/service.ts';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import type { ShutdownRequest } from '../../../protocol/shutdown/vmbus.ts';
@@ -16,7 +22,10 @@ const POLICY: ShutdownPolicy = {
 };
 
 type Flag = 'force' | 'restart' | 'hibernate';
-const request = (names: readonly Flag[] = [], more: Partial<ShutdownRequest> = {}): ShutdownRequest => ({
+const request = (
+  names: readonly Flag[] = [],
+  more: Partial<ShutdownRequest> = {},
+): ShutdownRequest => ({
   reasonCode: 0x8000_0000,
   timeoutSecs: 100,
   flags: {
@@ -29,7 +38,10 @@ const request = (names: readonly Flag[] = [], more: Partial<ShutdownRequest> = {
   ...more,
 });
 
-/** A system that does as it is told, on a clock that moves when somebody waits. What happens is written down, with its second. */
+/**
+ * A system that does as it is told, on a clock that moves when somebody waits. What happens is
+ * written down, with its second.
+ */
 class FakeSystem implements ShutdownPorts {
   nowMs = 0;
   readonly events: string[] = [];
@@ -51,7 +63,12 @@ class FakeSystem implements ShutdownPorts {
   readonly now = (): number => this.nowMs;
 
   service(policy: Partial<ShutdownPolicy> = {}): ShutdownService {
-    return new ShutdownService({ ports: this, policy: { ...POLICY, ...policy }, log: this.log, hostLog: this.log });
+    return new ShutdownService({
+      ports: this,
+      policy: { ...POLICY, ...policy },
+      log: this.log,
+      hostLog: this.log,
+    });
   }
 
   async inhibitors(action: Action): Promise<readonly string[]> {
@@ -67,7 +84,11 @@ class FakeSystem implements ShutdownPorts {
   hooks() {
     return { files: this.hookFiles, refused: [] };
   }
-  async runHook(file: string, env: Readonly<Record<string, string>>, timeoutMs: number): Promise<string | undefined> {
+  async runHook(
+    file: string,
+    env: Readonly<Record<string, string>>,
+    timeoutMs: number,
+  ): Promise<string | undefined> {
     this.#note(`hook ${file} ${env['VMIC_ACTION']} ${timeoutMs / 1000}`);
     this.onHook(file);
     return undefined;
@@ -112,7 +133,8 @@ class FakeSystem implements ShutdownPorts {
   }
 }
 
-const status = async (reply: ReturnType<ShutdownService['handle']>): Promise<number> => (await reply).status;
+const status = async (reply: ReturnType<ShutdownService['handle']>): Promise<number> =>
+  (await reply).status;
 /** What happens between order and the last command, left out. */
 const gone = (events: readonly string[]): string[] => events.filter((event) => / go /.test(event));
 
@@ -133,7 +155,10 @@ describe('the answer to a request', () => {
     it(`flags ${names.join('+') || 'none'}${unknown ? ` and ${unknown}` : ''}: ${action ?? 'failure'}`, async () => {
       const system = new FakeSystem();
       const asked = request(names);
-      assert.equal(await status(system.service().handle({ ...asked, flags: { ...asked.flags, unknown } })), expected);
+      assert.equal(
+        await status(system.service().handle({ ...asked, flags: { ...asked.flags, unknown } })),
+        expected,
+      );
       assert.deepEqual(gone(system.events), [], 'nothing happens before the answer is out');
       const [first] = gone(await system.answered());
       assert.equal(first, action && `0 go ${action} orderly`);
@@ -143,25 +168,43 @@ describe('the answer to a request', () => {
   it('comes at once where nothing has to be asked', () => {
     const system = new FakeSystem();
     assert.deepEqual(system.service().handle(request(['force'])), { status: IcStatus.ok });
-    assert.deepEqual(system.service({ respectsInhibitors: false }).handle(request()), { status: IcStatus.ok });
+    assert.deepEqual(system.service({ respectsInhibitors: false }).handle(request()), {
+      status: IcStatus.ok,
+    });
     assert.deepEqual(system.events, []);
   });
 
-  it('is "machine locked" while programs block a shutdown, unless it is forced or the configuration says so', async () => {
-    const system = new FakeSystem();
-    system.holders = ['backup: halfway'];
-    assert.equal(await status(system.service().handle(request())), IcStatus.machineLocked);
-    assert.equal(await status(system.service().handle(request(['hibernate']))), IcStatus.machineLocked);
-    assert.deepEqual(gone(await system.answered()), []);
-    assert.match(system.lines[0] ?? '', /^warning: Refused a shutdown request.*programs ask for that.*backup: halfway/);
-    assert.equal(await status(system.service({ respectsInhibitors: false }).handle(request())), IcStatus.ok);
-    assert.equal(await status(system.service().handle(request(['force']))), IcStatus.ok);
-  });
+  it(
+    'is "machine locked" while programs block a shutdown, unless it is forced or the ' +
+      'configuration says so',
+    async () => {
+      const system = new FakeSystem();
+      system.holders = ['backup: halfway'];
+      assert.equal(await status(system.service().handle(request())), IcStatus.machineLocked);
+      assert.equal(
+        await status(system.service().handle(request(['hibernate']))),
+        IcStatus.machineLocked,
+      );
+      assert.deepEqual(gone(await system.answered()), []);
+      assert.match(
+        system.lines[0] ?? '',
+        /^warning: Refused a shutdown request.*programs ask for that.*backup: halfway/,
+      );
+      assert.equal(
+        await status(system.service({ respectsInhibitors: false }).handle(request())),
+        IcStatus.ok,
+      );
+      assert.equal(await status(system.service().handle(request(['force']))), IcStatus.ok);
+    },
+  );
 
   it('is a failure where the system can not hibernate', async () => {
     const system = new FakeSystem();
     system.problem = 'there is no swap space';
-    assert.equal(await status(system.service().handle(request(['hibernate', 'force']))), IcStatus.fail);
+    assert.equal(
+      await status(system.service().handle(request(['hibernate', 'force']))),
+      IcStatus.fail,
+    );
     assert.match(system.lines[0] ?? '', /no swap space/);
   });
 
@@ -185,7 +228,8 @@ describe('what follows an answer', () => {
     system.onWait = () => system.close();
     assert.equal(await status(system.service().handle(request(['restart', 'force']))), IcStatus.ok);
     assert.deepEqual(await system.answered(), [
-      '0 announce The host of this virtual machine (Hyper-V) has asked it to restart within 100 seconds. | Its message: made-up message',
+      '0 announce The host of this virtual machine (Hyper-V) has asked it to restart within ' +
+        '100 seconds. | Its message: made-up message',
       '0 hook a restart 25',
       '20 hook b restart 30',
       '21 go restart orderly',
@@ -208,36 +252,46 @@ describe('what follows an answer', () => {
     };
     system.onWait = () => system.close();
     await system.service().handle(request(['force']));
-    assert.deepEqual((await system.answered()).slice(1), ['0 hook a power-off 16.666', '60 go power-off orderly']);
+    assert.deepEqual((await system.answered()).slice(1), [
+      '0 hook a power-off 16.666',
+      '60 go power-off orderly',
+    ]);
     assert.ok(system.lines.some((line) => /No time left.*"b","c"/.test(line)));
   });
 
-  it('is escalated once at the deadline, and a second time only for a host that forces', async () => {
-    for (const force of [false, true]) {
-      const system = new FakeSystem();
-      await system.service().handle(request(force ? ['force'] : []));
-      assert.deepEqual(gone(await system.answered()), [
-        '0 go power-off orderly',
-        '100 go power-off forced',
-        ...(force ? ['160 go power-off immediate'] : []),
-      ]);
-    }
-  });
+  it(
+    'is escalated once at the deadline, and a second time only for a host that ' + 'forces',
+    async () => {
+      for (const force of [false, true]) {
+        const system = new FakeSystem();
+        await system.service().handle(request(force ? ['force'] : []));
+        assert.deepEqual(gone(await system.answered()), [
+          '0 go power-off orderly',
+          '100 go power-off forced',
+          ...(force ? ['160 go power-off immediate'] : []),
+        ]);
+      }
+    },
+  );
 
-  it('is not forced against programs that block it by then, or where the configuration says so', async () => {
-    const system = new FakeSystem();
-    const service = system.service();
-    await service.handle(request());
-    system.holders = ['backup: just begun'];
-    assert.deepEqual(gone(await system.answered()), ['0 go power-off orderly']);
-    const other = new FakeSystem();
-    await other.service({ forcesAtDeadline: false }).handle(request(['force']));
-    assert.deepEqual(gone(await other.answered()), ['0 go power-off orderly']);
-  });
+  it(
+    'is not forced against programs that block it by then, or where the configuration says ' + 'so',
+    async () => {
+      const system = new FakeSystem();
+      const service = system.service();
+      await service.handle(request());
+      system.holders = ['backup: just begun'];
+      assert.deepEqual(gone(await system.answered()), ['0 go power-off orderly']);
+      const other = new FakeSystem();
+      await other.service({ forcesAtDeadline: false }).handle(request(['force']));
+      assert.deepEqual(gone(await other.answered()), ['0 go power-off orderly']);
+    },
+  );
 
   it('is tried again until the deadline when the system refuses', async () => {
     const system = new FakeSystem();
-    system.onGo = (_, urgency) => (urgency === 'orderly' ? { result: 'failed', why: 'busy' } : { result: 'going' });
+    system.onGo = (_, urgency) =>
+      urgency === 'orderly' ? { result: 'failed', why: 'busy' } : { result: 'going' };
     await system.service().handle(request([], { timeoutSecs: 32 }));
     assert.deepEqual(gone(await system.answered()), [
       ...[0, 5, 10, 15, 20, 25, 30].map((at) => `${at} go power-off orderly`),
@@ -275,7 +329,11 @@ describe('what follows an answer', () => {
     const service = system.service();
     await service.handle(request(['force']));
     assert.deepEqual(gone(await system.answered()), ['0 go power-off orderly']);
-    assert.equal(await status(service.handle(request(['restart', 'force']))), IcStatus.ok, 'another one can follow');
+    assert.equal(
+      await status(service.handle(request(['restart', 'force']))),
+      IcStatus.ok,
+      'another one can follow',
+    );
   });
 
   it('ends with the daemon', async () => {
@@ -305,7 +363,9 @@ describe('a second request while one is on its way', () => {
       if (asked) return;
       asked = true;
       system.nowMs = 10_000;
-      assert.deepEqual(service.handle(request(['force'], { timeoutSecs: 40 })), { status: IcStatus.ok });
+      assert.deepEqual(service.handle(request(['force'], { timeoutSecs: 40 })), {
+        status: IcStatus.ok,
+      });
     };
     assert.deepEqual(gone(await system.answered()), [
       '0 go power-off orderly',

@@ -25,9 +25,15 @@ function put(name: string, text: string): string {
   return at(name);
 }
 
-/** A program that writes down how it was called. There is no other one in the path: nothing real can be run. */
+/**
+ * A program that writes down how it was called. There is no other one in the path: nothing real can
+ * be run.
+ */
 function program(name: string, text = ''): string {
-  const file = put(name, `#!/bin/sh\nfor word; do printf '<%s>' "$word" >>${at('called')}; done\n${text}\n`);
+  const file = put(
+    name,
+    `#!/bin/sh\nfor word; do printf '<%s>' "$word" >>${at('called')}; done\n${text}\n`,
+  );
   fs.chmodSync(file, 0o755);
   return file;
 }
@@ -35,8 +41,16 @@ function program(name: string, text = ''): string {
 function system({ systemd = true, rehearses = false, announces = true } = {}): LinuxShutdown {
   if (systemd) fs.mkdirSync(at('root/run/systemd/system'), { recursive: true });
   return new LinuxShutdown(
-    { hooksDirectory: at('shutdown.d'), announces, rehearses, root: at('root'), programPath: at('bin') },
-    levels((severity, message, fields) => lines.push(`${severity}: ${message} ${JSON.stringify(fields ?? {})}`)),
+    {
+      hooksDirectory: at('shutdown.d'),
+      announces,
+      rehearses,
+      root: at('root'),
+      programPath: at('bin'),
+    },
+    levels((severity, message, fields) =>
+      lines.push(`${severity}: ${message} ${JSON.stringify(fields ?? {})}`),
+    ),
   );
 }
 
@@ -79,12 +93,17 @@ describe('the last command', () => {
     assert.match(await why(false, 'orderly'), /^poweroff: .*ENOENT/);
     assert.match(await why(false, 'immediate'), /ENOENT.*sysrq-trigger/);
     program('bin/systemctl', 'printf "Failed: \\033[1mno" >&2; exit 1');
-    assert.equal(await why(true, 'orderly'), 'systemctl --no-wall -i poweroff: exit status 1 Failed: \\x1b[1mno');
+    assert.equal(
+      await why(true, 'orderly'),
+      'systemctl --no-wall -i poweroff: exit status 1 Failed: \\x1b[1mno',
+    );
   });
 
   it('is only told in a rehearsal', async () => {
     program('bin/systemctl');
-    assert.deepEqual(await system({ rehearses: true }).go('power-off', 'forced'), { result: 'rehearsed' });
+    assert.deepEqual(await system({ rehearses: true }).go('power-off', 'forced'), {
+      result: 'rehearsed',
+    });
     assert.equal(fs.existsSync(at('called')), false);
     assert.match(lines[0] ?? '', /^notice: A rehearsal.*systemctl --no-wall -i --force poweroff/);
   });
@@ -125,7 +144,10 @@ describe('those who block a shutdown', () => {
 
   it('are asked for by busctl', async () => {
     put('answer', json(row('shutdown', 'block')));
-    program('bin/busctl', `while read -r line; do echo "$line"; done <${at('answer')}; printf '%s' "$line"`);
+    program(
+      'bin/busctl',
+      `while read -r line; do echo "$line"; done <${at('answer')}; printf '%s' "$line"`,
+    );
     fs.appendFileSync(at('answer'), '\n');
     assert.deepEqual(await system().inhibitors('power-off'), ['backup: halfway']);
     assert.equal(
@@ -134,13 +156,17 @@ describe('those who block a shutdown', () => {
     );
   });
 
-  it('are nobody where there is no systemd, and said to be not known where logind does not answer', async () => {
-    assert.deepEqual(await system({ systemd: false }).inhibitors('power-off'), []);
-    assert.deepEqual(lines, []);
-    program('bin/busctl', 'exit 1');
-    assert.deepEqual(await system().inhibitors('power-off'), []);
-    assert.match(lines[0] ?? '', /^warning: Can't find out who inhibits.*exit status 1/);
-  });
+  it(
+    'are nobody where there is no systemd, and said to be not known where logind does not ' +
+      'answer',
+    async () => {
+      assert.deepEqual(await system({ systemd: false }).inhibitors('power-off'), []);
+      assert.deepEqual(lines, []);
+      program('bin/busctl', 'exit 1');
+      assert.deepEqual(await system().inhibitors('power-off'), []);
+      assert.match(lines[0] ?? '', /^warning: Can't find out who inhibits.*exit status 1/);
+    },
+  );
 });
 
 describe('whether the system can hibernate', () => {
@@ -159,7 +185,10 @@ describe('whether the system can hibernate', () => {
     program('bin/busctl', 'echo \'s "yes"\'');
     assert.equal(await system().hibernationProblem(), undefined);
     fs.rmSync(at('root/run'), { recursive: true });
-    assert.match((await system({ systemd: false }).hibernationProblem()) ?? '', /no systemd-logind/);
+    assert.match(
+      (await system({ systemd: false }).hibernationProblem()) ?? '',
+      /no systemd-logind/,
+    );
   });
 });
 
@@ -171,16 +200,22 @@ describe('telling others', () => {
     assert.equal(fs.existsSync(at('called')), false, 'no arguments');
   });
 
-  it('is no reason to stop when nobody can be told, and is left out when configured so', async () => {
-    await system().announce('text');
-    assert.match(lines[0] ?? '', /^warning: Nobody could be told/);
-    program('bin/wall', `: >${at('told')}`);
-    await system({ announces: false }).announce('text');
-    assert.equal(fs.existsSync(at('told')), false);
-  });
+  it(
+    'is no reason to stop when nobody can be told, and is left out when configured ' + 'so',
+    async () => {
+      await system().announce('text');
+      assert.match(lines[0] ?? '', /^warning: Nobody could be told/);
+      program('bin/wall', `: >${at('told')}`);
+      await system({ announces: false }).announce('text');
+      assert.equal(fs.existsSync(at('told')), false);
+    },
+  );
 
   it("gives hooks the host's words in their environment, and logs what they say", async () => {
-    const hook = program('shutdown.d/10-hook', `printf '%s' "$VMIC_MESSAGE" >${at('message')}; echo done; exit 4`);
+    const hook = program(
+      'shutdown.d/10-hook',
+      `printf '%s' "$VMIC_MESSAGE" >${at('message')}; echo done; exit 4`,
+    );
     const nasty = '$(touch evil) `id` "\'';
     assert.deepEqual(system().hooks().files, [hook]);
     assert.equal(await system().runHook(hook, { VMIC_MESSAGE: nasty }, 10_000), 'exit status 4');

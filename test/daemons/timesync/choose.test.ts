@@ -11,12 +11,20 @@ const around = (names: string[], more: Partial<Surroundings> = {}): Surroundings
   refclocks: [],
   ...more,
 });
-const choose = (names: string[], more?: Partial<Surroundings>) => chooseMode(around(names, more), SOCKET);
+const choose = (names: string[], more?: Partial<Surroundings>) =>
+  chooseMode(around(names, more), SOCKET);
 
 describe('the mode is', () => {
   it('discipline where nobody else does it', () => {
-    assert.deepEqual(choose([]), { mode: 'discipline', reason: 'no other program disciplines the clock' });
-    assert.equal(choose([], { chronySocketExists: true }).mode, 'discipline', 'a socket that chronyd left behind');
+    assert.deepEqual(choose([]), {
+      mode: 'discipline',
+      reason: 'no other program disciplines the clock',
+    });
+    assert.equal(
+      choose([], { chronySocketExists: true }).mode,
+      'discipline',
+      'a socket that chronyd left behind',
+    );
   });
 
   it('chrony where chronyd listens', () => {
@@ -32,13 +40,25 @@ describe('the mode is', () => {
     assert.match(choice.advice!, /add "refclock SOCK \/run\/chrony\/vmic\.sock /);
   });
 
-  it('observe with a warning where chronyd uses the clock of hv_utils, which is gone while we have the channel', () => {
-    const phc = { driver: 'PHC', parameter: '/dev/ptp_hyperv' };
-    const choice = choose(['chronyd'], { refclocks: [{ driver: 'SOCK', parameter: '/run/gps.sock' }, phc] });
-    assert.equal(choice.mode, 'observe');
-    assert.match(choice.advice!, /\/dev\/ptp_hyperv belongs to hv_utils and is gone .* replace it by "refclock SOCK/);
-    assert.equal(choose(['chronyd'], { refclocks: [phc], chronySocketExists: true }).mode, 'chrony');
-  });
+  it(
+    'observe with a warning where chronyd uses the clock of hv_utils, which is gone while we ' +
+      'have the channel',
+    () => {
+      const phc = { driver: 'PHC', parameter: '/dev/ptp_hyperv' };
+      const choice = choose(['chronyd'], {
+        refclocks: [{ driver: 'SOCK', parameter: '/run/gps.sock' }, phc],
+      });
+      assert.equal(choice.mode, 'observe');
+      assert.match(
+        choice.advice!,
+        /\/dev\/ptp_hyperv belongs to hv_utils and is gone .* replace it by "refclock SOCK/,
+      );
+      assert.equal(
+        choose(['chronyd'], { refclocks: [phc], chronySocketExists: true }).mode,
+        'chrony',
+      );
+    },
+  );
 
   it('observe beside the others', () => {
     for (const [process, name] of [
@@ -47,7 +67,10 @@ describe('the mode is', () => {
       ['ntp-daemon', 'ntp-daemon'],
       ['phc2sys', 'phc2sys'],
     ] as const) {
-      assert.deepEqual(choose([process]), { mode: 'observe', reason: `${name} disciplines the clock` });
+      assert.deepEqual(choose([process]), {
+        mode: 'observe',
+        reason: `${name} disciplines the clock`,
+      });
     }
     assert.equal(choose(['ntpd', 'phc2sys']).reason, 'ntpd and phc2sys discipline the clock');
   });
@@ -92,7 +115,8 @@ describe("chronyd's configuration", () => {
   it('follows confdir, sourcedir and include, each file once', () => {
     const found = read({
       '/etc/chrony/chrony.conf':
-        'confdir /etc/chrony/conf.d\nsourcedir /run/chrony /etc/chrony/sources.d\ninclude /etc/extra/a*.inc\ninclude /etc/chrony/chrony.conf',
+        'confdir /etc/chrony/conf.d\nsourcedir /run/chrony /etc/chrony/sources.d\ninclude ' +
+        '/etc/extra/a*.inc\ninclude /etc/chrony/chrony.conf',
       '/etc/chrony/conf.d/one.conf': 'refclock SHM 0',
       '/etc/chrony/conf.d/one.conf.bak': 'refclock SHM 1',
       '/etc/chrony/sources.d/two.sources': 'refclock SHM 2\ninclude /etc/chrony/conf.d/one.conf',
@@ -120,7 +144,13 @@ describe('samples for chronyd', () => {
     // 1780272000.123456789 s; 1.5 s behind
     assert.equal(
       Buffer.from(encodeChronySample(1_780_272_000_123_456_000n, 1_500_000_000n)).toString('hex'),
-      '80cb1c6a00000000' + '40e2010000000000' + '000000000000f83f' + '00000000' + '00000000' + '00000000' + '4b434f53',
+      '80cb1c6a00000000' +
+        '40e2010000000000' +
+        '000000000000f83f' +
+        '00000000' +
+        '00000000' +
+        '00000000' +
+        '4b434f53',
     );
   });
 

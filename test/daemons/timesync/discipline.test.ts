@@ -6,7 +6,10 @@ import { World, type WorldOptions } from './guest.ts';
 const SECOND = 1e9;
 const MS = 1e6;
 
-/** Twelve samples in 60 seconds, each delayed by up to 10 ms; after the last the clock runs on to the end of the minute. */
+/**
+ * Twelve samples in 60 seconds, each delayed by up to 10 ms; after the last the clock runs on to
+ * the end of the minute.
+ */
 function minute(options: WorldOptions, delays: readonly number[], firstIsSync: boolean): World {
   const world = new World(options);
   for (const [i, delay] of delays.entries()) {
@@ -23,11 +26,17 @@ const errorNs = fc.bigInt({ min: -8_000_000n, max: 8_000_000n });
 describe('60 seconds with 10 ms jitter and 50 ppm drift', () => {
   it('end within 1 ms of the host, where the reference counter can be read', () => {
     fc.assert(
-      fc.property(delays, driftPpm, errorNs, fc.boolean(), (delays, driftPpm, errorNs, firstIsSync) => {
-        const world = minute({ reference: 'counter', driftPpm, errorNs }, delays, firstIsSync);
-        assert.ok(Math.abs(world.errorNs) < 0.1 * MS, `${world.errorNs} ns`);
-        assert.equal(world.steps.length, firstIsSync ? 1 : 0);
-      }),
+      fc.property(
+        delays,
+        driftPpm,
+        errorNs,
+        fc.boolean(),
+        (delays, driftPpm, errorNs, firstIsSync) => {
+          const world = minute({ reference: 'counter', driftPpm, errorNs }, delays, firstIsSync);
+          assert.ok(Math.abs(world.errorNs) < 0.1 * MS, `${world.errorNs} ns`);
+          assert.equal(world.steps.length, firstIsSync ? 1 : 0);
+        },
+      ),
       { numRuns: 500 },
     );
   });
@@ -44,18 +53,28 @@ describe('60 seconds with 10 ms jitter and 50 ppm drift', () => {
     });
   }
 
-  it('end late by the least delay there was and at most 0.1 ms, where the host only tells the counter', () => {
-    fc.assert(
-      fc.property(delays, driftPpm, errorNs, fc.boolean(), (delays, driftPpm, errorNs, firstIsSync) => {
-        const world = minute({ reference: 'told', driftPpm, errorNs }, delays, firstIsSync);
-        // The last sample may have shown the others to be late: that takes time to correct
-        world.pass(20 * SECOND);
-        const lateNs = -world.errorNs - Math.min(...delays);
-        assert.ok(Math.abs(lateNs) < 0.1 * MS, `${lateNs} ns`);
-      }),
-      { numRuns: 500 },
-    );
-  });
+  it(
+    'end late by the least delay there was and at most 0.1 ms, where the host only tells the ' +
+      'counter',
+    () => {
+      fc.assert(
+        fc.property(
+          delays,
+          driftPpm,
+          errorNs,
+          fc.boolean(),
+          (delays, driftPpm, errorNs, firstIsSync) => {
+            const world = minute({ reference: 'told', driftPpm, errorNs }, delays, firstIsSync);
+            // The last sample may have shown the others to be late: that takes time to correct
+            world.pass(20 * SECOND);
+            const lateNs = -world.errorNs - Math.min(...delays);
+            assert.ok(Math.abs(lateNs) < 0.1 * MS, `${lateNs} ns`);
+          },
+        ),
+        { numRuns: 500 },
+      );
+    },
+  );
 });
 
 /** Samples every five seconds. */
@@ -68,7 +87,10 @@ function sampled(world: World, count: number, delayNs = 100_000): void {
 
 describe('longer', () => {
   it('follows a host that tells no reference within its jitter, whatever the drift', () => {
-    const jitter = fc.array(fc.integer({ min: 0, max: 10 * MS }), { minLength: 120, maxLength: 120 });
+    const jitter = fc.array(fc.integer({ min: 0, max: 10 * MS }), {
+      minLength: 120,
+      maxLength: 120,
+    });
     fc.assert(
       fc.property(jitter, driftPpm, (delays, driftPpm) => {
         const world = minute({ reference: 'none', driftPpm }, delays, true);
@@ -78,16 +100,27 @@ describe('longer', () => {
     );
   });
 
-  it('follows the host although the raw clock and the reference counter differ in pace, when there is time to find out', () => {
-    const jitter = fc.array(fc.integer({ min: 0, max: 3 * MS }), { minLength: 120, maxLength: 120 });
-    fc.assert(
-      fc.property(jitter, fc.integer({ min: -50, max: 50 }), (delays, paceErrorPpm) => {
-        const world = minute({ reference: 'told', driftPpm: paceErrorPpm, paceErrorPpm }, delays, true);
-        assert.ok(Math.abs(world.errorNs) < 4 * MS, `${world.errorNs} ns`);
-      }),
-      { numRuns: 100 },
-    );
-  });
+  it(
+    'follows the host although the raw clock and the reference counter differ in pace, when ' +
+      'there is time to find out',
+    () => {
+      const jitter = fc.array(fc.integer({ min: 0, max: 3 * MS }), {
+        minLength: 120,
+        maxLength: 120,
+      });
+      fc.assert(
+        fc.property(jitter, fc.integer({ min: -50, max: 50 }), (delays, paceErrorPpm) => {
+          const world = minute(
+            { reference: 'told', driftPpm: paceErrorPpm, paceErrorPpm },
+            delays,
+            true,
+          );
+          assert.ok(Math.abs(world.errorNs) < 4 * MS, `${world.errorNs} ns`);
+        }),
+        { numRuns: 100 },
+      );
+    },
+  );
 
   it('learns the frequency, so that the clock stays right when the samples stop', () => {
     const world = new World({ driftPpm: 40 });
@@ -96,21 +129,28 @@ describe('longer', () => {
     assert.ok(Math.abs(frequencyPpm! + 40) < 0.1, `${frequencyPpm} ppm`);
     assert.ok(Math.abs(world.clock.readClockState().frequencyPpm - frequencyPpm!) < 1e-9);
     world.pass(600 * SECOND);
-    assert.ok(Math.abs(world.errorNs) < 0.1 * MS, `${world.errorNs} ns after ten minutes without samples`);
+    assert.ok(
+      Math.abs(world.errorNs) < 0.1 * MS,
+      `${world.errorNs} ns after ten minutes without samples`,
+    );
   });
 
   for (const reference of ['counter', 'told'] as const) {
-    it(`is not misled in its frequency by a host whose clock is set by a few milliseconds (reference: ${reference})`, () => {
-      for (const byNs of [15_000_000n, -15_000_000n]) {
-        const world = new World({ reference, driftPpm: 40 });
-        sampled(world, 30);
-        world.hostErrorNs = byNs;
-        sampled(world, 30, 150_000);
-        const { frequencyPpm } = world.decisions.at(-1)!;
-        assert.ok(Math.abs(frequencyPpm! + 40) < 0.1, `${frequencyPpm} ppm`);
-        assert.ok(Math.abs(world.errorNs) < 0.3 * MS, `${world.errorNs} ns`);
-      }
-    });
+    it(
+      'is not misled in its frequency by a host whose clock is set by a few milliseconds ' +
+        `(reference: ${reference})`,
+      () => {
+        for (const byNs of [15_000_000n, -15_000_000n]) {
+          const world = new World({ reference, driftPpm: 40 });
+          sampled(world, 30);
+          world.hostErrorNs = byNs;
+          sampled(world, 30, 150_000);
+          const { frequencyPpm } = world.decisions.at(-1)!;
+          assert.ok(Math.abs(frequencyPpm! + 40) < 0.1, `${frequencyPpm} ppm`);
+          assert.ok(Math.abs(world.errorNs) < 0.3 * MS, `${world.errorNs} ns`);
+        }
+      },
+    );
   }
 
   it('knows the frequency from before: the kernel keeps it while the daemon is restarted', () => {
@@ -119,7 +159,11 @@ describe('longer', () => {
     const { frequencyPpm } = world.clock.readClockState();
     assert.equal(frequencyPpm, -40);
     sampled(world, 2);
-    assert.equal(world.decisions.at(-1)!.adjustment!.frequencyPpm, undefined, 'two samples tell nothing new');
+    assert.equal(
+      world.decisions.at(-1)!.adjustment!.frequencyPpm,
+      undefined,
+      'two samples tell nothing new',
+    );
     assert.equal(world.clock.readClockState().frequencyPpm, -40);
   });
 });
@@ -154,16 +198,30 @@ describe('steps', () => {
     assert.deepEqual(almost.decisions.at(-1)!.adjustment, { slewUs: 30_000 });
   });
 
-  it('are never made backwards without order: the clock is slowed down, at most by what ends within a minute', () => {
-    const world = new World({ errorNs: 3_600_000_000_000n });
-    const before = world.errorNs;
-    sampled(world, 12);
-    assert.deepEqual(world.steps, []);
-    assert.ok(world.errorNs < before - 25 * MS && world.errorNs > before - 31 * MS, `${world.errorNs - before} ns`);
-    assert.equal(world.decisions.at(-1)!.adjustment!.errorUs, undefined, 'such a clock is not vouched for');
-    world.pass(3600 * SECOND);
-    assert.ok(world.errorNs > before - 61 * MS, 'a daemon that died leaves no endless slew behind');
-  });
+  it(
+    'are never made backwards without order: the clock is slowed down, at most by what ends ' +
+      'within a minute',
+    () => {
+      const world = new World({ errorNs: 3_600_000_000_000n });
+      const before = world.errorNs;
+      sampled(world, 12);
+      assert.deepEqual(world.steps, []);
+      assert.ok(
+        world.errorNs < before - 25 * MS && world.errorNs > before - 31 * MS,
+        `${world.errorNs - before} ns`,
+      );
+      assert.equal(
+        world.decisions.at(-1)!.adjustment!.errorUs,
+        undefined,
+        'such a clock is not vouched for',
+      );
+      world.pass(3600 * SECOND);
+      assert.ok(
+        world.errorNs > before - 61 * MS,
+        'a daemon that died leaves no endless slew behind',
+      );
+    },
+  );
 
   for (const reference of ['counter', 'told', 'none'] as const) {
     it(`after a suspension the host did not speak of (reference: ${reference})`, () => {
@@ -190,49 +248,72 @@ describe('steps', () => {
       sampled(world, 20);
       assert.deepEqual(world.steps, [], mode);
       assert.ok(
-        world.decisions.every(({ adjustment, feed }) => adjustment === undefined && feed === (mode === 'chrony')),
+        world.decisions.every(
+          ({ adjustment, feed }) => adjustment === undefined && feed === (mode === 'chrony'),
+        ),
       );
       world.suspend(10 * SECOND);
       world.message(false);
-      assert.deepEqual(world.steps, [10_000_000_000n], 'what was missed, not what is between the clocks');
+      assert.deepEqual(
+        world.steps,
+        [10_000_000_000n],
+        'what was missed, not what is between the clocks',
+      );
     }
   });
 
-  it('follow a host whose own clock was set: forwards like a suspension, backwards only by order', () => {
-    const world = new World({});
-    sampled(world, 10);
-    world.hostErrorNs = 30_000_000_000n;
-    sampled(world, 1);
-    assert.deepEqual(world.steps, [30_000_000_000n]);
-    world.hostErrorNs = 0n;
-    assert.equal(world.message(false), 'backwards');
-    world.pass(5 * SECOND);
-    sampled(world, 10);
-    assert.equal(world.steps.length, 1);
-    assert.ok(world.errorNs > 29.9 * SECOND, 'the guest stays ahead');
-    world.message(true);
-    assert.equal(world.errorNs, 0);
-  });
+  it(
+    'follow a host whose own clock was set: forwards like a suspension, backwards only by ' +
+      'order',
+    () => {
+      const world = new World({});
+      sampled(world, 10);
+      world.hostErrorNs = 30_000_000_000n;
+      sampled(world, 1);
+      assert.deepEqual(world.steps, [30_000_000_000n]);
+      world.hostErrorNs = 0n;
+      assert.equal(world.message(false), 'backwards');
+      world.pass(5 * SECOND);
+      sampled(world, 10);
+      assert.equal(world.steps.length, 1);
+      assert.ok(world.errorNs > 29.9 * SECOND, 'the guest stays ahead');
+      world.message(true);
+      assert.equal(world.errorNs, 0);
+    },
+  );
 
-  it('are made for a sync even when a refused or plain sample follows it before anything was done', () => {
-    const world = new World({ errorNs: 2_000_000_000n });
-    const base = {
-      hostTime100ns: world.hostNs / 100n + 116_444_736_000_000_000n,
-      referenceTime100ns: world.counter100ns,
-    };
-    const receipt = { rawNs: world.rawNs, counter: { value100ns: world.counter100ns, rawNs: world.rawNs } };
-    assert.equal(world.discipline.receive({ ...base, isSync: true }, receipt), undefined);
-    assert.equal(world.discipline.receive({ ...base, isSync: false }, receipt), undefined);
-    assert.equal(world.discipline.receive({ ...base, hostTime100ns: 1n, isSync: false }, receipt), 'absurd');
-    const decision = world.discipline.act({ realtimeNs: world.realtimeNs, rawNs: world.rawNs }, 'observe')!;
-    assert.equal(decision.step, 'sync');
-    assert.equal(decision.adjustment!.stepNs, -2_000_000_000n);
-    assert.equal(
-      world.discipline.act({ realtimeNs: world.realtimeNs, rawNs: world.rawNs }, 'observe'),
-      undefined,
-      'once',
-    );
-  });
+  it(
+    'are made for a sync even when a refused or plain sample follows it before anything was ' +
+      'done',
+    () => {
+      const world = new World({ errorNs: 2_000_000_000n });
+      const base = {
+        hostTime100ns: world.hostNs / 100n + 116_444_736_000_000_000n,
+        referenceTime100ns: world.counter100ns,
+      };
+      const receipt = {
+        rawNs: world.rawNs,
+        counter: { value100ns: world.counter100ns, rawNs: world.rawNs },
+      };
+      assert.equal(world.discipline.receive({ ...base, isSync: true }, receipt), undefined);
+      assert.equal(world.discipline.receive({ ...base, isSync: false }, receipt), undefined);
+      assert.equal(
+        world.discipline.receive({ ...base, hostTime100ns: 1n, isSync: false }, receipt),
+        'absurd',
+      );
+      const decision = world.discipline.act(
+        { realtimeNs: world.realtimeNs, rawNs: world.rawNs },
+        'observe',
+      )!;
+      assert.equal(decision.step, 'sync');
+      assert.equal(decision.adjustment!.stepNs, -2_000_000_000n);
+      assert.equal(
+        world.discipline.act({ realtimeNs: world.realtimeNs, rawNs: world.rawNs }, 'observe'),
+        undefined,
+        'once',
+      );
+    },
+  );
 });
 
 describe('refused are', () => {
@@ -240,7 +321,14 @@ describe('refused are', () => {
 
   it('times that cannot be, also by order', () => {
     const world = new World({});
-    for (const time of [0n, 1n, at('1970-01-01'), at('2019-12-31'), at('2200-01-01'), 2n ** 64n - 1n]) {
+    for (const time of [
+      0n,
+      1n,
+      at('1970-01-01'),
+      at('2019-12-31'),
+      at('2200-01-01'),
+      2n ** 64n - 1n,
+    ]) {
       for (const isSync of [true, false]) {
         const sample = { hostTime100ns: time, referenceTime100ns: world.counter100ns, isSync };
         assert.equal(world.deliver(sample), 'absurd', `${time}`);
@@ -253,13 +341,24 @@ describe('refused are', () => {
   it('reference times that are still to come', () => {
     const world = new World({});
     const hostTime100ns = at('2026-06-01');
-    assert.equal(world.deliver({ hostTime100ns, referenceTime100ns: 2n ** 64n - 1n, isSync: true }), 'absurd');
     assert.equal(
-      world.deliver({ hostTime100ns, referenceTime100ns: world.counter100ns + 10_001n, isSync: true }),
+      world.deliver({ hostTime100ns, referenceTime100ns: 2n ** 64n - 1n, isSync: true }),
+      'absurd',
+    );
+    assert.equal(
+      world.deliver({
+        hostTime100ns,
+        referenceTime100ns: world.counter100ns + 10_001n,
+        isSync: true,
+      }),
       'absurd',
     );
     assert.notEqual(
-      world.deliver({ hostTime100ns, referenceTime100ns: world.counter100ns + 10_000n, isSync: true }),
+      world.deliver({
+        hostTime100ns,
+        referenceTime100ns: world.counter100ns + 10_000n,
+        isSync: true,
+      }),
       'absurd',
     );
   });
@@ -311,14 +410,30 @@ describe('refused are', () => {
     };
     sampled(world, 2);
     assert.equal(world.deliver(sample), 'backwards');
-    assert.equal(typeof world.deliver({ ...sample, isSync: true }), 'object', 'unless the host orders it');
+    assert.equal(
+      typeof world.deliver({ ...sample, isSync: true }),
+      'object',
+      'unless the host orders it',
+    );
   });
 });
 
 /** Everything a host, a hypervisor and an administrator can do. */
 const event = fc.oneof(
-  { weight: 10, arbitrary: fc.record({ type: fc.constant('sample'), delayNs: fc.integer({ min: 0, max: 2e10 }) }) },
-  { weight: 10, arbitrary: fc.record({ type: fc.constant('sample'), delayNs: fc.integer({ min: 0, max: 1e7 }) }) },
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      type: fc.constant('sample'),
+      delayNs: fc.integer({ min: 0, max: 2e10 }),
+    }),
+  },
+  {
+    weight: 10,
+    arbitrary: fc.record({
+      type: fc.constant('sample'),
+      delayNs: fc.integer({ min: 0, max: 1e7 }),
+    }),
+  },
   fc.record({ type: fc.constant('suspend'), ns: fc.integer({ min: 0, max: 1e13 }) }),
   fc.record({
     type: fc.constant('host'),
@@ -329,7 +444,10 @@ const event = fc.oneof(
     host: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
     counter: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
   }),
-  fc.record({ type: fc.constant('mode'), mode: fc.constantFrom('discipline', 'chrony', 'observe') }),
+  fc.record({
+    type: fc.constant('mode'),
+    mode: fc.constantFrom('discipline', 'chrony', 'observe'),
+  }),
 ) as fc.Arbitrary<{
   type: 'sample' | 'suspend' | 'host' | 'raw' | 'mode';
   delayNs: number;

@@ -8,11 +8,16 @@ import { UNIX_EPOCH_100NS } from '../../../protocol/timesync/vmbus.ts';
 export const START_NS = 1_780_272_000_000_000_000n;
 
 export interface WorldOptions {
-  /** Does the guest read the partition's reference counter, does the host at least tell it, or neither? */
+  /**
+   * Does the guest read the partition's reference counter, does the host at least tell it, or
+   * neither?
+   */
   readonly reference?: 'counter' | 'told' | 'none';
   /** How much faster the guest's raw clock runs than the host's time. */
   readonly driftPpm?: number;
-  /** How much faster the guest's raw clock runs than the reference counter, both before `driftPpm`. */
+  /**
+   * How much faster the guest's raw clock runs than the reference counter, both before `driftPpm`.
+   */
   readonly paceErrorPpm?: number;
   /** The guest's clock minus the host's at the start. */
   readonly errorNs?: bigint;
@@ -20,8 +25,8 @@ export interface WorldOptions {
 }
 
 /**
- * A host, and a guest whose clock the discipline sets, in time that passes only when told to. True time is the host's; the guest's oscillator drives
- * its raw clock, and the reference counter.
+ * A host, and a guest whose clock the discipline sets, in time that passes only when told to. True
+ * time is the host's; the guest's oscillator drives its raw clock, and the reference counter.
  */
 export class World {
   mode: Mode;
@@ -58,12 +63,18 @@ export class World {
   }
 
   get rawNs(): bigint {
-    return 77_000_000_000n + BigInt(Math.round((this.#trueNs - this.#suspendedNs) * (1 + this.#driftPpm / 1e6)));
+    return (
+      77_000_000_000n +
+      BigInt(Math.round((this.#trueNs - this.#suspendedNs) * (1 + this.#driftPpm / 1e6)))
+    );
   }
 
   get counter100ns(): bigint {
     const running = this.#trueNs - this.#suspendedNs;
-    return 9_000_000_000n + BigInt(Math.round((running * (1 + (this.#driftPpm - this.#paceErrorPpm) / 1e6)) / 100));
+    return (
+      9_000_000_000n +
+      BigInt(Math.round((running * (1 + (this.#driftPpm - this.#paceErrorPpm) / 1e6)) / 100))
+    );
   }
 
   get hostNs(): bigint {
@@ -87,7 +98,8 @@ export class World {
     for (let left = ns; left > 0; left -= 1e8) {
       this.#trueNs += Math.min(left, 1e8);
       const now = this.realtimeNs;
-      if (now < this.#lastRealtimeNs) throw new Error(`the clock went back by ${this.#lastRealtimeNs - now} ns`);
+      if (now < this.#lastRealtimeNs)
+        throw new Error(`the clock went back by ${this.#lastRealtimeNs - now} ns`);
       this.#lastRealtimeNs = now;
     }
   }
@@ -98,7 +110,10 @@ export class World {
     this.#suspendedNs += ns;
   }
 
-  /** The host makes a message now, and the guest reads it `delayNs` later; gives why it was refused, or what was decided. */
+  /**
+   * The host makes a message now, and the guest reads it `delayNs` later; gives why it was refused,
+   * or what was decided.
+   */
   message(isSync: boolean, delayNs = 0): Refusal | Decision {
     const sample = {
       hostTime100ns: this.hostNs / 100n + UNIX_EPOCH_100NS,
@@ -111,7 +126,8 @@ export class World {
 
   deliver(sample: Parameters<Discipline['receive']>[0]): Refusal | Decision {
     const { rawNs } = this;
-    const counter = this.#reference === 'counter' ? { counter: { value100ns: this.counter100ns, rawNs } } : {};
+    const counter =
+      this.#reference === 'counter' ? { counter: { value100ns: this.counter100ns, rawNs } } : {};
     const refusal = this.discipline.receive(sample, { rawNs, ...counter });
     if (refusal !== undefined) {
       this.refusals.push(refusal);

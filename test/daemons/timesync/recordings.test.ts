@@ -1,4 +1,7 @@
-/** The recorded requests, answered by the session and the service as they run in the daemon: byte for byte what hv_utils answered. */
+/**
+ * The recorded requests, answered by the session and the service as they run in the daemon: byte
+ * for byte what hv_utils answered.
+ */
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -88,9 +91,9 @@ describe('answers equal those of hv_utils', () => {
 });
 
 describe('malformed', () => {
-  const negotiation = parseTrace(fs.readFileSync(path.join(FOLDER, 'v4.trace'), 'utf8')).entries.find(
-    (entry) => entry.kind === 'packet',
-  )!;
+  const negotiation = parseTrace(
+    fs.readFileSync(path.join(FOLDER, 'v4.trace'), 'utf8'),
+  ).entries.find((entry) => entry.kind === 'packet')!;
   const packets = parseTrace(fs.readFileSync(path.join(FOLDER, 'v4.trace'), 'utf8')).entries.filter(
     (entry) => entry.kind === 'packet',
   );
@@ -107,7 +110,11 @@ describe('malformed', () => {
       short[8 + 10] = bodyBytes;
       receive(2n, short);
       const answer = answers.pop()!;
-      assert.equal(new DataView(answer.payload.buffer).getUint32(20, true), 0x80070057, `${bodyBytes} bytes`);
+      assert.equal(
+        new DataView(answer.payload.buffer).getUint32(20, true),
+        0x80070057,
+        `${bodyBytes} bytes`,
+      );
     }
     drained();
     assert.deepEqual(script.memory.clockAdjustments, []);

@@ -43,17 +43,27 @@ describe('orders', () => {
   it('does nothing about a message without an order', () => {
     const s = scripted();
     assert.deepEqual(s.service.handle({ hostTime100ns: s.hostTime100ns(9e6), flags: NEITHER }), OK);
-    assert.deepEqual(s.service.handle({ hostTime100ns: s.hostTime100ns(9e6), flags: { ...NEITHER, unknown: 4 } }), OK);
+    assert.deepEqual(
+      s.service.handle({ hostTime100ns: s.hostTime100ns(9e6), flags: { ...NEITHER, unknown: 4 } }),
+      OK,
+    );
     s.drained();
     assert.deepEqual(s.memory.clockAdjustments, []);
-    assert.deepEqual([s.status.counters['messages'], s.status.counters['ignored'], s.status.last], [2, 2, undefined]);
+    assert.deepEqual(
+      [s.status.counters['messages'], s.status.counters['ignored'], s.status.last],
+      [2, 2, undefined],
+    );
   });
 
   it('says that a guest was suspended', () => {
     const s = scripted();
     s.service.handle({ hostTime100ns: s.hostTime100ns(60_000), flags: SAMPLE });
     s.drained();
-    assert.deepEqual(s.status.lastStep, { uptimeSecs: 1000, because: 'resume', byNs: '60000000000' });
+    assert.deepEqual(s.status.lastStep, {
+      uptimeSecs: 1000,
+      because: 'resume',
+      byNs: '60000000000',
+    });
     assert.ok(s.lines.includes('notice: Set the clock: this guest was suspended'));
   });
 
@@ -92,7 +102,11 @@ describe('the reference counter', () => {
     });
     s.service.handle({ hostTime100ns: s.hostTime100ns(0), flags: SAMPLE });
     assert.equal(reads, 0);
-    s.service.handle({ hostTime100ns: s.hostTime100ns(10), referenceTime100ns: 50_000n, flags: SAMPLE });
+    s.service.handle({
+      hostTime100ns: s.hostTime100ns(10),
+      referenceTime100ns: 50_000n,
+      flags: SAMPLE,
+    });
     s.drained();
     assert.equal(reads, 1);
     // 10 ms ahead, and made 2 ms ago
@@ -103,7 +117,9 @@ describe('the reference counter', () => {
 
 describe('modes', () => {
   it('gives chronyd the samples, and counts those it took', () => {
-    const s = scripted({ choose: () => ({ mode: 'chrony', reason: 'chronyd', configured: false }) });
+    const s = scripted({
+      choose: () => ({ mode: 'chrony', reason: 'chronyd', configured: false }),
+    });
     s.service.handle({ hostTime100ns: s.hostTime100ns(7), flags: SAMPLE });
     s.drained();
     assert.deepEqual(s.memory.clockAdjustments, []);

@@ -11,7 +11,12 @@ import {
   type TimesyncStatus,
   writeStatus,
 } from '../../../daemons/timesync/status.ts';
-import { lookAround, MsrCounter, simulatedClock, systemClock } from '../../../daemons/timesync/system.ts';
+import {
+  lookAround,
+  MsrCounter,
+  simulatedClock,
+  systemClock,
+} from '../../../daemons/timesync/system.ts';
 import { MemoryNative } from '../../../native/memory/index.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-timesync-'));
@@ -26,7 +31,10 @@ describe('the reference counter', () => {
   /** A register that advances by `pace` times the raw clock. */
   const counter = (pace: number) => {
     const memory = new MemoryNative();
-    memory.registers.set(MSR, () => 5_000n + BigInt(Math.round((Number(memory.rawNs) * pace) / 100)));
+    memory.registers.set(
+      MSR,
+      () => 5_000n + BigInt(Math.round((Number(memory.rawNs) * pace) / 100)),
+    );
     return { memory, counter: new MsrCounter(memory, device, {}, quiet) };
   };
 
@@ -42,15 +50,18 @@ describe('the reference counter', () => {
     c.close();
   });
 
-  it('is not used when it stands still or runs at another pace: no hypervisor, or another one', () => {
-    for (const pace of [0, 0.9, 1.1, 100]) {
-      const { memory, counter: c } = counter(pace);
-      memory.rawNs += 1_000_000_000n;
-      assert.equal(c.read(), undefined, `pace ${pace}`);
-      memory.registers.set(MSR, () => assert.fail('it is not asked again'));
-      assert.equal(c.read(), undefined);
-    }
-  });
+  it(
+    'is not used when it stands still or runs at another pace: no hypervisor, or another ' + 'one',
+    () => {
+      for (const pace of [0, 0.9, 1.1, 100]) {
+        const { memory, counter: c } = counter(pace);
+        memory.rawNs += 1_000_000_000n;
+        assert.equal(c.read(), undefined, `pace ${pace}`);
+        memory.registers.set(MSR, () => assert.fail('it is not asked again'));
+        assert.equal(c.read(), undefined);
+      }
+    },
+  );
 
   it('may fail to be read at any time', () => {
     const none = new MsrCounter(new MemoryNative(), device, {}, quiet);
@@ -71,7 +82,9 @@ describe('the reference counter', () => {
       { info: (line) => void said.push(line) },
     );
     assert.equal(none.read(), undefined);
-    assert.deepEqual(said, ["The reference counter can't be read; samples are compared with each other instead"]);
+    assert.deepEqual(said, [
+      "The reference counter can't be read; samples are compared with each other instead",
+    ]);
     said.length = 0;
     new MsrCounter(new MemoryNative(), '', {}, { info: (line) => void said.push(line) });
     assert.deepEqual(said, [], 'unless none is wanted');
@@ -80,8 +93,14 @@ describe('the reference counter', () => {
   it("may come open from systemd, by its descriptor's name", () => {
     const fds: number[] = [];
     const read = (fd: number) => void fds.push(fd);
-    const env = { LISTEN_PID: String(process.pid), LISTEN_FDS: '2', LISTEN_FDNAMES: 'other:reference-counter' };
-    new MsrCounter({ readRegister: read }, path.join(folder, 'none'), env, { info: () => assert.fail('it is there') });
+    const env = {
+      LISTEN_PID: String(process.pid),
+      LISTEN_FDS: '2',
+      LISTEN_FDNAMES: 'other:reference-counter',
+    };
+    new MsrCounter({ readRegister: read }, path.join(folder, 'none'), env, {
+      info: () => assert.fail('it is there'),
+    });
     new MsrCounter({ readRegister: read }, '', { ...env, LISTEN_PID: '1' }, quiet);
     new MsrCounter({ readRegister: read }, '', { ...env, LISTEN_FDNAMES: 'other' }, quiet);
     assert.deepEqual(fds, [4]);
@@ -92,7 +111,10 @@ describe('clocks', () => {
   it("the machine's is read and changed through the native function", () => {
     const memory = new MemoryNative();
     const clock = systemClock(memory);
-    assert.deepEqual(clock.read(), { realtimeNs: 1_767_225_600_000_000_000n, rawNs: 1_000_000_000n });
+    assert.deepEqual(clock.read(), {
+      realtimeNs: 1_767_225_600_000_000_000n,
+      rawNs: 1_000_000_000n,
+    });
     clock.adjust({ slewUs: 7 });
     assert.deepEqual(memory.clockAdjustments, [{ slewUs: 7 }]);
     assert.deepEqual(clock.state(), { frequencyPpm: 0, slewUs: 7, synchronized: false });
@@ -139,7 +161,11 @@ describe('what else runs', () => {
     assert.equal(around.chronySocketExists, false);
     assert.deepEqual(around.refclocks, [{ driver: 'PHC', parameter: '/dev/ptp_hyperv' }]);
     put('etc/chrony/chrony.conf', '');
-    assert.deepEqual(lookAround('/run/chrony/vmic.sock', root).refclocks, [], "Debian's place comes first");
+    assert.deepEqual(
+      lookAround('/run/chrony/vmic.sock', root).refclocks,
+      [],
+      "Debian's place comes first",
+    );
   });
 
   it('may be nothing at all', () => {
@@ -174,7 +200,11 @@ describe('the status file', () => {
     writeStatus(file, status);
     const reader = fs.openSync(file, 'r');
     writeStatus(file, { ...status, mode: 'observe' });
-    assert.equal(JSON.parse(fs.readFileSync(reader, 'utf8')).mode, 'discipline', 'who has it open reads what was');
+    assert.equal(
+      JSON.parse(fs.readFileSync(reader, 'utf8')).mode,
+      'discipline',
+      'who has it open reads what was',
+    );
     fs.closeSync(reader);
     assert.deepEqual(readStatus(file), { ...status, mode: 'observe' });
     assert.equal(fs.statSync(file).mode & 0o444, 0o444);
@@ -195,11 +225,14 @@ describe('the status file', () => {
     }
   });
 
-  it('tells a living process from one that ended, and from a later one of the same number', async () => {
-    assert.equal(isAlive(ownIdentity()), true);
-    assert.equal(isAlive({ ...ownIdentity(), startTicks: '1' }), false);
-    const child = spawn('sleep', ['0']);
-    await new Promise((resolve) => child.on('close', resolve));
-    assert.equal(isAlive({ pid: child.pid!, startTicks: '1' }), false);
-  });
+  it(
+    'tells a living process from one that ended, and from a later one of the same ' + 'number',
+    async () => {
+      assert.equal(isAlive(ownIdentity()), true);
+      assert.equal(isAlive({ ...ownIdentity(), startTicks: '1' }), false);
+      const child = spawn('sleep', ['0']);
+      await new Promise((resolve) => child.on('close', resolve));
+      assert.equal(isAlive({ pid: child.pid!, startTicks: '1' }), false);
+    },
+  );
 });

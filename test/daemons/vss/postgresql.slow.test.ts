@@ -1,4 +1,7 @@
-/** The example hook for PostgreSQL, and what a snapshot of a frozen database holds: data and WAL on two file systems, under load. */
+/**
+ * The example hook for PostgreSQL, and what a snapshot of a frozen database holds: data and WAL on
+ * two file systems, under load.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,11 +17,16 @@ const PORT = '54329';
 
 function findBin(): string | undefined {
   const root = '/usr/lib/postgresql';
-  const versions = fs.existsSync(root) ? fs.readdirSync(root).sort((a, b) => Number(b) - Number(a)) : [];
-  return versions.map((v) => path.join(root, v, 'bin')).find((bin) => fs.existsSync(path.join(bin, 'pgbench')));
+  const versions = fs.existsSync(root)
+    ? fs.readdirSync(root).sort((a, b) => Number(b) - Number(a))
+    : [];
+  return versions
+    .map((v) => path.join(root, v, 'bin'))
+    .find((bin) => fs.existsSync(path.join(bin, 'pgbench')));
 }
 const bin = findBin();
-const isUser = fs.existsSync('/etc/passwd') && /^postgres:/m.test(fs.readFileSync('/etc/passwd', 'utf8'));
+const isUser =
+  fs.existsSync('/etc/passwd') && /^postgres:/m.test(fs.readFileSync('/etc/passwd', 'utf8'));
 const skip =
   missingScratch() ??
   (bin === undefined || !isUser
@@ -52,13 +60,33 @@ describe('a PostgreSQL under load', { skip, timeout: 300_000 }, () => {
     fs.chmodSync(scratch.shared, 0o755);
     sockets = path.join(scratch.shared, 'postgresql');
     fs.mkdirSync(sockets);
-    const [first, second] = scratch.fileSystems.map(({ mountPoint }) => mountPoint) as [string, string];
+    const [first, second] = scratch.fileSystems.map(({ mountPoint }) => mountPoint) as [
+      string,
+      string,
+    ];
     scratch.run('chmod', '755', scratch.folder);
     scratch.run('chown', 'postgres', sockets, first, second);
     data = path.join(first, 'data');
-    run('initdb', '--pgdata', data, '--waldir', path.join(second, 'wal'), '--auth=trust', '--no-sync');
-    const settings = `port = ${PORT}\nlisten_addresses = ''\nunix_socket_directories = '${sockets}'\nmax_wal_size = '128MB'\n`;
-    scratch.run('sh', '-c', 'printf %s "$1" >> "$2"', 'sh', settings, path.join(data, 'postgresql.conf'));
+    run(
+      'initdb',
+      '--pgdata',
+      data,
+      '--waldir',
+      path.join(second, 'wal'),
+      '--auth=trust',
+      '--no-sync',
+    );
+    const settings =
+      `port = ${PORT}\nlisten_addresses = ''\nunix_socket_directories = ` +
+      `'${sockets}'\nmax_wal_size = '128MB'\n`;
+    scratch.run(
+      'sh',
+      '-c',
+      'printf %s "$1" >> "$2"',
+      'sh',
+      settings,
+      path.join(data, 'postgresql.conf'),
+    );
     control('start');
     run('pgbench', ...connection(), '--initialize', '--scale=3', '--quiet', 'postgres');
   });
@@ -73,7 +101,9 @@ describe('a PostgreSQL under load', { skip, timeout: 300_000 }, () => {
   /** What every transaction of pgbench keeps equal, and how many there were. */
   function balance(): number {
     const sums = ask(
-      'SELECT (SELECT sum(abalance) FROM pgbench_accounts), (SELECT sum(bbalance) FROM pgbench_branches), (SELECT sum(tbalance) FROM pgbench_tellers), (SELECT sum(delta) FROM pgbench_history), (SELECT count(*) FROM pgbench_history)',
+      'SELECT (SELECT sum(abalance) FROM pgbench_accounts), (SELECT sum(bbalance) FROM ' +
+        'pgbench_branches), (SELECT sum(tbalance) FROM pgbench_tellers), (SELECT sum(delta) ' +
+        'FROM pgbench_history), (SELECT count(*) FROM pgbench_history)',
     ).split('|');
     assert.equal(new Set(sums.slice(0, 4)).size, 1, sums.join(' '));
     return Number(sums[4]);
@@ -82,7 +112,9 @@ describe('a PostgreSQL under load', { skip, timeout: 300_000 }, () => {
   it('is checkpointed before the freeze, and whole in a snapshot of it', async () => {
     const hooks = path.join(scratch.shared, 'vss.d');
     fs.mkdirSync(hooks);
-    const wrapper = `#!/bin/sh\nVSS_POSTGRESQL_CLUSTERS="postgres ${sockets} ${PORT}" exec ${example} "$1"\n`;
+    const wrapper =
+      `#!/bin/sh\nVSS_POSTGRESQL_CLUSTERS="postgres ${sockets} ${PORT}" exec ${example} ` +
+      `"$1"\n`;
     fs.writeFileSync(path.join(hooks, '50-postgresql'), wrapper, { mode: 0o755 });
     const [enter, ...load] = scratch.enter(
       asPostgres('pgbench', ...connection(), '--client=4', '--time=600', '--no-vacuum', 'postgres'),
@@ -98,7 +130,18 @@ describe('a PostgreSQL under load', { skip, timeout: 300_000 }, () => {
       '--set',
       `vss.${key}=${path.join(scratch.shared, name)}`,
     ]);
-    const args = ['--import', 'tsx', main, 'vss', 'freeze', '--for', '10m', '--yes', '--json', ...settings];
+    const args = [
+      '--import',
+      'tsx',
+      main,
+      'vss',
+      'freeze',
+      '--for',
+      '10m',
+      '--yes',
+      '--json',
+      ...settings,
+    ];
     const [node, ...rest] = scratch.enter([process.execPath, ...args]);
     const freezing = spawn(node, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
     let out = '';
@@ -147,7 +190,8 @@ describe('a PostgreSQL under load', { skip, timeout: 300_000 }, () => {
       control('start');
     } catch (error) {
       throw new Error(
-        `${(error as Error).message}: ${fs.readFileSync(path.join(sockets, 'log'), 'utf8').slice(-2000)}`,
+        `${(error as Error).message}: ` +
+          `${fs.readFileSync(path.join(sockets, 'log'), 'utf8').slice(-2000)}`,
       );
     }
     assert.ok(balance() >= committed, 'all that was committed before the freeze is there');

@@ -52,9 +52,15 @@ describe('the VSS service', () => {
       queryClusterInfo: { status: IcStatus.notSupported },
     } as const;
     for (const [operation, answer] of Object.entries(answers)) {
-      assert.deepEqual(service.handle({ operation: operation as keyof typeof answers, flags: 7 }), answer, operation);
+      assert.deepEqual(
+        service.handle({ operation: operation as keyof typeof answers, flags: 7 }),
+        answer,
+        operation,
+      );
     }
-    assert.deepEqual(service.handle({ operation: 'autoRecover', backupType: 0 }), { status: IcStatus.ok });
+    assert.deepEqual(service.handle({ operation: 'autoRecover', backupType: 0 }), {
+      status: IcStatus.ok,
+    });
     assert.deepEqual(service.handle({ operation: 'unknown', operationCode: 99, flags: 0 }), {
       status: IcStatus.notSupported,
     });
@@ -67,15 +73,27 @@ describe('the VSS service', () => {
     assert.deepEqual(await ports.service().handle(FREEZE), { status: IcStatus.fail });
     assert.match(ports.lines[0]!, /^error: .*the hook \/h\/a refused/);
     const report = { ok: true, targets: [], preparedMs: 1, frozenMs: 1 };
-    ports.freezes = { ok: true, plan: { stages: [], skipped: [], unmatched: [], strangeLines: 0 }, report };
+    ports.freezes = {
+      ok: true,
+      plan: { stages: [], skipped: [], unmatched: [], strangeLines: 0 },
+      report,
+    };
     assert.deepEqual(await ports.service().handle(FREEZE), { status: IcStatus.ok });
   });
 
   const thaws: readonly [string, ThawOutcome, number][] = [
     ['that ends a freeze', { was: 'frozen', report: REPORT, problem: undefined }, IcStatus.ok],
     ['without a freeze', { was: 'not-frozen', early: undefined }, IcStatus.ok],
-    ['of a freeze that ended before', { was: 'not-frozen', early: 'the limit had passed' }, IcStatus.fail],
-    ['of what somebody else thawed', { was: 'frozen', report: REPORT, problem: 'thawed before' }, IcStatus.fail],
+    [
+      'of a freeze that ended before',
+      { was: 'not-frozen', early: 'the limit had passed' },
+      IcStatus.fail,
+    ],
+    [
+      'of what somebody else thawed',
+      { was: 'frozen', report: REPORT, problem: 'thawed before' },
+      IcStatus.fail,
+    ],
   ];
   for (const [what, outcome, status] of thaws) {
     it(`answers a thaw ${what} with status ${status.toString(16)}`, async () => {

@@ -20,7 +20,11 @@ const vmbus = {
   decode: (bytes: Uint8Array) => ic.decodeRequest(bytes, V),
   encode: (request: FcopyRequest) => ic.encodeRequest(request, V),
 };
-const device = { name: 'the char device', decode: fcopyHvUtils.decodeRequest, encode: fcopyHvUtils.encodeRequest };
+const device = {
+  name: 'the char device',
+  decode: fcopyHvUtils.decodeRequest,
+  encode: fcopyHvUtils.encodeRequest,
+};
 
 /** "ä€😀" */
 const NAME_UTF16 = 'e400 ac20 3dd8 00de';
@@ -63,7 +67,11 @@ for (const { name, decode, encode } of [vmbus, device]) {
       {
         name: 'data',
         bytes: message(DATA, { 0: '01', 40: '0010000000000080', 48: '03000000', 52: 'aabbcc' }),
-        value: { operation: 'data', offset: 0x8000_0000_0000_1000n, data: Uint8Array.of(0xaa, 0xbb, 0xcc) },
+        value: {
+          operation: 'data',
+          offset: 0x8000_0000_0000_1000n,
+          data: Uint8Array.of(0xaa, 0xbb, 0xcc),
+        },
         neededBytes: 55,
       },
       {
@@ -94,7 +102,13 @@ for (const { name, decode, encode } of [vmbus, device]) {
     test('service ids, padding and what follows a name mean nothing', () => {
       const bytes = message(START, { 4: 'ff'.repeat(32), 36: '61000000 62', 556: '2f000000 ff' });
       const start = decode(bytes);
-      assert.deepEqual(start, { operation: 'start', fileName: 'a', path: '/', flags: NONE, sizeBytes: 0n });
+      assert.deepEqual(start, {
+        operation: 'start',
+        fileName: 'a',
+        path: '/',
+        flags: NONE,
+        sizeBytes: 0n,
+      });
       const data = message(DATA, { 0: '01', 36: 'ffffffff', 48: '01000000', 52: '07ff' });
       assert.deepEqual(decode(data), { operation: 'data', offset: 0n, data: Uint8Array.of(7) });
     });
@@ -107,10 +121,17 @@ for (const { name, decode, encode } of [vmbus, device]) {
       };
       assert.throws(
         () => decode(longer(6145)),
-        failsAs('size', 'fcopy.data', 'fcopy.data at offset 52: expected at most 6144 bytes, got 6145'),
+        failsAs(
+          'size',
+          'fcopy.data',
+          'fcopy.data at offset 52: expected at most 6144 bytes, got 6145',
+        ),
       );
       assert.throws(() => decode(longer(0xffff_ffff)), failsAs('size', 'fcopy.data'));
-      assert.throws(() => decode(longer(6144).subarray(0, DATA - 1)), failsAs('truncated', 'fcopy.data'));
+      assert.throws(
+        () => decode(longer(6144).subarray(0, DATA - 1)),
+        failsAs('truncated', 'fcopy.data'),
+      );
       assert.throws(
         () => encode({ operation: 'data', offset: 0n, data: new Uint8Array(6145) }),
         refuses('tooLong', 'fcopy.data'),
@@ -146,12 +167,19 @@ for (const { name, decode, encode } of [vmbus, device]) {
 
     test('any names go there and back', () => {
       // Well-formed, without NUL, and no longer than hv_utils passes on
-      const name = fc.string({ unit: 'binary', maxLength: 60 }).filter((text) => !text.includes('\0'));
+      const name = fc
+        .string({ unit: 'binary', maxLength: 60 })
+        .filter((text) => !text.includes('\0'));
       fc.assert(
-        fc.property(name, name, fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (fileName, path, sizeBytes) => {
-          const request = { operation: 'start', fileName, path, flags: NONE, sizeBytes } as const;
-          assert.deepEqual(decode(encode(request)), request);
-        }),
+        fc.property(
+          name,
+          name,
+          fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+          (fileName, path, sizeBytes) => {
+            const request = { operation: 'start', fileName, path, flags: NONE, sizeBytes } as const;
+            assert.deepEqual(decode(encode(request)), request);
+          },
+        ),
       );
     });
   });
@@ -162,11 +190,24 @@ describe('file copy over VMBus', () => {
     for (const lone of ['00d8', '00dc', '00dc 00d8', '3dd8 6100']) {
       assert.throws(
         () => vmbus.decode(message(START, { 36: lone, 556: PATH_UTF16 })),
-        failsAs('text', 'fcopy.fileName', 'fcopy.fileName at offset 36: expected valid UTF-16, got a lone surrogate'),
+        failsAs(
+          'text',
+          'fcopy.fileName',
+          'fcopy.fileName at offset 36: expected valid UTF-16, got a lone surrogate',
+        ),
       );
-      assert.throws(() => vmbus.decode(message(START, { 36: '6100', 556: lone })), failsAs('text', 'fcopy.path'));
+      assert.throws(
+        () => vmbus.decode(message(START, { 36: '6100', 556: lone })),
+        failsAs('text', 'fcopy.path'),
+      );
     }
-    const lone = { operation: 'start', fileName: '\ud800', path: '/', flags: NONE, sizeBytes: 0n } as const;
+    const lone = {
+      operation: 'start',
+      fileName: '\ud800',
+      path: '/',
+      flags: NONE,
+      sizeBytes: 0n,
+    } as const;
     assert.throws(() => vmbus.encode(lone), refuses('text', 'fcopy.fileName'));
   });
 
@@ -182,7 +223,9 @@ describe('file copy over VMBus', () => {
     const request = vmbus.decode(body);
     ic.encodeReply(body, V, request, { status: IcStatus.ok });
     assert.equal(hex(body), before);
-    assert.deepEqual(ic.decodeReply(body, V, request, IcStatus.diskFull), { status: IcStatus.diskFull });
+    assert.deepEqual(ic.decodeReply(body, V, request, IcStatus.diskFull), {
+      status: IcStatus.diskFull,
+    });
   });
 });
 
@@ -203,23 +246,34 @@ describe('file copy on the char device', () => {
     const bytes = message(DATA, { 0: '01', 48: '01000000', 52: '07' });
     fcopyHvUtils.encodeReply(bytes, device.decode(bytes), { status: IcStatus.diskFull });
     assert.equal(hex(bytes.subarray(0, fcopyHvUtils.replyBytes)), '70000780');
-    assert.equal(hex(bytes.subarray(4)), hex(message(DATA, { 48: '01000000', 52: '07' }).subarray(4)));
-    assert.deepEqual(fcopyHvUtils.decodeReply(message(4, { 0: '50000780' }), { operation: 'complete' }), {
-      status: IcStatus.alreadyExists,
-    });
+    assert.equal(
+      hex(bytes.subarray(4)),
+      hex(message(DATA, { 48: '01000000', 52: '07' }).subarray(4)),
+    );
+    assert.deepEqual(
+      fcopyHvUtils.decodeReply(message(4, { 0: '50000780' }), { operation: 'complete' }),
+      {
+        status: IcStatus.alreadyExists,
+      },
+    );
   });
 
   test('bytes that are no UTF-8 are refused', () => {
     for (const bad of ['ff', 'c3', 'eda080', 'c080']) {
       assert.throws(
         () => device.decode(message(START, { 36: bad, 556: PATH_UTF8 })),
-        failsAs('text', 'fcopy.fileName', 'fcopy.fileName at offset 36: expected valid UTF-8, got something else'),
+        failsAs(
+          'text',
+          'fcopy.fileName',
+          'fcopy.fileName at offset 36: expected valid UTF-8, got something else',
+        ),
       );
     }
   });
 
   test('a name which hv_utils may have cut is refused: it would be that of another file', () => {
-    const named = (bytes: number): Uint8Array => message(START, { 36: '61', 556: '2f'.repeat(bytes) });
+    const named = (bytes: number): Uint8Array =>
+      message(START, { 36: '61', 556: '2f'.repeat(bytes) });
     assert.equal((device.decode(named(255)) as { path: string }).path.length, 255);
     for (const bytes of [256, 259]) {
       assert.throws(
@@ -227,11 +281,18 @@ describe('file copy on the char device', () => {
         failsAs(
           'size',
           'fcopy.path',
-          `fcopy.path at offset 556: expected at most the 255 bytes that hv_utils is sure to pass on whole, got ${bytes}`,
+          'fcopy.path at offset 556: expected at most the 255 bytes that hv_utils is sure to ' +
+            `pass on whole, got ${bytes}`,
         ),
       );
     }
-    const long = { operation: 'start', fileName: 'é'.repeat(128), path: '/', flags: NONE, sizeBytes: 0n } as const;
+    const long = {
+      operation: 'start',
+      fileName: 'é'.repeat(128),
+      path: '/',
+      flags: NONE,
+      sizeBytes: 0n,
+    } as const;
     assert.throws(() => device.encode(long), refuses('tooLong', 'fcopy.fileName'));
   });
 });

@@ -17,7 +17,12 @@ describe('beats', () => {
     (bytes) => ic.decodeRequest(bytes, V3),
     (value) => ic.encodeRequest(value, V3),
     [
-      { name: 'a beat', bytes: message(40, { 0: '0807060504030201' }), value: beat, neededBytes: 8 },
+      {
+        name: 'a beat',
+        bytes: message(40, { 0: '0807060504030201' }),
+        value: beat,
+        neededBytes: 8,
+      },
       {
         name: 'the last sequence there is',
         bytes: message(40, { 0: 'ffffffffffffffff' }),
@@ -30,7 +35,11 @@ describe('beats', () => {
   test('a beat too short for its sequence says so', () => {
     assert.throws(
       () => ic.decodeRequest(new Uint8Array(7), V3),
-      failsAs('truncated', 'heartbeat.sequence', 'heartbeat.sequence at offset 0: expected 8 bytes, got 7'),
+      failsAs(
+        'truncated',
+        'heartbeat.sequence',
+        'heartbeat.sequence at offset 0: expected 8 bytes, got 7',
+      ),
     );
   });
 });
@@ -60,19 +69,32 @@ describe('answers', () => {
 
   test('hosts of version 1.0, and those which sent fewer bytes, get the sequence alone', () => {
     const reply = { ...ok, applicationState: 'healthy' } as const;
-    assert.equal(answered(body(), reply, V1), hex(message(40, { 0: '0907060504030201 00000000 eeeeeeee' })));
+    assert.equal(
+      answered(body(), reply, V1),
+      hex(message(40, { 0: '0907060504030201 00000000 eeeeeeee' })),
+    );
     assert.equal(answered(body().slice(0, 8), reply), '0907060504030201');
     assert.equal(answered(body().slice(0, 11), reply), '0907060504030201000000');
     assert.equal(answered(body().slice(0, 12), reply), '090706050403020101000000');
     assert.deepEqual(ic.decodeReply(body(), V1, beat, 0), { status: 0, sequence: beat.sequence });
   });
 
-  test('a failure leaves the body as it is; a success without sequence or state is a fault of ours', () => {
-    assert.equal(answered(body(), { status: IcStatus.fail }), hex(body()));
-    assert.deepEqual(ic.decodeReply(body(), V3, beat, IcStatus.fail), { status: IcStatus.fail });
-    assert.throws(() => answered(body(), { status: 0, sequence: 1n }), refuses('value', 'heartbeat'));
-    assert.throws(() => answered(body(), { status: 0, applicationState: 'healthy' }), refuses('value', 'heartbeat'));
-  });
+  test(
+    'a failure leaves the body as it is; a success without sequence or state is a fault of ' +
+      'ours',
+    () => {
+      assert.equal(answered(body(), { status: IcStatus.fail }), hex(body()));
+      assert.deepEqual(ic.decodeReply(body(), V3, beat, IcStatus.fail), { status: IcStatus.fail });
+      assert.throws(
+        () => answered(body(), { status: 0, sequence: 1n }),
+        refuses('value', 'heartbeat'),
+      );
+      assert.throws(
+        () => answered(body(), { status: 0, applicationState: 'healthy' }),
+        refuses('value', 'heartbeat'),
+      );
+    },
+  );
 
   test('what is answered is what the host reads, for any sequence, state and length', () => {
     const arbitrary = fc.record({
@@ -104,7 +126,11 @@ describe('answers', () => {
 describe('the recorded answers of hv_utils', () => {
   const answer =
     (applicationState: 'unknown' | 'healthy') =>
-    ({ sequence }: { sequence: bigint }) => ({ status: IcStatus.ok, sequence: sequence + 1n, applicationState });
+    ({ sequence }: { sequence: bigint }) => ({
+      status: IcStatus.ok,
+      sequence: sequence + 1n,
+      applicationState,
+    });
 
   for (const [file, beats] of [
     ['heartbeat/beats.trace', 5],
@@ -118,10 +144,18 @@ describe('the recorded answers of hv_utils', () => {
   }
 
   test('a known state is the one difference: byte 36 of the payload', () => {
-    for (const { ours, kernel } of replay('heartbeat/beats.trace', heartbeatProtocol, answer('healthy'))) {
+    for (const { ours, kernel } of replay(
+      'heartbeat/beats.trace',
+      heartbeatProtocol,
+      answer('healthy'),
+    )) {
       assert.equal(ours, `${kernel.slice(0, 72)}01${kernel.slice(74)}`);
     }
-    for (const { ours, kernel } of replay('heartbeat/negotiate-1.0.trace', heartbeatProtocol, answer('healthy'))) {
+    for (const { ours, kernel } of replay(
+      'heartbeat/negotiate-1.0.trace',
+      heartbeatProtocol,
+      answer('healthy'),
+    )) {
       assert.equal(ours, kernel, 'version 1.0 has no state');
     }
   });

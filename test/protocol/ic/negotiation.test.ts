@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { encodeNegotiationAnswer, negotiate, negotiation } from '../../../protocol/ic/negotiation.ts';
+import {
+  encodeNegotiationAnswer,
+  negotiate,
+  negotiation,
+} from '../../../protocol/ic/negotiation.ts';
 import { version } from '../../../protocol/ic/version.ts';
 import { failsAs, hex, message, refuses, testVectors } from '../vector.ts';
 
@@ -16,7 +20,9 @@ describe('negotiation message', () => {
     [
       {
         name: 'what a host offers',
-        bytes: message(28, { 0: '0200 0300 00000000 0100 0000 0300 0000 0300 0000 0400 0000 0500 0100' }),
+        bytes: message(28, {
+          0: '0200 0300 00000000 0100 0000 0300 0000 0300 0000 0400 0000 0500 0100',
+        }),
         value: {
           frameworkVersions: [version(1, 0), version(3, 0)],
           messageVersions: [version(3, 0), version(4, 0), version(5, 1)],
@@ -31,7 +37,8 @@ describe('negotiation message', () => {
   );
 
   test('100 versions of a kind are the most', () => {
-    const counts = (framework: string, messages: string) => message(8 + 4 * 201, { 0: framework + messages });
+    const counts = (framework: string, messages: string) =>
+      message(8 + 4 * 201, { 0: framework + messages });
     assert.equal(negotiation.decode(counts('6400', '6400')).messageVersions.length, 100);
     assert.throws(
       () => negotiation.decode(counts('6500', '0100')),
@@ -119,14 +126,20 @@ describe('negotiate', () => {
 });
 
 describe('answer to a negotiation', () => {
-  const body = () => message(28, { 0: '0200 0300 00000000 0100 0000 0300 0000 0300 0000 0400 0000 0500 0000' });
+  const body = () =>
+    message(28, { 0: '0200 0300 00000000 0100 0000 0300 0000 0300 0000 0400 0000 0500 0000' });
 
   test('is written over the offer, whose tail stays', () => {
     const answer = body();
-    assert.equal(encodeNegotiationAnswer(answer, { framework: version(3, 0), message: version(4, 0) }), 16);
+    assert.equal(
+      encodeNegotiationAnswer(answer, { framework: version(3, 0), message: version(4, 0) }),
+      16,
+    );
     assert.equal(
       hex(answer),
-      hex(message(28, { 0: '0100 0100 00000000 0300 0000 0400 0000 0300 0000 0400 0000 0500 0000' })),
+      hex(
+        message(28, { 0: '0100 0100 00000000 0300 0000 0400 0000 0300 0000 0400 0000 0500 0000' }),
+      ),
     );
   });
 
@@ -137,6 +150,9 @@ describe('answer to a negotiation', () => {
   });
 
   test('to an offer shorter than an answer says no more than there is', () => {
-    assert.equal(encodeNegotiationAnswer(message(12, { 0: '0100 0000 00000000 0900 0000' }), undefined), 12);
+    assert.equal(
+      encodeNegotiationAnswer(message(12, { 0: '0100 0000 00000000 0900 0000' }), undefined),
+      12,
+    );
   });
 });

@@ -22,7 +22,13 @@ describe('headers', () => {
       {
         name: 'packet descriptor',
         bytes: message(16, { 0: '0600 0200 0900 0100 8877665544332211' }),
-        value: { type: 6, dataOffset8: 2, totalLength8: 9, flags: 1, transactionId: 0x1122334455667788n },
+        value: {
+          type: 6,
+          dataOffset8: 2,
+          totalLength8: 9,
+          flags: 1,
+          transactionId: 0x1122334455667788n,
+        },
       },
     ],
   );
@@ -86,11 +92,15 @@ describe('IC message', () => {
   test('every length that cannot be is refused', () => {
     const broken = (parts: Record<number, string>): Uint8Array => {
       const payload = good();
-      for (const [at, bytes] of Object.entries(parts)) payload.set(Buffer.from(bytes, 'hex'), Number(at));
+      for (const [at, bytes] of Object.entries(parts))
+        payload.set(Buffer.from(bytes, 'hex'), Number(at));
       return payload;
     };
     const cases: [Uint8Array, Parameters<typeof failsAs>][] = [
-      [broken({ 0: '02' }), ['value', 'pipe.type', 'pipe.type at offset 0: expected 1 (data), got 2']],
+      [
+        broken({ 0: '02' }),
+        ['value', 'pipe.type', 'pipe.type at offset 0: expected 1 (data), got 2'],
+      ],
       [broken({ 4: '29' }), ['truncated', 'pipe.messageSizeBytes']],
       [broken({ 4: 'ffffffff' }), ['truncated', 'pipe.messageSizeBytes']],
       [broken({ 4: '13' }), ['truncated', 'pipe.messageSizeBytes']],
@@ -103,7 +113,8 @@ describe('IC message', () => {
         ],
       ],
     ];
-    for (const [payload, expected] of cases) assert.throws(() => decodeIcMessage(payload), failsAs(...expected));
+    for (const [payload, expected] of cases)
+      assert.throws(() => decodeIcMessage(payload), failsAs(...expected));
     // The padding is no part of it: 44 bytes are enough
     assert.ok(decodeIcMessage(good().subarray(0, 44)));
     for (let length = 0; length < 44; length++) {
@@ -117,18 +128,32 @@ describe('IC message', () => {
 
   test('encodeIcMessage gives the bytes a host sends', () => {
     const body = Uint8Array.from({ length: 16 }, (_, i) => i);
-    const init = { frameworkVersion: version(3, 0), messageVersion: version(3, 0), messageType: 1, flags: 3 };
+    const init = {
+      frameworkVersion: version(3, 0),
+      messageVersion: version(3, 0),
+      messageType: 1,
+      flags: 3,
+    };
     const expected = good().subarray(0, 44);
     expected[24] = 0;
     assert.equal(hex(encodeIcMessage(init, body)), hex(expected));
-    assert.throws(() => encodeIcMessage(init, new Uint8Array(IC_MAX_MESSAGE_BYTES - 27)), refuses('tooLong'));
-    assert.equal(encodeIcMessage(init, new Uint8Array(IC_MAX_MESSAGE_BYTES - 28)).length, IC_MAX_MESSAGE_BYTES);
+    assert.throws(
+      () => encodeIcMessage(init, new Uint8Array(IC_MAX_MESSAGE_BYTES - 27)),
+      refuses('tooLong'),
+    );
+    assert.equal(
+      encodeIcMessage(init, new Uint8Array(IC_MAX_MESSAGE_BYTES - 28)).length,
+      IC_MAX_MESSAGE_BYTES,
+    );
   });
 
   test('a reply changes status, flags and, when told, the body size; the rest is echoed', () => {
     const payload = good();
     markIcReply(payload, IcStatus.noMoreItems);
-    assert.equal(hex(payload), hex(good()).replace('1000'.concat('00000000', '07', '03'), '1000030107800705'));
+    assert.equal(
+      hex(payload),
+      hex(good()).replace('1000'.concat('00000000', '07', '03'), '1000030107800705'),
+    );
     assert.equal(payload[25], IcFlag.transaction | IcFlag.response);
     markIcReply(payload, IcStatus.ok, 0x0102);
     assert.equal(hex(payload.subarray(18, 26)), '0201000000000705');

@@ -26,7 +26,10 @@ describe('registration', () => {
       failsAs('truncated', 'kvp', 'kvp at offset 100: expected 7432 bytes, got 100'),
     );
     const endless = message(LENGTH, { 0: '64', 4: '31'.repeat(512) });
-    assert.throws(() => kvpHvUtils.decodeRegistration(endless), failsAs('unterminated', 'kvp.version'));
+    assert.throws(
+      () => kvpHvUtils.decodeRegistration(endless),
+      failsAs('unterminated', 'kvp.version'),
+    );
   });
 });
 
@@ -100,9 +103,13 @@ describe('KVP requests of hv_utils', () => {
   ]);
 
   test('a message has one length', () => {
-    assert.throws(() => kvpHvUtils.decodeRequest(new Uint8Array(LENGTH + 1)), failsAs('size', 'kvp'));
     assert.throws(
-      () => kvpHvUtils.decodeReply(new Uint8Array(LENGTH - 1), { operation: 'get', pool: 0, key: 'k' }),
+      () => kvpHvUtils.decodeRequest(new Uint8Array(LENGTH + 1)),
+      failsAs('size', 'kvp'),
+    );
+    assert.throws(
+      () =>
+        kvpHvUtils.decodeReply(new Uint8Array(LENGTH - 1), { operation: 'get', pool: 0, key: 'k' }),
       failsAs('truncated', 'kvp'),
     );
   });
@@ -122,8 +129,13 @@ describe('KVP requests of hv_utils', () => {
       ['value cut within a character', { 531: '00' }, ['text', 'kvp.value']],
     ];
     for (const [name, parts, expected] of cases) {
-      const bytes = message(LENGTH, { 0: '01 00 0000 00000000 04000000 05000000', 16: KEY, 528: VALUE });
-      for (const [at, part] of Object.entries(parts)) bytes.set(Buffer.from(part, 'hex'), Number(at));
+      const bytes = message(LENGTH, {
+        0: '01 00 0000 00000000 04000000 05000000',
+        16: KEY,
+        528: VALUE,
+      });
+      for (const [at, part] of Object.entries(parts))
+        bytes.set(Buffer.from(part, 'hex'), Number(at));
       assert.throws(() => kvpHvUtils.decodeRequest(bytes), failsAs(...expected), name);
     }
   });
@@ -133,7 +145,10 @@ describe('KVP requests of hv_utils', () => {
       hex(kvpHvUtils.encodeRequest({ operation: 'set', pool: 0, key: 'k', value }));
     const passed = (parts: Record<number, string>): string =>
       hex(message(LENGTH, { 0: '01 00 0000 00000000 02000000', 16: '6b', ...parts }));
-    assert.equal(set({ type: 'u32', value: 4275878552 }), passed({ 12: '0b', 528: '34323735383738353532' }));
+    assert.equal(
+      set({ type: 'u32', value: 4275878552 }),
+      passed({ 12: '0b', 528: '34323735383738353532' }),
+    );
     const dropped = passed({});
     assert.equal(set({ type: 'u64', value: 1n }), dropped);
     assert.equal(set({ type: 'expandString', text: 'x' }), dropped);
@@ -144,7 +159,12 @@ describe('KVP requests of hv_utils', () => {
 describe('KVP replies to hv_utils', () => {
   const get: KvpRequest = { operation: 'get', pool: 0, key: 'ké' };
   const enumerate: KvpRequest = { operation: 'enumerate', pool: 3, index: 5 };
-  const getIpInfo: KvpRequest = { operation: 'getIpInfo', pool: 0, adapterId: '00:1', addressFamily: 3 };
+  const getIpInfo: KvpRequest = {
+    operation: 'getIpInfo',
+    pool: 0,
+    adapterId: '00:1',
+    addressFamily: 3,
+  };
 
   const encoded = (request: KvpRequest | undefined, reply: KvpReply): string => {
     // Dirty, as a buffer in use is: only what counts may be written
@@ -154,20 +174,35 @@ describe('KVP replies to hv_utils', () => {
   };
   const dirty = (parts: Record<number, string>): string => {
     const bytes = new Uint8Array(LENGTH).fill(0xee);
-    for (const [at, part] of Object.entries(parts)) bytes.set(Buffer.from(part.replaceAll(' ', ''), 'hex'), Number(at));
+    for (const [at, part] of Object.entries(parts))
+      bytes.set(Buffer.from(part.replaceAll(' ', ''), 'hex'), Number(at));
     return hex(bytes);
   };
 
   test('enumerate', () => {
-    const reply: KvpReply = { status: IcStatus.ok, key: 'ké', value: { type: 'string', text: 'v€' } };
-    const expected = dirty({ 0: '00000000', 8: '01000000 04000000 05000000', 20: `${KEY}00`, 532: `${VALUE}00` });
+    const reply: KvpReply = {
+      status: IcStatus.ok,
+      key: 'ké',
+      value: { type: 'string', text: 'v€' },
+    };
+    const expected = dirty({
+      0: '00000000',
+      8: '01000000 04000000 05000000',
+      20: `${KEY}00`,
+      532: `${VALUE}00`,
+    });
     assert.equal(encoded(enumerate, reply), expected);
     assert.deepEqual(kvpHvUtils.decodeReply(Buffer.from(expected, 'hex'), enumerate), reply);
   });
 
   test('get is laid out like enumerate, since the kernel looks for the value there', () => {
     const reply: KvpReply = { status: IcStatus.ok, value: { type: 'string', text: 'v€' } };
-    const expected = dirty({ 0: '00000000', 8: '01000000 04000000 05000000', 20: `${KEY}00`, 532: `${VALUE}00` });
+    const expected = dirty({
+      0: '00000000',
+      8: '01000000 04000000 05000000',
+      20: `${KEY}00`,
+      532: `${VALUE}00`,
+    });
     assert.equal(encoded(get, reply), expected);
     assert.deepEqual(kvpHvUtils.decodeReply(Buffer.from(expected, 'hex'), get), reply);
   });
@@ -176,7 +211,12 @@ describe('KVP replies to hv_utils', () => {
     const value = (value: NonNullable<KvpReply['value']>): string =>
       encoded(enumerate, { status: IcStatus.ok, key: 'k', value });
     const text = (sizeBytes: string, hexText: string): string =>
-      dirty({ 0: '00000000', 8: `01000000 02000000 ${sizeBytes}`, 20: '6b00', 532: `${hexText}00` });
+      dirty({
+        0: '00000000',
+        8: `01000000 02000000 ${sizeBytes}`,
+        20: '6b00',
+        532: `${hexText}00`,
+      });
     assert.equal(value({ type: 'u32', value: 42 }), text('03000000', '3432'));
     assert.equal(
       value({ type: 'u64', value: 2n ** 64n - 1n }),
@@ -215,23 +255,31 @@ describe('KVP replies to hv_utils', () => {
     assert.deepEqual(kvpHvUtils.decodeReply(Buffer.from(expected, 'hex'), getIpInfo), reply);
   });
 
-  test('everything else is a status alone: set, delete, failures, a request nobody could decode', () => {
-    const set: KvpRequest = { operation: 'set', pool: 0, key: 'k', value: { type: 'string', text: '' } };
-    for (const request of [
-      set,
-      { operation: 'delete', pool: 0, key: 'k' },
-      { operation: 'unknown', pool: 0, operationCode: 9 },
-    ] as const) {
-      assert.equal(encoded(request, { status: IcStatus.ok }), dirty({ 0: '00000000' }));
-    }
-    for (const request of [set, get, enumerate, getIpInfo, undefined]) {
-      const expected = dirty({ 0: '03010780' });
-      assert.equal(encoded(request, { status: IcStatus.noMoreItems }), expected);
-      assert.deepEqual(kvpHvUtils.decodeReply(Buffer.from(expected, 'hex'), request ?? get), {
-        status: IcStatus.noMoreItems,
-      });
-    }
-  });
+  test(
+    'everything else is a status alone: set, delete, failures, a request nobody could ' + 'decode',
+    () => {
+      const set: KvpRequest = {
+        operation: 'set',
+        pool: 0,
+        key: 'k',
+        value: { type: 'string', text: '' },
+      };
+      for (const request of [
+        set,
+        { operation: 'delete', pool: 0, key: 'k' },
+        { operation: 'unknown', pool: 0, operationCode: 9 },
+      ] as const) {
+        assert.equal(encoded(request, { status: IcStatus.ok }), dirty({ 0: '00000000' }));
+      }
+      for (const request of [set, get, enumerate, getIpInfo, undefined]) {
+        const expected = dirty({ 0: '03010780' });
+        assert.equal(encoded(request, { status: IcStatus.noMoreItems }), expected);
+        assert.deepEqual(kvpHvUtils.decodeReply(Buffer.from(expected, 'hex'), request ?? get), {
+          status: IcStatus.noMoreItems,
+        });
+      }
+    },
+  );
 
   test('what does not fit is refused', () => {
     const reply = (key: string, text: string): KvpReply => ({
@@ -239,8 +287,14 @@ describe('KVP replies to hv_utils', () => {
       key,
       value: { type: 'string', text },
     });
-    assert.throws(() => encoded(enumerate, reply('k'.repeat(512), '')), refuses('tooLong', 'kvp.key'));
-    assert.throws(() => encoded(enumerate, reply('k', '€'.repeat(683))), refuses('tooLong', 'kvp.value'));
+    assert.throws(
+      () => encoded(enumerate, reply('k'.repeat(512), '')),
+      refuses('tooLong', 'kvp.key'),
+    );
+    assert.throws(
+      () => encoded(enumerate, reply('k', '€'.repeat(683))),
+      refuses('tooLong', 'kvp.value'),
+    );
     assert.ok(encoded(enumerate, reply('k'.repeat(511), 'v'.repeat(2047))));
     for (const request of [get, enumerate, getIpInfo]) {
       assert.throws(() => encoded(request, { status: IcStatus.ok }), refuses('value', 'kvp'));

@@ -44,19 +44,36 @@ describe('KVP requests over VMBus', () => {
     },
     {
       name: 'set a u32',
-      bytes: message(LENGTH, { 0: '01 00 0000 04000000 06000000 04000000', 16: KEY, 528: '78563412' }),
+      bytes: message(LENGTH, {
+        0: '01 00 0000 04000000 06000000 04000000',
+        16: KEY,
+        528: '78563412',
+      }),
       value: { operation: 'set', pool: 0, key: 'ké', value: { type: 'u32', value: 0x12345678 } },
       neededBytes: 2576,
     },
     {
       name: 'set a u64, which hosts number 11',
-      bytes: message(LENGTH, { 0: '01 00 0000 0b000000 06000000 08000000', 16: KEY, 528: 'ffeeddccbbaa9988' }),
-      value: { operation: 'set', pool: 0, key: 'ké', value: { type: 'u64', value: 0x8899aabbccddeeffn } },
+      bytes: message(LENGTH, {
+        0: '01 00 0000 0b000000 06000000 08000000',
+        16: KEY,
+        528: 'ffeeddccbbaa9988',
+      }),
+      value: {
+        operation: 'set',
+        pool: 0,
+        key: 'ké',
+        value: { type: 'u64', value: 0x8899aabbccddeeffn },
+      },
       neededBytes: 2576,
     },
     {
       name: 'set a value of a type nobody knows',
-      bytes: message(LENGTH, { 0: '01 00 0000 4d000000 06000000 03000000', 16: KEY, 528: 'aabbcc' }),
+      bytes: message(LENGTH, {
+        0: '01 00 0000 4d000000 06000000 03000000',
+        16: KEY,
+        528: 'aabbcc',
+      }),
       value: {
         operation: 'set',
         pool: 0,
@@ -132,8 +149,14 @@ describe('KVP requests over VMBus', () => {
     });
     assert.equal(hex(ic.encodeRequest(request(255, 1023), V4)), hex(bytes));
     assert.deepEqual(ic.decodeRequest(bytes, V4), request(255, 1023));
-    assert.throws(() => ic.encodeRequest(request(256, 1), V4), refuses('tooLong', 'kvp.record.key'));
-    assert.throws(() => ic.encodeRequest(request(1, 1024), V4), refuses('tooLong', 'kvp.record.value'));
+    assert.throws(
+      () => ic.encodeRequest(request(256, 1), V4),
+      refuses('tooLong', 'kvp.record.key'),
+    );
+    assert.throws(
+      () => ic.encodeRequest(request(1, 1024), V4),
+      refuses('tooLong', 'kvp.record.value'),
+    );
     const tooLong = { type: 'unknown', typeCode: 3, bytes: new Uint8Array(2049) } as const;
     assert.throws(
       () => ic.encodeRequest({ operation: 'set', pool: 0, key: 'k', value: tooLong }, V4),
@@ -158,7 +181,11 @@ describe('KVP requests over VMBus', () => {
       [
         'key size beyond its field',
         { 8: '02020000' },
-        ['size', 'kvp.record.key', 'kvp.record.key at offset 16: expected a size of at most 512, got 514'],
+        [
+          'size',
+          'kvp.record.key',
+          'kvp.record.key at offset 16: expected a size of at most 512, got 514',
+        ],
       ],
       ['key size of 4 GiB', { 8: 'ffffffff' }, ['size', 'kvp.record.key']],
       ['odd key size', { 8: '05000000' }, ['size', 'kvp.record.key']],
@@ -168,29 +195,53 @@ describe('KVP requests over VMBus', () => {
       [
         'value size beyond its field',
         { 12: '02080000' },
-        ['size', 'kvp.record.value', 'kvp.record.value at offset 528: expected a size of at most 2048, got 2050'],
+        [
+          'size',
+          'kvp.record.value',
+          'kvp.record.value at offset 528: expected a size of at most 2048, got 2050',
+        ],
       ],
       ['odd value size', { 12: '05000000' }, ['size', 'kvp.record.value']],
       ['value without NUL', { 12: '04000000' }, ['unterminated', 'kvp.record.value']],
       [
         'u32 of 6 bytes',
         { 4: '04000000' },
-        ['size', 'kvp.record.value', 'kvp.record.value at offset 528: expected a size of 4 (u32), got 6'],
+        [
+          'size',
+          'kvp.record.value',
+          'kvp.record.value at offset 528: expected a size of 4 (u32), got 6',
+        ],
       ],
       [
         'u64 of 6 bytes',
         { 4: '0b000000' },
-        ['size', 'kvp.record.value', 'kvp.record.value at offset 528: expected a size of 8 (u64), got 6'],
+        [
+          'size',
+          'kvp.record.value',
+          'kvp.record.value at offset 528: expected a size of 8 (u64), got 6',
+        ],
       ],
-      ['unknown type beyond its field', { 4: '4d000000', 12: '01080000' }, ['size', 'kvp.record.value']],
+      [
+        'unknown type beyond its field',
+        { 4: '4d000000', 12: '01080000' },
+        ['size', 'kvp.record.value'],
+      ],
     ];
     for (const [name, parts, expected] of cases) {
-      const bytes = message(LENGTH, { 0: '01 00 0000 01000000 06000000 06000000', 16: KEY, 528: VALUE });
-      for (const [at, part] of Object.entries(parts)) bytes.set(Buffer.from(part, 'hex'), Number(at));
+      const bytes = message(LENGTH, {
+        0: '01 00 0000 01000000 06000000 06000000',
+        16: KEY,
+        528: VALUE,
+      });
+      for (const [at, part] of Object.entries(parts))
+        bytes.set(Buffer.from(part, 'hex'), Number(at));
       assert.throws(() => ic.decodeRequest(bytes, V4), failsAs(...expected), name);
     }
     const unterminated = message(LENGTH, { 0: '05 00', 260: '3100'.repeat(1024) });
-    assert.throws(() => ic.decodeRequest(unterminated, V4), failsAs('unterminated', 'kvp.ipInfo.addresses'));
+    assert.throws(
+      () => ic.decodeRequest(unterminated, V4),
+      failsAs('unterminated', 'kvp.ipInfo.addresses'),
+    );
   });
 
   test('lists in one text', () => {
@@ -202,7 +253,11 @@ describe('KVP requests over VMBus', () => {
     const [a, b, semicolon] = ['6100', '6200', '3b00'];
     assert.deepEqual(addresses(''), []);
     assert.deepEqual(addresses(`${a}${semicolon}`), ['a'], 'one at the end is no further entry');
-    assert.deepEqual(addresses(`${a}${semicolon}${semicolon}${b}`), ['a', '', 'b'], 'an empty entry keeps its place');
+    assert.deepEqual(
+      addresses(`${a}${semicolon}${semicolon}${b}`),
+      ['a', '', 'b'],
+      'an empty entry keeps its place',
+    );
     const info = (list: string[]): KvpRequest => ({
       operation: 'setIpInfo',
       pool: 0,
@@ -219,7 +274,10 @@ describe('KVP requests over VMBus', () => {
     for (const list of [[], [''], ['a', ''], ['', ''], ['', 'a']]) {
       assert.deepEqual(ic.decodeRequest(ic.encodeRequest(info(list), V4), V4), info(list));
     }
-    assert.throws(() => ic.encodeRequest(info(['a;b']), V4), refuses('value', 'kvp.ipInfo.addresses'));
+    assert.throws(
+      () => ic.encodeRequest(info(['a;b']), V4),
+      refuses('value', 'kvp.ipInfo.addresses'),
+    );
     assert.throws(
       () => ic.encodeRequest(info(new Array(200).fill('fe80::1')), V4),
       refuses('tooLong', 'kvp.ipInfo.addresses'),
@@ -276,11 +334,19 @@ describe('KVP 5.0: IP info in binary', () => {
   ]);
 
   test('reply', () => {
-    const request = { operation: 'getIpInfo', pool: 1, adapterId: '00:1', addressFamily: 3 } as const;
+    const request = {
+      operation: 'getIpInfo',
+      pool: 1,
+      adapterId: '00:1',
+      addressFamily: 3,
+    } as const;
     const body = ic.encodeRequest(request, V5);
     ic.encodeReply(body, V5, request, { status: IcStatus.ok, ipInfo: BINARY });
     assert.equal(hex(body), hex(message(LENGTH, { 0: '04 01', ...BINARY_PARTS })));
-    assert.deepEqual(ic.decodeReply(body, V5, request, IcStatus.ok), { status: IcStatus.ok, ipInfo: BINARY });
+    assert.deepEqual(ic.decodeReply(body, V5, request, IcStatus.ok), {
+      status: IcStatus.ok,
+      ipInfo: BINARY,
+    });
   });
 
   test('counts beyond their arrays, and prefixes beyond an address', () => {
@@ -306,7 +372,10 @@ describe('KVP 5.0: IP info in binary', () => {
         failsAs(...expected),
       );
     }
-    const full = message(LENGTH, { 0: '05 01', 4: '40000000 40000000 05000000 05000000 40000000 40000000' });
+    const full = message(LENGTH, {
+      0: '05 01',
+      4: '40000000 40000000 05000000 05000000 40000000 40000000',
+    });
     const request = ic.decodeRequest(full, V5);
     assert.equal(request.operation, 'setIpInfo');
     assert.equal(request.ipInfo.addresses.length, 128);
@@ -318,17 +387,34 @@ describe('KVP 5.0: IP info in binary', () => {
       ic.encodeRequest({ operation: 'setIpInfo', pool: 1, ipInfo: { ...BINARY, ...change } }, V5);
     assert.throws(set({ subnets: ['255.0.0.0'] }), refuses('count', 'kvp.ipInfo.subnets'));
     assert.throws(set({ addressOrigins: [] }), refuses('count', 'kvp.ipInfo.addressOrigins'));
-    assert.throws(set({ addresses: ['a', 'b', '::'] }), refuses('value', 'kvp.ipInfo.ipv4Addresses[0]'));
-    assert.throws(set({ subnets: ['255.0.0.0', '/8', '/64'] }), refuses('value', 'kvp.ipInfo.ipv4Subnets[1]'));
-    assert.throws(set({ subnets: ['255.0.0.0', '255.0.0.0', '64'] }), refuses('value', 'kvp.ipInfo.ipv6Subnets[0]'));
-    assert.throws(set({ gateways: new Array(6).fill('192.0.2.1') }), refuses('count', 'kvp.ipInfo.ipv4GatewayCount'));
+    assert.throws(
+      set({ addresses: ['a', 'b', '::'] }),
+      refuses('value', 'kvp.ipInfo.ipv4Addresses[0]'),
+    );
+    assert.throws(
+      set({ subnets: ['255.0.0.0', '/8', '/64'] }),
+      refuses('value', 'kvp.ipInfo.ipv4Subnets[1]'),
+    );
+    assert.throws(
+      set({ subnets: ['255.0.0.0', '255.0.0.0', '64'] }),
+      refuses('value', 'kvp.ipInfo.ipv6Subnets[0]'),
+    );
+    assert.throws(
+      set({ gateways: new Array(6).fill('192.0.2.1') }),
+      refuses('count', 'kvp.ipInfo.ipv4GatewayCount'),
+    );
   });
 });
 
 describe('KVP replies over VMBus', () => {
   const get: KvpRequest = { operation: 'get', pool: 0, key: 'ké' };
   const enumerate: KvpRequest = { operation: 'enumerate', pool: 0, index: 5 };
-  const getIpInfo: KvpRequest = { operation: 'getIpInfo', pool: 0, adapterId: '00:1', addressFamily: 3 };
+  const getIpInfo: KvpRequest = {
+    operation: 'getIpInfo',
+    pool: 0,
+    adapterId: '00:1',
+    addressFamily: 3,
+  };
   const cases: [string, KvpRequest, KvpReply, Uint8Array][] = [
     [
       'get: type, size and value; the key stays',
@@ -407,20 +493,28 @@ describe('KVP replies over VMBus', () => {
       const before = hex(body);
       ic.encodeReply(body, V4, request, { status: IcStatus.noMoreItems });
       assert.equal(hex(body), before, request.operation);
-      assert.deepEqual(ic.decodeReply(body, V4, request, IcStatus.noMoreItems), { status: IcStatus.noMoreItems });
+      assert.deepEqual(ic.decodeReply(body, V4, request, IcStatus.noMoreItems), {
+        status: IcStatus.noMoreItems,
+      });
     }
   });
 
   test('a success without what it is about is refused', () => {
     for (const request of [get, enumerate, getIpInfo]) {
       const body = ic.encodeRequest(request, V4);
-      assert.throws(() => ic.encodeReply(body, V4, request, { status: IcStatus.ok }), refuses('value', 'kvp'));
+      assert.throws(
+        () => ic.encodeReply(body, V4, request, { status: IcStatus.ok }),
+        refuses('value', 'kvp'),
+      );
     }
   });
 
   test('a reply is checked by the host too', () => {
     const body = message(LENGTH, { 0: '03 00 0000 05000000 01000000 06000000 07000000', 20: KEY });
-    assert.throws(() => ic.decodeReply(body, V4, enumerate, IcStatus.ok), failsAs('size', 'kvp.record.value'));
+    assert.throws(
+      () => ic.decodeReply(body, V4, enumerate, IcStatus.ok),
+      failsAs('size', 'kvp.record.value'),
+    );
     assert.throws(
       () => ic.decodeReply(body.subarray(0, 100), V4, get, IcStatus.ok),
       failsAs('truncated', 'kvp.reserved'),

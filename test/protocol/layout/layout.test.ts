@@ -35,12 +35,26 @@ describe('integers, flags, enums and GUIDs', () => {
     {
       name: 'are little-endian and packed',
       bytes: message(19, { 0: '01 0302 07060504 0f0e0d0c0b0a0908 01 00 aabb' }),
-      value: { a: 1, b: 0x0203, c: 0x04050607, d: 0x08090a0b0c0d0e0fn, on: true, raw: Uint8Array.of(0xaa, 0xbb) },
+      value: {
+        a: 1,
+        b: 0x0203,
+        c: 0x04050607,
+        d: 0x08090a0b0c0d0e0fn,
+        on: true,
+        raw: Uint8Array.of(0xaa, 0xbb),
+      },
     },
     {
       name: 'reach their largest values',
       bytes: message(19, { 0: 'ff ffff ffffffff ffffffffffffffff 00 00 ffff' }),
-      value: { a: 0xff, b: 0xffff, c: 0xffff_ffff, d: 2n ** 64n - 1n, on: false, raw: Uint8Array.of(255, 255) },
+      value: {
+        a: 0xff,
+        b: 0xffff,
+        c: 0xffff_ffff,
+        d: 2n ** 64n - 1n,
+        on: false,
+        raw: Uint8Array.of(255, 255),
+      },
     },
   ]);
 
@@ -59,10 +73,16 @@ describe('integers, flags, enums and GUIDs', () => {
       [u32, 1.5],
       [u32, Number.NaN],
     ] as const) {
-      assert.throws(() => struct('m').field('x', layout).encode({ x: value }), refuses('value', 'm.x'));
+      assert.throws(
+        () => struct('m').field('x', layout).encode({ x: value }),
+        refuses('value', 'm.x'),
+      );
     }
     for (const value of [-1n, 2n ** 64n]) {
-      assert.throws(() => struct('m').field('x', u64).encode({ x: value }), refuses('value', 'm.x'));
+      assert.throws(
+        () => struct('m').field('x', u64).encode({ x: value }),
+        refuses('value', 'm.x'),
+      );
     }
     assert.throws(
       () =>
@@ -73,29 +93,45 @@ describe('integers, flags, enums and GUIDs', () => {
     );
   });
 
-  testVectors(...codec(struct('m').field('f', flags(u32, { force: 1, restart: 2, top: 0x8000_0000 }))), [
-    {
-      name: 'bits without a name survive',
-      bytes: message(4, { 0: '090000c0' }),
-      value: { f: { force: true, restart: false, top: true, unknown: 0x4000_0008 } },
-    },
-  ]);
+  testVectors(
+    ...codec(struct('m').field('f', flags(u32, { force: 1, restart: 2, top: 0x8000_0000 }))),
+    [
+      {
+        name: 'bits without a name survive',
+        bytes: message(4, { 0: '090000c0' }),
+        value: { f: { force: true, restart: false, top: true, unknown: 0x4000_0008 } },
+      },
+    ],
+  );
 
   testVectors(...codec(struct('m').field('e', openEnum(u16, { healthy: 1, critical: 2 }))), [
-    { name: 'a known enum value has its name', bytes: message(2, { 0: '0200' }), value: { e: 'critical' } },
-    { name: 'an unknown enum value survives', bytes: message(2, { 0: '3412' }), value: { e: 0x1234 } },
+    {
+      name: 'a known enum value has its name',
+      bytes: message(2, { 0: '0200' }),
+      value: { e: 'critical' },
+    },
+    {
+      name: 'an unknown enum value survives',
+      bytes: message(2, { 0: '3412' }),
+      value: { e: 0x1234 },
+    },
   ]);
 
   testVectors(...codec(struct('m').field('id', guid)), [
     {
       name: 'the first three groups of a GUID are little-endian',
-      // a9a0f4e7-... as it stands in drivers/hv's tables: GUID_INIT(0xa9a0f4e7, 0x5a45, 0x4d96, 0xb8, 0x27, ...)
+      // a9a0f4e7-... as it stands in drivers/hv's tables: GUID_INIT(0xa9a0f4e7, 0x5a45, 0x4d96,
+      // 0xb8, 0x27, ...)
       bytes: message(16, { 0: 'e7f4a0a9 455a 964d b827 8a841e8c03e6' }),
       value: { id: 'a9a0f4e7-5a45-4d96-b827-8a841e8c03e6' },
     },
   ]);
   test('a malformed GUID is refused', () => {
-    for (const id of ['{a9a0f4e7-5a45-4d96-b827-8a841e8c03e6}', 'A9A0F4E7-5A45-4D96-B827-8A841E8C03E6', '']) {
+    for (const id of [
+      '{a9a0f4e7-5a45-4d96-b827-8a841e8c03e6}',
+      'A9A0F4E7-5A45-4D96-B827-8A841E8C03E6',
+      '',
+    ]) {
       assert.throws(() => struct('m').field('id', guid).encode({ id }), refuses('value', 'm.id'));
     }
   });
@@ -107,14 +143,30 @@ describe('text', () => {
   testVectors(...codec(wide), [
     { name: 'UTF-16: ASCII', bytes: message(8, { 0: '61006200' }), value: { t: 'ab' } },
     { name: 'UTF-16: empty', bytes: message(8, {}), value: { t: '' } },
-    { name: 'UTF-16: fills its field up to the NUL', bytes: message(8, { 0: '6100e9006601' }), value: { t: 'aéŦ' } },
+    {
+      name: 'UTF-16: fills its field up to the NUL',
+      bytes: message(8, { 0: '6100e9006601' }),
+      value: { t: 'aéŦ' },
+    },
     { name: 'UTF-16: a surrogate pair', bytes: message(8, { 0: '3dd800de' }), value: { t: '😀' } },
-    { name: 'UTF-16: a byte order mark is a character', bytes: message(8, { 0: 'fffe6100' }), value: { t: '\ufeffa' } },
+    {
+      name: 'UTF-16: a byte order mark is a character',
+      bytes: message(8, { 0: 'fffe6100' }),
+      value: { t: '\ufeffa' },
+    },
   ]);
   testVectors(...codec(narrow), [
     { name: 'UTF-8: ASCII', bytes: message(8, { 0: '6162' }), value: { t: 'ab' } },
-    { name: 'UTF-8: fills its field up to the NUL', bytes: message(8, { 0: '61c3a9f09f9880' }), value: { t: 'aé😀' } },
-    { name: 'UTF-8: a byte order mark is a character', bytes: message(8, { 0: 'efbbbf61' }), value: { t: '\ufeffa' } },
+    {
+      name: 'UTF-8: fills its field up to the NUL',
+      bytes: message(8, { 0: '61c3a9f09f9880' }),
+      value: { t: 'aé😀' },
+    },
+    {
+      name: 'UTF-8: a byte order mark is a character',
+      bytes: message(8, { 0: 'efbbbf61' }),
+      value: { t: '\ufeffa' },
+    },
   ]);
   const long = 'x'.repeat(99);
   testVectors(...codec(struct('m').field('w', text(utf16, 200)).field('n', text(utf8, 100))), [
@@ -134,9 +186,17 @@ describe('text', () => {
 
   test('text that is none is refused', () => {
     const cases: [typeof wide, string, Parameters<typeof failsAs>][] = [
-      [wide, '6100610061006100', ['unterminated', 'm.t', 'm.t at offset 0: expected a NUL within 8 bytes, got none']],
+      [
+        wide,
+        '6100610061006100',
+        ['unterminated', 'm.t', 'm.t at offset 0: expected a NUL within 8 bytes, got none'],
+      ],
       [narrow, '6161616161616161', ['unterminated', 'm.t']],
-      [wide, '00d8610000000000', ['text', 'm.t', 'm.t at offset 0: expected valid UTF-16, got a lone surrogate']],
+      [
+        wide,
+        '00d8610000000000',
+        ['text', 'm.t', 'm.t at offset 0: expected valid UTF-16, got a lone surrogate'],
+      ],
       [wide, '00dc000000000000', ['text', 'm.t']],
       [wide, '6100 00d8 0000 0000', ['text', 'm.t']],
       [narrow, 'ff00000000000000', ['text', 'm.t']],
@@ -158,14 +218,18 @@ describe('text', () => {
     const wideSized = sized(utf16);
     assert.deepEqual(wideSized.encode({ t: 'é' }), message(12, { 0: '04000000 e900' }));
     assert.deepEqual(sized(utf8).encode({ t: 'é' }), message(12, { 0: '03000000 c3a9' }));
-    const decode = (size: string) => () => wideSized.decode(message(12, { 0: size, 4: '61006200' }));
+    const decode = (size: string) => () =>
+      wideSized.decode(message(12, { 0: size, 4: '61006200' }));
     assert.equal(decode('06000000')().t, 'ab');
     assert.equal(decode('08000000')().t, 'ab');
     assert.throws(
       decode('05000000'),
       failsAs('size', 'm.t', 'm.t at offset 4: expected an even size of UTF-16 text, got 5'),
     );
-    assert.throws(decode('0a000000'), failsAs('size', 'm.t', 'm.t at offset 4: expected a size of at most 8, got 10'));
+    assert.throws(
+      decode('0a000000'),
+      failsAs('size', 'm.t', 'm.t at offset 4: expected a size of at most 8, got 10'),
+    );
     assert.throws(decode('ffffffff'), failsAs('size', 'm.t'));
     assert.throws(decode('04000000'), failsAs('unterminated', 'm.t'));
     assert.throws(decode('00000000'), failsAs('unterminated', 'm.t'));
@@ -174,13 +238,21 @@ describe('text', () => {
   test('is never cut to fit', () => {
     assert.throws(
       () => wide.encode({ t: 'abcd' }),
-      refuses('tooLong', 'm.t', 'm.t at offset 0: expected text of at most 8 bytes with its NUL, got 10'),
+      refuses(
+        'tooLong',
+        'm.t',
+        'm.t at offset 0: expected text of at most 8 bytes with its NUL, got 10',
+      ),
     );
     assert.throws(() => narrow.encode({ t: '12345678' }), refuses('tooLong', 'm.t'));
     // Fits by its units, not by its bytes
     assert.throws(
       () => narrow.encode({ t: 'éééé' }),
-      refuses('tooLong', 'm.t', 'm.t at offset 0: expected text of at most 8 bytes with its NUL, got 9'),
+      refuses(
+        'tooLong',
+        'm.t',
+        'm.t at offset 0: expected text of at most 8 bytes with its NUL, got 9',
+      ),
     );
     for (const layout of [wide, narrow]) {
       assert.throws(() => layout.encode({ t: 'a\0b' }), refuses('text', 'm.t'));
@@ -229,14 +301,21 @@ describe('struct', () => {
     );
     const four = { items: new Array(4).fill({ x: 0, y: 0 }), end: 0 };
     assert.throws(() => counted.encode(four), refuses('count', 'm.count'));
-    assert.throws(() => counted.encode({ items: [{ x: 0, y: 70000 }], end: 0 }), refuses('value', 'm.items[0].y'));
+    assert.throws(
+      () => counted.encode({ items: [{ x: 0, y: 70000 }], end: 0 }),
+      refuses('value', 'm.items[0].y'),
+    );
   });
 
   test('the message of an error reads as documented', () => {
     const shutdown = struct('shutdown').field('reason', u32).field('timeoutSecs', u32);
     assert.throws(
       () => shutdown.decode(new Uint8Array(6)),
-      failsAs('truncated', 'shutdown.timeoutSecs', 'shutdown.timeoutSecs at offset 4: expected 4 bytes, got 2'),
+      failsAs(
+        'truncated',
+        'shutdown.timeoutSecs',
+        'shutdown.timeoutSecs at offset 4: expected 4 bytes, got 2',
+      ),
     );
   });
 
@@ -254,7 +333,10 @@ describe('struct', () => {
 
   test('encodeInto writes its fields and nothing else, and not past the end', () => {
     const bytes = new Uint8Array(8).fill(0xee);
-    assert.equal(struct('m').field('a', u8).reserved(1).field('b', u16).encodeInto({ a: 1, b: 2 }, bytes, 2), 6);
+    assert.equal(
+      struct('m').field('a', u8).reserved(1).field('b', u16).encodeInto({ a: 1, b: 2 }, bytes, 2),
+      6,
+    );
     assert.deepEqual(bytes, message(8, { 0: 'eeee 01 ee 0200 eeee' }));
     assert.throws(
       () => inner.encodeInto({ x: 1, y: 2 }, bytes, 5),
@@ -268,8 +350,14 @@ describe('struct', () => {
       .dependent('items', (m) => array(u16, m.count, 3), 6)
       .field('end', u8);
     assert.equal(room.sizeBytes, 8);
-    assert.deepEqual(room.encode({ items: [0x0102], end: 9 }), message(8, { 0: '01 0201 0000 0000 09' }));
-    assert.deepEqual(room.decode(message(8, { 0: '01 0201 ffff ffff 09' })), { items: [0x0102], end: 9 });
+    assert.deepEqual(
+      room.encode({ items: [0x0102], end: 9 }),
+      message(8, { 0: '01 0201 0000 0000 09' }),
+    );
+    assert.deepEqual(room.decode(message(8, { 0: '01 0201 ffff ffff 09' })), {
+      items: [0x0102],
+      end: 9,
+    });
     assert.throws(() => room.decode(message(7, { 0: '01 0201' })), failsAs('truncated', 'm.end'));
   });
 

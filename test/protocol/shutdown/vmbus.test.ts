@@ -46,8 +46,16 @@ describe('shutdown requests', () => {
     const endless = message(LENGTH, { 12: '6100'.repeat(1024) });
     assert.equal(decode(endless).message, 'a'.repeat(1024));
     assert.equal(decode(message(LENGTH, { 12: '00d8 6100' })).message, '\ufffda');
-    assert.equal(decode(message(LENGTH, { 12: '6100 0000 6200' })).message, 'a', 'what follows the NUL is not read');
-    assert.equal(decode(message(LENGTH, { 12: 'fffe 6100' })).message, '\ufeffa', 'a BOM is a character');
+    assert.equal(
+      decode(message(LENGTH, { 12: '6100 0000 6200' })).message,
+      'a',
+      'what follows the NUL is not read',
+    );
+    assert.equal(
+      decode(message(LENGTH, { 12: 'fffe 6100' })).message,
+      '\ufeffa',
+      'a BOM is a character',
+    );
   });
 
   test('a message that does not fit is refused by the encoder', () => {
@@ -58,7 +66,11 @@ describe('shutdown requests', () => {
   test('a short request says what is missing', () => {
     assert.throws(
       () => decode(new Uint8Array(6)),
-      failsAs('truncated', 'shutdown.timeoutSecs', 'shutdown.timeoutSecs at offset 4: expected 4 bytes, got 2'),
+      failsAs(
+        'truncated',
+        'shutdown.timeoutSecs',
+        'shutdown.timeoutSecs at offset 4: expected 4 bytes, got 2',
+      ),
     );
   });
 
@@ -115,10 +127,15 @@ describe('the recorded answers of hv_utils', () => {
   }
 
   test('the body comes back as it was sent', () => {
-    const body = ic.encodeRequest({ reasonCode: 1, timeoutSecs: 2, flags: none, message: 'm' }, V32);
+    const body = ic.encodeRequest(
+      { reasonCode: 1, timeoutSecs: 2, flags: none, message: 'm' },
+      V32,
+    );
     const before = hex(body);
     ic.encodeReply(body, V32, decode(body), { status: IcStatus.ok });
     assert.equal(hex(body), before);
-    assert.deepEqual(ic.decodeReply(body, V32, decode(body), IcStatus.fail), { status: IcStatus.fail });
+    assert.deepEqual(ic.decodeReply(body, V32, decode(body), IcStatus.fail), {
+      status: IcStatus.fail,
+    });
   });
 });

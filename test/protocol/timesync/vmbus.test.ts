@@ -4,7 +4,11 @@ import fc from 'fast-check';
 import { IcStatus } from '../../../protocol/ic/status.ts';
 import { type Version, version } from '../../../protocol/ic/version.ts';
 import { DecodeError } from '../../../protocol/layout/index.ts';
-import { type TimesyncRequest, timesyncProtocol, UNIX_EPOCH_100NS } from '../../../protocol/timesync/vmbus.ts';
+import {
+  type TimesyncRequest,
+  timesyncProtocol,
+  UNIX_EPOCH_100NS,
+} from '../../../protocol/timesync/vmbus.ts';
 import { failsAs, hex, message, refuses, testVectors } from '../vector.ts';
 
 const { ic } = timesyncProtocol;
@@ -60,7 +64,12 @@ for (const v of [V3, V1]) {
       },
       {
         name: 'all fields',
-        bytes: message(32, { 0: '0807060504030201', 8: '1817161514131211', 16: '2827262524232221', 24: '41' }),
+        bytes: message(32, {
+          0: '0807060504030201',
+          8: '1817161514131211',
+          16: '2827262524232221',
+          24: '41',
+        }),
         value: {
           hostTime100ns: 0x0102_0304_0506_0708n,
           childTime100ns: 0x1112_1314_1516_1718n,
@@ -99,13 +108,17 @@ test('errors name the field and its place', () => {
 
 test('the answer is the request, unchanged, whatever it says', () => {
   fc.assert(
-    fc.property(fc.constantFrom(V1, V3, V4), fc.uint8Array({ minLength: 25, maxLength: 64 }), (v, body) => {
-      const answer = body.slice();
-      const request = ic.decodeRequest(body, v);
-      ic.encodeReply(answer, v, request, { status: IcStatus.ok });
-      assert.equal(hex(answer), hex(body));
-      assert.deepEqual(ic.decodeReply(answer, v, request, IcStatus.ok), { status: IcStatus.ok });
-    }),
+    fc.property(
+      fc.constantFrom(V1, V3, V4),
+      fc.uint8Array({ minLength: 25, maxLength: 64 }),
+      (v, body) => {
+        const answer = body.slice();
+        const request = ic.decodeRequest(body, v);
+        ic.encodeReply(answer, v, request, { status: IcStatus.ok });
+        assert.equal(hex(answer), hex(body));
+        assert.deepEqual(ic.decodeReply(answer, v, request, IcStatus.ok), { status: IcStatus.ok });
+      },
+    ),
   );
 });
 
@@ -113,34 +126,53 @@ const u64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 const u8 = fc.integer({ min: 0, max: 255 });
 
 test('requests of any content survive a round trip', () => {
-  const flags = u8.map((byte) => ({ sync: (byte & 1) !== 0, sample: (byte & 2) !== 0, unknown: byte & 0xfc }));
+  const flags = u8.map((byte) => ({
+    sync: (byte & 1) !== 0,
+    sample: (byte & 2) !== 0,
+    unknown: byte & 0xfc,
+  }));
   fc.assert(
-    fc.property(u64, u64, u64, flags, u8, u8, (hostTime100ns, second, third, f, leapFlags, stratum) => {
-      const v4 = { hostTime100ns, referenceTime100ns: second, flags: f, leapFlags, stratum };
-      assert.deepEqual(decode(V4)(encode(V4)(v4)), v4);
-      const v3 = { hostTime100ns, childTime100ns: second, roundTripTime100ns: third, flags: f };
-      assert.deepEqual(decode(V3)(encode(V3)(v3)), v3);
-    }),
+    fc.property(
+      u64,
+      u64,
+      u64,
+      flags,
+      u8,
+      u8,
+      (hostTime100ns, second, third, f, leapFlags, stratum) => {
+        const v4 = { hostTime100ns, referenceTime100ns: second, flags: f, leapFlags, stratum };
+        assert.deepEqual(decode(V4)(encode(V4)(v4)), v4);
+        const v3 = { hostTime100ns, childTime100ns: second, roundTripTime100ns: third, flags: f };
+        assert.deepEqual(decode(V3)(encode(V3)(v3)), v3);
+      },
+    ),
   );
 });
 
-test('arbitrary bytes decode, or fail as truncated; what they decode to encodes to the same bytes', () => {
-  fc.assert(
-    fc.property(fc.constantFrom(V1, V3, V4), fc.uint8Array({ maxLength: 40 }), (v, body) => {
-      const needed = v === V4 ? 19 : 25;
-      let request: TimesyncRequest;
-      try {
-        request = ic.decodeRequest(body, v);
-      } catch (error) {
-        assert.ok(error instanceof DecodeError && error.code === 'truncated', String(error));
-        assert.ok(body.length < needed);
-        return;
-      }
-      assert.ok(body.length >= needed);
-      assert.equal(hex(ic.encodeRequest(request, v).subarray(0, needed)), hex(body.subarray(0, needed)));
-    }),
-  );
-});
+test(
+  'arbitrary bytes decode, or fail as truncated; what they decode to encodes to the same ' +
+    'bytes',
+  () => {
+    fc.assert(
+      fc.property(fc.constantFrom(V1, V3, V4), fc.uint8Array({ maxLength: 40 }), (v, body) => {
+        const needed = v === V4 ? 19 : 25;
+        let request: TimesyncRequest;
+        try {
+          request = ic.decodeRequest(body, v);
+        } catch (error) {
+          assert.ok(error instanceof DecodeError && error.code === 'truncated', String(error));
+          assert.ok(body.length < needed);
+          return;
+        }
+        assert.ok(body.length >= needed);
+        assert.equal(
+          hex(ic.encodeRequest(request, v).subarray(0, needed)),
+          hex(body.subarray(0, needed)),
+        );
+      }),
+    );
+  },
+);
 
 test('the service, as hosts know it', () => {
   assert.equal(timesyncProtocol.classId, '9527e630-d0ae-497b-adce-e80ab0175caf');

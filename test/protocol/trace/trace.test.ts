@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { parseTrace, printTrace, printTraceEntry, TraceError } from '../../../protocol/trace/trace.ts';
+import {
+  parseTrace,
+  printTrace,
+  printTraceEntry,
+  TraceError,
+} from '../../../protocol/trace/trace.ts';
 
 const TEXT = `# service: kvp
 # scenario: made up, with a colon: here
@@ -18,7 +23,13 @@ describe('a trace', () => {
         ['scenario', 'made up, with a colon: here'],
       ],
       entries: [
-        { kind: 'packet', direction: 'h2g', delayMs: 0, transactionId: 0x101n, payload: Uint8Array.of(1, 0, 255) },
+        {
+          kind: 'packet',
+          direction: 'h2g',
+          delayMs: 0,
+          transactionId: 0x101n,
+          payload: Uint8Array.of(1, 0, 255),
+        },
         {
           kind: 'packet',
           direction: 'g2h',
@@ -27,7 +38,13 @@ describe('a trace', () => {
           payload: Uint8Array.of(0xaa, ...new Array<number>(16).fill(0), 0xbb),
         },
         { kind: 'note', text: 'what comes next' },
-        { kind: 'packet', direction: 'h2g', delayMs: 3, transactionId: 0n, payload: new Uint8Array(15) },
+        {
+          kind: 'packet',
+          direction: 'h2g',
+          delayMs: 3,
+          transactionId: 0n,
+          payload: new Uint8Array(15),
+        },
       ],
     });
     assert.deepEqual(parseTrace(''), { header: [], entries: [] });
@@ -49,8 +66,16 @@ describe('a trace', () => {
   test('what is none is refused by line', () => {
     const head = '# service: kvp\n';
     const cases: [string, number, string][] = [
-      [`${head}\n`, 2, 'expected direction, milliseconds, transaction id and payload, got 1 fields'],
-      [`${head}h2g 0 1\n`, 2, 'expected direction, milliseconds, transaction id and payload, got 3 fields'],
+      [
+        `${head}\n`,
+        2,
+        'expected direction, milliseconds, transaction id and payload, got 1 fields',
+      ],
+      [
+        `${head}h2g 0 1\n`,
+        2,
+        'expected direction, milliseconds, transaction id and payload, got 3 fields',
+      ],
       [`${head}h2h 0 1 00\n`, 2, 'direction: expected h2g or g2h, got "h2h"'],
       [`${head}h2g -1 1 00\n`, 2, 'milliseconds: expected a whole number, got "-1"'],
       [
@@ -67,7 +92,11 @@ describe('a trace', () => {
       [`${head}h2g 0 1 000\n`, 2, 'payload: expected pairs of hex digits and (00*N), got "000"'],
       [`${head}h2g 0 1 0g\n`, 2, 'payload: expected pairs of hex digits and (00*N), got "0g"'],
       [`${head}h2g 0 1 AA\n`, 2, 'payload: expected pairs of hex digits and (00*N), got "AA"'],
-      [`${head}h2g 0 1 (00*x)\n`, 2, 'payload: expected pairs of hex digits and (00*N), got "(00*x)"'],
+      [
+        `${head}h2g 0 1 (00*x)\n`,
+        2,
+        'payload: expected pairs of hex digits and (00*N), got "(00*x)"',
+      ],
       [`${head}h2g 0 1 \n`, 2, 'payload: empty'],
       [`${head}h2g 0 1 (00*524281)\n`, 2, 'payload: a packet has at most 524280 bytes, got 524281'],
       [`${head}h2g 0 1 00\r\n`, 2, 'payload: expected pairs of hex digits and (00*N), got "00\\r"'],
@@ -78,7 +107,10 @@ describe('a trace', () => {
     for (const [text, line, problem] of cases) {
       assert.throws(
         () => parseTrace(text),
-        (error) => error instanceof TraceError && error.line === line && error.message === `line ${line}: ${problem}`,
+        (error) =>
+          error instanceof TraceError &&
+          error.line === line &&
+          error.message === `line ${line}: ${problem}`,
         `${JSON.stringify(text)} -> ${problem}`,
       );
     }

@@ -19,15 +19,27 @@ describe('registration', () => {
     assert.equal(vssHvUtils.decodeRegistration(answer), '129');
     assert.equal(hex(vssHvUtils.encodeRegistrationAnswer('129')), hex(answer));
     for (const length of [0, 3, 5, LENGTH]) {
-      assert.equal(vssHvUtils.decodeRegistration(new Uint8Array(length)), undefined, `${length} bytes`);
+      assert.equal(
+        vssHvUtils.decodeRegistration(new Uint8Array(length)),
+        undefined,
+        `${length} bytes`,
+      );
     }
   });
 });
 
 describe('VSS requests of hv_utils', () => {
   testVectors(vssHvUtils.decodeRequest, vssHvUtils.encodeRequest, [
-    { name: 'check hot backup', bytes: message(LENGTH, { 0: '02' }), value: { operation: 'checkHotBackup', flags: 0 } },
-    { name: 'freeze', bytes: message(LENGTH, { 0: '05' }), value: { operation: 'freeze', backupType: 0 } },
+    {
+      name: 'check hot backup',
+      bytes: message(LENGTH, { 0: '02' }),
+      value: { operation: 'checkHotBackup', flags: 0 },
+    },
+    {
+      name: 'freeze',
+      bytes: message(LENGTH, { 0: '05' }),
+      value: { operation: 'freeze', backupType: 0 },
+    },
     { name: 'thaw', bytes: message(LENGTH, { 0: '06' }), value: { operation: 'thaw', flags: 0 } },
     {
       name: 'an unknown operation, and flags no kernel passes on',
@@ -64,7 +76,8 @@ describe('VSS requests of hv_utils', () => {
       fc.property(
         fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.uint8Array({ minLength: 12, maxLength: 12 })),
         (bytes) => {
-          if (bytes.length === LENGTH) assert.equal(typeof vssHvUtils.decodeRequest(bytes).operation, 'string');
+          if (bytes.length === LENGTH)
+            assert.equal(typeof vssHvUtils.decodeRequest(bytes).operation, 'string');
           else assert.throws(() => vssHvUtils.decodeRequest(bytes), DecodeError);
         },
       ),
@@ -88,12 +101,15 @@ describe('VSS replies to hv_utils', () => {
         const bytes = new Uint8Array(LENGTH).fill(0xee);
         vssHvUtils.encodeReply(bytes, request, { status, flags: 5 });
         assert.equal(hex(bytes), `${expected}${'ee'.repeat(8)}`);
-        assert.deepEqual(vssHvUtils.decodeReply(bytes, { operation: 'thaw', flags: 0 }), { status });
+        assert.deepEqual(vssHvUtils.decodeReply(bytes, { operation: 'thaw', flags: 0 }), {
+          status,
+        });
       }
     }
   });
 
   test('no status of ours can be taken for a registration', () => {
-    for (const status of Object.values(IcStatus)) assert.ok(![128, 129].includes(status & 0xff), status.toString(16));
+    for (const status of Object.values(IcStatus))
+      assert.ok(![128, 129].includes(status & 0xff), status.toString(16));
   });
 });

@@ -21,7 +21,10 @@ const decode = (bytes: Uint8Array): VssRequest => ic.decodeRequest(bytes, V5);
 const encode = (request: VssRequest): Uint8Array => ic.encodeRequest(request, V5);
 
 const LUNS = 260 * 24;
-/** Sizes that the kernel's header names for a freeze and an auto recover (include/uapi/linux/hyperv.h). */
+/**
+ * Sizes that the kernel's header names for a freeze and an auto recover
+ * (include/uapi/linux/hyperv.h).
+ */
 const FREEZE_BYTES = 6260;
 const AUTO_RECOVER_BYTES = 12_500;
 
@@ -39,7 +42,11 @@ describe('VSS requests', () => {
       bytes: message(12, { 0: '03' }),
       value: { operation: 'getDmInfo', flags: 0 },
     },
-    { name: 'backup complete', bytes: message(12, { 0: '04' }), value: { operation: 'backupComplete', flags: 0 } },
+    {
+      name: 'backup complete',
+      bytes: message(12, { 0: '04' }),
+      value: { operation: 'backupComplete', flags: 0 },
+    },
     {
       name: 'freeze, as short as can be',
       bytes: message(12, { 0: '05' }),
@@ -65,17 +72,33 @@ describe('VSS requests', () => {
   // Not by every prefix: one of them is the short form
   const disk = `02 000000 ${'a1'.repeat(16)} 01 02 03 00`;
   test('freeze of two disks, as long as hosts send it', () => {
-    const bytes = message(FREEZE_BYTES, { 0: '05', 8: '01000000 02000000 02000000', 20: `${disk} ${disk}` });
+    const bytes = message(FREEZE_BYTES, {
+      0: '05',
+      8: '01000000 02000000 02000000',
+      20: `${disk} ${disk}`,
+    });
     const luns = message(LUNS, { 0: `${disk} ${disk}` });
-    const value: VssRequest = { operation: 'freeze', backupType: 1, disks: { flags: 2, lunCount: 2, luns } };
+    const value: VssRequest = {
+      operation: 'freeze',
+      backupType: 1,
+      disks: { flags: 2, lunCount: 2, luns },
+    };
     assert.deepEqual(decode(bytes), value);
     assert.equal(hex(encode(value)), hex(bytes));
   });
 
   test('auto recover with the disks of both', () => {
-    const bytes = message(AUTO_RECOVER_BYTES, { 0: '07', 8: '00000000 00000000 04010000', 12476: disk });
+    const bytes = message(AUTO_RECOVER_BYTES, {
+      0: '07',
+      8: '00000000 00000000 04010000',
+      12476: disk,
+    });
     const luns = message(2 * LUNS, { [2 * LUNS - 24]: disk });
-    const value: VssRequest = { operation: 'autoRecover', backupType: 0, disks: { flags: 0, lunCount: 260, luns } };
+    const value: VssRequest = {
+      operation: 'autoRecover',
+      backupType: 0,
+      disks: { flags: 0, lunCount: 260, luns },
+    };
     assert.deepEqual(decode(bytes), value);
     assert.equal(hex(encode(value)), hex(bytes));
   });
@@ -92,7 +115,11 @@ describe('VSS requests', () => {
       message(length, { 0: '05', 16: lunCount }).slice(0, length);
     const cases: [string, Uint8Array, Parameters<typeof failsAs>][] = [
       ['nothing', new Uint8Array(0), ['truncated', 'vss.operation']],
-      ['no flags', new Uint8Array(11), ['truncated', 'vss.flags', 'vss.flags at offset 8: expected 4 bytes, got 3']],
+      [
+        'no flags',
+        new Uint8Array(11),
+        ['truncated', 'vss.flags', 'vss.flags at offset 8: expected 4 bytes, got 3'],
+      ],
       ['between short and long', message(13, { 0: '05' }), ['truncated', 'vss.flags']],
       ['without its count', message(19, { 0: '05' }), ['truncated', 'vss.lunCount']],
       ['fewer disks than it says', freeze(20 + 47, '02000000'), ['truncated', 'vss.luns']],
@@ -109,18 +136,26 @@ describe('VSS requests', () => {
       ],
       ['a longer auto recover', message(AUTO_RECOVER_BYTES + 1, { 0: '07' }), ['size', 'vss.luns']],
     ];
-    for (const [name, bytes, expected] of cases) assert.throws(() => decode(bytes), failsAs(...expected), name);
+    for (const [name, bytes, expected] of cases)
+      assert.throws(() => decode(bytes), failsAs(...expected), name);
     assert.ok(decode(freeze(FREEZE_BYTES)));
     assert.ok(decode(message(AUTO_RECOVER_BYTES, { 0: '07' })));
   });
 
   test('what follows the 12 bytes of other operations is not looked at', () => {
-    assert.deepEqual(decode(message(64, { 0: '06', 12: 'ff'.repeat(52) })), { operation: 'thaw', flags: 0 });
+    assert.deepEqual(decode(message(64, { 0: '06', 12: 'ff'.repeat(52) })), {
+      operation: 'thaw',
+      flags: 0,
+    });
   });
 
   test('disks that do not fit are refused by the encoder', () => {
     const freeze = (lunCount: number, length: number) =>
-      encode({ operation: 'freeze', backupType: 0, disks: { flags: 0, lunCount, luns: new Uint8Array(length) } });
+      encode({
+        operation: 'freeze',
+        backupType: 0,
+        disks: { flags: 0, lunCount, luns: new Uint8Array(length) },
+      });
     assert.throws(() => freeze(2, 47), refuses('size', 'vss.luns'));
     assert.throws(() => freeze(0, LUNS + 1), refuses('size', 'vss.luns'));
     assert.throws(() => freeze(261, LUNS), refuses('count', 'vss.lunCount'));
@@ -143,10 +178,15 @@ describe('answers', () => {
       const request: VssRequest = { operation, flags: 0 };
       const bytes = answered(request, { status: IcStatus.ok, flags });
       assert.equal(bytes, untouched(8) + expected);
-      assert.deepEqual(ic.decodeReply(Buffer.from(bytes, 'hex'), V5, request, IcStatus.ok), { status: 0, flags });
+      assert.deepEqual(ic.decodeReply(Buffer.from(bytes, 'hex'), V5, request, IcStatus.ok), {
+        status: 0,
+        flags,
+      });
       assert.throws(() => answered(request, { status: IcStatus.ok }), refuses('value', 'vss'));
       assert.equal(answered(request, { status: IcStatus.fail }), untouched(12));
-      assert.deepEqual(ic.decodeReply(new Uint8Array(12), V5, request, IcStatus.fail), { status: IcStatus.fail });
+      assert.deepEqual(ic.decodeReply(new Uint8Array(12), V5, request, IcStatus.fail), {
+        status: IcStatus.fail,
+      });
     }
   });
 
@@ -184,13 +224,19 @@ describe('any request and any bytes', () => {
       { operation: fc.constant(operation), backupType: u32, disks: disksFor(lists) },
       { noNullPrototype: true, requiredKeys: ['operation', 'backupType'] },
     );
-  const plain = Object.keys(VSS_OPERATIONS).filter((name) => name !== 'freeze' && name !== 'autoRecover');
+  const plain = Object.keys(VSS_OPERATIONS).filter(
+    (name) => name !== 'freeze' && name !== 'autoRecover',
+  );
   const requests = fc.oneof(
     fc.record({ operation: fc.constantFrom(...plain), flags: u32 }, { noNullPrototype: true }),
     backup('freeze', 1),
     backup('autoRecover', 2),
     fc.record(
-      { operation: fc.constant('unknown'), operationCode: fc.integer({ min: 9, max: 255 }), flags: u32 },
+      {
+        operation: fc.constant('unknown'),
+        operationCode: fc.integer({ min: 9, max: 255 }),
+        flags: u32,
+      },
       { noNullPrototype: true },
     ),
   ) as fc.Arbitrary<VssRequest>;
@@ -254,14 +300,22 @@ describe('the recorded answers of hv_utils', () => {
     });
   }
 
-  test('hot backup: the flags that hv_utils means to set and does not are the one difference', () => {
-    const [check] = replay('vss/hot-backup.trace', vssProtocol, () => ({ status: 0, flags: NO_AUTO_RECOVERY }));
-    const { ours, kernel } = check!;
-    assert.equal(ours, `${kernel.slice(0, 72)}05${kernel.slice(74)}`);
-  });
+  test(
+    'hot backup: the flags that hv_utils means to set and does not are the one ' + 'difference',
+    () => {
+      const [check] = replay('vss/hot-backup.trace', vssProtocol, () => ({
+        status: 0,
+        flags: NO_AUTO_RECOVERY,
+      }));
+      const { ours, kernel } = check!;
+      assert.equal(ours, `${kernel.slice(0, 72)}05${kernel.slice(74)}`);
+    },
+  );
 
   test('unknown operations: a failure changes the status alone', () => {
-    const [unknown] = replay('vss/unknown-operation.trace', vssProtocol, () => ({ status: IcStatus.notSupported }));
+    const [unknown] = replay('vss/unknown-operation.trace', vssProtocol, () => ({
+      status: IcStatus.notSupported,
+    }));
     const { ours, kernel } = unknown!;
     assert.equal(ours, `${kernel.slice(0, 40)}32000780${kernel.slice(48)}`);
   });

@@ -1,6 +1,6 @@
 /**
- * The whole system: a Debian 13 on each kernel, from Debian's C daemons to vmic's package and back, on one disk through several boots
- * (system.sh; README.md one folder up).
+ * The whole system: a Debian 13 on each kernel, from Debian's C daemons to vmic's package and back,
+ * on one disk through several boots (system.sh; README.md one folder up).
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -12,9 +12,15 @@ import { impossible, runInRig, setUp } from '../vm.ts';
 
 const root = path.join(import.meta.dirname, '../../..');
 const kernels = (process.env['VMIC_RIG_KERNELS'] ?? '6.12 7.2 6.1').split(/[ ,]+/).filter(Boolean);
-const project = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string };
+const project = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as {
+  version: string;
+};
 
-function run(program: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): void {
+function run(
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): void {
   const { status } = spawnSync(program, args, {
     cwd: root,
     stdio: ['ignore', 2, 2],
@@ -38,7 +44,11 @@ describe('the package in the rig', { skip: impossible }, () => {
     fs.mkdirSync(packages);
     makePackage('vmic', project.version, path.join(packages, 'vmic.deb'));
     makePackage('vmic', `${project.version}+next`, path.join(packages, 'vmic-next.deb'));
-    makePackage('vmic-bundled-node', `${project.version}+rig`, path.join(folder, 'vmic-bundled-node.deb'));
+    makePackage(
+      'vmic-bundled-node',
+      `${project.version}+rig`,
+      path.join(folder, 'vmic-bundled-node.deb'),
+    );
   });
   after(() => fs.rmSync(folder, { recursive: true, force: true }));
 
@@ -52,8 +62,14 @@ describe('the package in the rig', { skip: impossible }, () => {
         fs.copyFileSync(path.join(import.meta.dirname, script), path.join(copy, script));
       // It is the same on each kernel, and takes its time to unpack
       if (kernel === '6.12')
-        fs.copyFileSync(path.join(folder, 'vmic-bundled-node.deb'), path.join(copy, 'vmic-bundled-node.deb'));
-      run(path.join(import.meta.dirname, 'c-daemons.sh'), [kernel, path.join(copy, 'hyperv-daemons.deb')]);
+        fs.copyFileSync(
+          path.join(folder, 'vmic-bundled-node.deb'),
+          path.join(copy, 'vmic-bundled-node.deb'),
+        );
+      run(path.join(import.meta.dirname, 'c-daemons.sh'), [
+        kernel,
+        path.join(copy, 'hyperv-daemons.deb'),
+      ]);
       const disk = path.join(folder, `${kernel}.qcow2`);
       const boot = (phase: string, end: 'reboot' | 'poweroff') =>
         runInRig([
@@ -61,7 +77,8 @@ describe('the package in the rig', { skip: impossible }, () => {
           ...['--expect', end, '--expect-wait', '120', '--copy', `${copy}:/opt/package`],
           ...['--', 'bash', '/opt/package/system.sh', phase],
         ]);
-      for (const phase of ['c-daemons', 'replace', 'use']) assert.equal(await boot(phase, 'reboot'), 0, phase);
+      for (const phase of ['c-daemons', 'replace', 'use'])
+        assert.equal(await boot(phase, 'reboot'), 0, phase);
       assert.equal(await boot('shutdown', 'poweroff'), 0, 'shutdown');
       fs.rmSync(disk);
     });

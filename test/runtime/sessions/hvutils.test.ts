@@ -20,8 +20,13 @@ function start(
   const calls: string[] = [];
   const lines: string[] = [];
   let now = 0;
-  let refusal = refused === undefined ? undefined : Object.assign(new Error(refused), { code: refused });
-  let hooks!: { buffer: Uint8Array; onMessage: (bytes: number) => void; onEnd: (end: ChannelEnd) => void };
+  let refusal =
+    refused === undefined ? undefined : Object.assign(new Error(refused), { code: refused });
+  let hooks!: {
+    buffer: Uint8Array;
+    onMessage: (bytes: number) => void;
+    onEnd: (end: ChannelEnd) => void;
+  };
   const channel: MessageChannel = {
     fd: -1,
     start: (buffer, onMessage, onEnd) => {
@@ -78,7 +83,9 @@ function start(
 }
 
 const double = (request: ToyRequest): ToyReply => ({ status: 0, number: request * 2 });
-const message = (first: number, second: number): number[] => [...new Uint8Array(Uint32Array.of(first, second).buffer)];
+const message = (first: number, second: number): number[] => [
+  ...new Uint8Array(Uint32Array.of(first, second).buffer),
+];
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('hv_utils session', () => {
@@ -169,7 +176,9 @@ describe('hv_utils session', () => {
     finish({ status: 0 });
     await settled();
     assert.deepEqual(s.written, []);
-    assert.deepEqual(s.ends, [{ reason: 'reopen', why: 'a reply came too late for the kernel to take it' }]);
+    assert.deepEqual(s.ends, [
+      { reason: 'reopen', why: 'a reply came too late for the kernel to take it' },
+    ]);
     assert.deepEqual(s.calls, ['pause', 'close']);
   });
 
@@ -249,7 +258,10 @@ describe('hv_utils session on a kept device', () => {
   const peer: Peer = { via: 'hv_utils', versionText: 'v5' };
   const kept = (begun: boolean, known?: Peer) => {
     const begins: string[] = [];
-    return { begins, keeping: { begun, peer: known, begin: () => void begins.push('begin') } satisfies Keeping };
+    return {
+      begins,
+      keeping: { begun, peer: known, begin: () => void begins.push('begin') } satisfies Keeping,
+    };
   };
 
   it('registers in the first life, and stays until that is answered', () => {
@@ -301,7 +313,11 @@ describe('hv_utils session on a kept device', () => {
 
   it('goes on after a reply that came too late, or is refused', async () => {
     let finish!: (reply: ToyReply) => void;
-    const s = start(() => new Promise((resolve) => (finish = resolve)), undefined, kept(true, peer).keeping);
+    const s = start(
+      () => new Promise((resolve) => (finish = resolve)),
+      undefined,
+      kept(true, peer).keeping,
+    );
     s.ask(1);
     assert.equal(s.session.leave(), false);
     s.advance(28_001);

@@ -10,9 +10,15 @@ import type { Keeping, SessionEnd } from '../../../runtime/sessions/session.ts';
 import { startIcSession } from '../../../runtime/sessions/vmbus.ts';
 import { type ToyReply, type ToyRequest, toyProtocol } from '../toy.ts';
 
-const u16 = (...values: number[]): number[] => values.flatMap((value) => [value & 0xff, value >> 8]);
+const u16 = (...values: number[]): number[] =>
+  values.flatMap((value) => [value & 0xff, value >> 8]);
 /** Bytes of one message, written out by hand: pipe header, IC header, body. */
-const packet = (type: number, body: number[], flags = 3, status: number[] = [0, 0, 0, 0]): Uint8Array =>
+const packet = (
+  type: number,
+  body: number[],
+  flags = 3,
+  status: number[] = [0, 0, 0, 0],
+): Uint8Array =>
   Uint8Array.from([
     ...u16(1, 0, 20 + body.length, 0),
     ...u16(3, 0, type, 2, 0, body.length),
@@ -59,7 +65,9 @@ function start(
   } satisfies RingChannel;
   const log = levels((severity, message) => lines.push(`${severity}: ${message}`));
   const describePeer = (peer: Peer): string =>
-    peer.via === 'vmbus' ? `${formatVersion(peer.framework)}/${formatVersion(peer.message)}` : peer.via;
+    peer.via === 'vmbus'
+      ? `${formatVersion(peer.framework)}/${formatVersion(peer.message)}`
+      : peer.via;
   const session = startIcSession(
     channel,
     { protocol, extraVersions },
@@ -201,31 +209,38 @@ describe('IC session', () => {
     assert.match(s.lines.at(-1)!, /A reply does not fit/);
   });
 
-  it('takes a refused reply for a device that went away, unless the ring itself is at fault', () => {
-    for (const [code, reason] of [
-      ['EPIPE', 'gone'],
-      ['EIO', 'gone'],
-      ['ERING', 'failed'],
-      ['ENOBUFS', 'failed'],
-    ] as const) {
-      const s = start(double);
-      s.send(NEGOTIATION);
-      s.refuse(code);
-      assert.equal(s.send(packet(9, [1, 0, 0, 0])), undefined);
-      assert.deepEqual(
-        s.ends.map((end) => end.reason),
-        [reason],
-        code,
-      );
-    }
-  });
+  it(
+    'takes a refused reply for a device that went away, unless the ring itself is at ' + 'fault',
+    () => {
+      for (const [code, reason] of [
+        ['EPIPE', 'gone'],
+        ['EIO', 'gone'],
+        ['ERING', 'failed'],
+        ['ENOBUFS', 'failed'],
+      ] as const) {
+        const s = start(double);
+        s.send(NEGOTIATION);
+        s.refuse(code);
+        assert.equal(s.send(packet(9, [1, 0, 0, 0])), undefined);
+        assert.deepEqual(
+          s.ends.map((end) => end.reason),
+          [reason],
+          code,
+        );
+      }
+    },
+  );
 
   it('ends with the reason of a broken ring, and writes nothing afterwards', async () => {
     let finish!: (reply: ToyReply) => void;
     const s = start(() => new Promise((resolve) => (finish = resolve)));
     s.send(NEGOTIATION);
     s.send(packet(9, [1, 0, 0, 0]));
-    const error = Object.assign(new Error('ring: write index'), { code: 'ERING', errno: 0, syscall: 'read' });
+    const error = Object.assign(new Error('ring: write index'), {
+      code: 'ERING',
+      errno: 0,
+      syscall: 'read',
+    });
     s.end({ reason: 'error', error });
     finish({ status: IcStatus.ok });
     await settled();
@@ -236,7 +251,11 @@ describe('IC session', () => {
 });
 
 describe('IC session on a kept channel', () => {
-  const agreed: Peer = { via: 'vmbus', framework: { major: 3, minor: 0 }, message: { major: 2, minor: 0 } };
+  const agreed: Peer = {
+    via: 'vmbus',
+    framework: { major: 3, minor: 0 },
+    message: { major: 2, minor: 0 },
+  };
   const later = (peer: Peer | undefined) =>
     start(double, [], toyProtocol, { begun: true, peer, begin: () => assert.fail('it has begun') });
   /** A request whose header claims a version. */

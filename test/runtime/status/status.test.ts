@@ -25,7 +25,13 @@ const peer = { via: 'hv_utils', versionText: '3.1' } as const;
 
 function publisher(directory: string | undefined, isHeld?: () => boolean) {
   const lines: string[] = [];
-  const told = { state: 'serving', transport: 'uio:', onDemand: false, peer, counters: { requests: 0 } } as const;
+  const told = {
+    state: 'serving',
+    transport: 'uio:',
+    onDemand: false,
+    peer,
+    counters: { requests: 0 },
+  } as const;
   let requests = 0;
   let asked = 0;
   const made = new StatusPublisher(directory, 'toy', {
@@ -130,7 +136,11 @@ describe('who answered an earlier life', () => {
     writeJson(file(), { service: 'toy', process: ownIdentity(), counters: {}, ...content });
 
   it('is read back', () => {
-    const versions = { via: 'vmbus', framework: { major: 3, minor: 0 }, message: { major: 4, minor: 0 } } as const;
+    const versions = {
+      via: 'vmbus',
+      framework: { major: 3, minor: 0 },
+      message: { major: 4, minor: 0 },
+    } as const;
     for (const one of [peer, versions]) {
       put({ peer: one });
       assert.deepEqual(readPeer(file(), 'toy'), one);

@@ -22,7 +22,10 @@ describe('descriptors handed over', () => {
       { LISTEN_FDS: '1' },
       { LISTEN_PID: '78', LISTEN_FDS: '1' },
       { LISTEN_PID: '77' },
-      ...['0', '-1', 'x', '1x', '', '99999'].map((count) => ({ LISTEN_PID: '77', LISTEN_FDS: count })),
+      ...['0', '-1', 'x', '1x', '', '99999'].map((count) => ({
+        LISTEN_PID: '77',
+        LISTEN_FDS: count,
+      })),
     ]) {
       assert.deepEqual(listenFds(env, 77), []);
       assert.deepEqual(env, {});
@@ -40,10 +43,16 @@ describe('a descriptor handed over', () => {
     const at = path.join(root, 'dev/char', device);
     fs.mkdirSync(path.join(at, 'device'), { recursive: true });
     fs.writeFileSync(path.join(at, 'uevent'), uevent);
-    if (foundClass !== undefined) fs.writeFileSync(path.join(at, 'device/class_id'), `${foundClass}\n`);
+    if (foundClass !== undefined)
+      fs.writeFileSync(path.join(at, 'device/class_id'), `${foundClass}\n`);
     return root;
   };
-  const refused = (fds: readonly number[], configured: Transport, root: string, pattern: RegExp): void =>
+  const refused = (
+    fds: readonly number[],
+    configured: Transport,
+    root: string,
+    pattern: RegExp,
+  ): void =>
     assert.throws(
       () => identify(fds, configured, classId, root),
       (error) => error instanceof OpenError && !error.waitable && pattern.test(error.message),
@@ -52,7 +61,11 @@ describe('a descriptor handed over', () => {
   it("is the service's char device", () => {
     const fd = open('/dev/null');
     const root = sysfs('1:3', 'MAJOR=1\nMINOR=3\nDEVNAME=vmbus/hv_fcopy\n');
-    assert.deepEqual(identify([fd], chardev, classId, root), { fd, memoryFd: fd, transport: chardev });
+    assert.deepEqual(identify([fd], chardev, classId, root), {
+      fd,
+      memoryFd: fd,
+      transport: chardev,
+    });
     const other = sysfs('1:3', 'DEVNAME=vmbus/hv_vss\n');
     refused([fd], chardev, other, /is \/dev\/vmbus\/hv_vss: check ListenSpecial=/);
     refused([fd], chardev, folder, /is \/dev\/1:3/);
@@ -66,7 +79,12 @@ describe('a descriptor handed over', () => {
     const expected = { fd, memoryFd: fd, transport: { kind: 'uio', classId } };
     assert.deepEqual(identify([fd], chardev, classId, root), expected);
     assert.deepEqual(identify([fd], { kind: 'uio', classId }, 'x', root), expected);
-    refused([fd], chardev, sysfs('1:7', 'DEVNAME=uio3\n', '{35fa2e29}'), /is \/dev\/uio3, of the class \{35fa2e29\}/);
+    refused(
+      [fd],
+      chardev,
+      sysfs('1:7', 'DEVNAME=uio3\n', '{35fa2e29}'),
+      /is \/dev\/uio3, of the class \{35fa2e29\}/,
+    );
     refused([fd], chardev, sysfs('1:7', 'DEVNAME=uio3\n'), /is \/dev\/uio3, of the class unknown/);
     fs.closeSync(fd);
   });

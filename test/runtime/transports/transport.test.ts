@@ -29,7 +29,10 @@ describe('transport text', () => {
       assert.equal(formatTransport(transport as Exclude<typeof transport, string>), spec);
     }
     assert.deepEqual(parseTransport('uio:', KVP), { kind: 'uio', classId: KVP });
-    assert.deepEqual(parseTransport(`uio:{${KVP.toUpperCase()}}`, ''), { kind: 'uio', classId: KVP });
+    assert.deepEqual(parseTransport(`uio:{${KVP.toUpperCase()}}`, ''), {
+      kind: 'uio',
+      classId: KVP,
+    });
   });
 
   it('says what was expected', () => {
@@ -58,7 +61,10 @@ describe('a transport found by itself', () => {
     fs.rmSync(folder, { recursive: true });
     assert.deepEqual(settleTransport({ kind: 'unix', path: '/x' }), { kind: 'unix', path: '/x' });
     const none = (): unknown => openTransport({} as Native, auto, folder);
-    assert.throws(none, (error: OpenError) => error.waitable && /no VMBus channels/.test(error.message));
+    assert.throws(
+      none,
+      (error: OpenError) => error.waitable && /no VMBus channels/.test(error.message),
+    );
   });
 });
 
@@ -75,7 +81,10 @@ describe('UIO device of a class', () => {
     assert.throws(
       () => findUio(KVP, sysfs),
       (error: OpenError) =>
-        error instanceof OpenError && error.waitable && error.unbound === unbound && pattern.test(error.message),
+        error instanceof OpenError &&
+        error.waitable &&
+        error.unbound === unbound &&
+        pattern.test(error.message),
     );
 
   it('explains each way in which it can be missing, and is found by class, not by number', () => {
@@ -101,7 +110,8 @@ describe('opening a channel', () => {
         throw Object.assign(new Error(`${code}: open`), { code, errno: 1, syscall: 'open' });
       },
     }) as unknown as Native;
-  const open = (code: string) => openTransport(failing(code), { kind: 'chardev', path: '/dev/vmbus/hv_kvp' });
+  const open = (code: string) =>
+    openTransport(failing(code), { kind: 'chardev', path: '/dev/vmbus/hv_kvp' });
 
   it('tells what passes by itself from what does not', () => {
     for (const [code, waitable, pattern] of [
@@ -112,7 +122,8 @@ describe('opening a channel', () => {
     ] as const) {
       assert.throws(
         () => open(code),
-        (error: OpenError) => error instanceof OpenError && error.waitable === waitable && pattern.test(error.message),
+        (error: OpenError) =>
+          error instanceof OpenError && error.waitable === waitable && pattern.test(error.message),
         code,
       );
     }

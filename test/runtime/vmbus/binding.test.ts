@@ -4,7 +4,13 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
-import { BindingError, type BindingErrorCode, bind, release, SysfsVmbus } from '../../../runtime/vmbus/index.ts';
+import {
+  BindingError,
+  type BindingErrorCode,
+  bind,
+  release,
+  SysfsVmbus,
+} from '../../../runtime/vmbus/index.ts';
 import { IN_KERNEL, IN_USER_SPACE, type Place } from '../../../runtime/vmbus/plan.ts';
 import { CHANNEL, errno, FakeSysfs, FakeVmbus } from './fake-kernel.ts';
 
@@ -32,24 +38,27 @@ function fails(code: BindingErrorCode, text: RegExp) {
 const moved = { service: 'heartbeat', channel: CHANNEL } as const;
 
 describe('bind', () => {
-  it('loads the driver, reserves the channel before it lets go of it, and says what it became', () =>
-    withTree(undefined, async (vmbus, tree) => {
-      assert.deepEqual(await bind(vmbus, 'heartbeat'), {
-        ...moved,
-        driver: 'uio_hv_generic',
-        previousDriver: 'hv_utils',
-        changed: true,
-        device: '/dev/uio7',
-      });
-      assert.deepEqual(vmbus.taken, [
-        'load uio_hv_generic',
-        'override uio_hv_generic',
-        'unbind hv_utils',
-        'bind uio_hv_generic',
-      ]);
-      assert.deepEqual(vmbus.place(CHANNEL), IN_USER_SPACE);
-      assert.equal(tree.read('drivers/hv_utils/unbind'), CHANNEL, 'the name alone is written');
-    }));
+  it(
+    'loads the driver, reserves the channel before it lets go of it, and says what it ' + 'became',
+    () =>
+      withTree(undefined, async (vmbus, tree) => {
+        assert.deepEqual(await bind(vmbus, 'heartbeat'), {
+          ...moved,
+          driver: 'uio_hv_generic',
+          previousDriver: 'hv_utils',
+          changed: true,
+          device: '/dev/uio7',
+        });
+        assert.deepEqual(vmbus.taken, [
+          'load uio_hv_generic',
+          'override uio_hv_generic',
+          'unbind hv_utils',
+          'bind uio_hv_generic',
+        ]);
+        assert.deepEqual(vmbus.place(CHANNEL), IN_USER_SPACE);
+        assert.equal(tree.read('drivers/hv_utils/unbind'), CHANNEL, 'the name alone is written');
+      }),
+  );
 
   it('leaves a channel that somebody has, when only a free one is wanted', () =>
     withTree(undefined, async (vmbus) => {
@@ -65,9 +74,15 @@ describe('bind', () => {
 
   it('takes a free one', () =>
     withTree({}, async (vmbus) => {
-      const { driver, previousDriver, changed } = await bind(vmbus, 'heartbeat', { ifUnbound: true });
+      const { driver, previousDriver, changed } = await bind(vmbus, 'heartbeat', {
+        ifUnbound: true,
+      });
       assert.deepEqual([driver, previousDriver, changed], ['uio_hv_generic', undefined, true]);
-      assert.deepEqual(vmbus.taken, ['load uio_hv_generic', 'override uio_hv_generic', 'bind uio_hv_generic']);
+      assert.deepEqual(vmbus.taken, [
+        'load uio_hv_generic',
+        'override uio_hv_generic',
+        'bind uio_hv_generic',
+      ]);
     }));
 
   it('does nothing the second time', () =>
@@ -75,7 +90,10 @@ describe('bind', () => {
       await bind(vmbus, 'heartbeat');
       vmbus.taken.length = 0;
       const again = await bind(vmbus, 'heartbeat');
-      assert.deepEqual({ changed: again.changed, device: again.device }, { changed: false, device: '/dev/uio7' });
+      assert.deepEqual(
+        { changed: again.changed, device: again.device },
+        { changed: false, device: '/dev/uio7' },
+      );
       assert.deepEqual(vmbus.taken, []);
     }));
 
@@ -98,9 +116,13 @@ describe('bind', () => {
   it('puts all back when the kernel refuses channels without a monitor page, and says so', () =>
     withTree(undefined, async (vmbus) => {
       vmbus.onStep = (step) => {
-        if (step.action === 'bind' && step.driver === 'uio_hv_generic') throw errno('Unknown system error -524', 524);
+        if (step.action === 'bind' && step.driver === 'uio_hv_generic')
+          throw errno('Unknown system error -524', 524);
       };
-      await assert.rejects(bind(vmbus, 'heartbeat'), fails('unable', /monitor page.*error 524.*6\.12/));
+      await assert.rejects(
+        bind(vmbus, 'heartbeat'),
+        fails('unable', /monitor page.*error 524.*6\.12/),
+      );
       assert.deepEqual(vmbus.place(CHANNEL), IN_KERNEL);
     }));
 
@@ -109,7 +131,10 @@ describe('bind', () => {
       vmbus.onStep = () => {
         throw new Error("the module uio_hv_generic can't be loaded: not found");
       };
-      await assert.rejects(bind(vmbus, 'heartbeat'), fails('unable', /uio_hv_generic can't be loaded: not found/));
+      await assert.rejects(
+        bind(vmbus, 'heartbeat'),
+        fails('unable', /uio_hv_generic can't be loaded: not found/),
+      );
       assert.deepEqual(vmbus.taken, ['load uio_hv_generic']);
     }));
 
@@ -150,12 +175,18 @@ describe('bind', () => {
     withTree(undefined, async (vmbus, tree) => {
       vmbus.react = false;
       tree.addDriver('uio_hv_generic');
-      await assert.rejects(bind(vmbus, 'heartbeat'), fails('failed', /does not stay with uio_hv_generic/));
+      await assert.rejects(
+        bind(vmbus, 'heartbeat'),
+        fails('failed', /does not stay with uio_hv_generic/),
+      );
     }));
 
   it('tells a service that is switched off from a machine that is no guest', () =>
     withTree(undefined, async (vmbus, tree) => {
-      await assert.rejects(bind(vmbus, 'shutdown'), fails('absent', /no VMBus channel for shutdown.*switched off/));
+      await assert.rejects(
+        bind(vmbus, 'shutdown'),
+        fails('absent', /no VMBus channel for shutdown.*switched off/),
+      );
       fs.rmSync(path.join(tree.root, 'bus'), { recursive: true });
       await assert.rejects(bind(vmbus, 'heartbeat'), fails('absent', /no Hyper-V guest/));
     }));
@@ -197,10 +228,17 @@ describe('release', () => {
       tree.addProcess(4711, 'vmic-heartbeat', '/dev/uio7');
       await assert.rejects(
         release(vmbus, 'heartbeat'),
-        fails('busy', /^heartbeat: \/dev\/uio7 is in use by process 4711 \(vmic-heartbeat\): stop it first$/),
+        fails(
+          'busy',
+          /^heartbeat: \/dev\/uio7 is in use by process 4711 \(vmic-heartbeat\): stop it first$/,
+        ),
       );
       assert.deepEqual(vmbus.place(CHANNEL), IN_USER_SPACE);
-      assert.equal(fs.existsSync(tree.path('devices', CHANNEL, 'uio/uio7')), true, 'it was never unbound');
+      assert.equal(
+        fs.existsSync(tree.path('devices', CHANNEL, 'uio/uio7')),
+        true,
+        'it was never unbound',
+      );
     }));
 
   it('says what helps with a channel that the kernel has left open', () =>
@@ -208,7 +246,10 @@ describe('release', () => {
       vmbus.onStep = (step) => {
         if (step.action === 'bind' && step.driver === 'hv_utils') throw errno('EINVAL', 22);
       };
-      await assert.rejects(release(vmbus, 'heartbeat'), fails('failed', /still open.*off and on at the host/));
+      await assert.rejects(
+        release(vmbus, 'heartbeat'),
+        fails('failed', /still open.*off and on at the host/),
+      );
       assert.deepEqual(vmbus.place(CHANNEL), IN_USER_SPACE);
     }));
 
@@ -267,36 +308,45 @@ describe('any failure, at any step, from any place', () => {
 });
 
 describe('sysfs', () => {
-  it('loads a module by its name alone, without a shell, and passes on why it could not', async () => {
-    const tree = new FakeSysfs();
-    try {
-      const modprobe = path.join(tree.root, 'modprobe');
-      const log = path.join(tree.root, 'log');
-      fs.writeFileSync(
-        modprobe,
-        `#!/bin/sh\nprintf '%s|' "$@" >${log}\necho "modprobe: FATAL:  not there" >&2\nexit 1\n`,
-        {
-          mode: 0o755,
-        },
-      );
-      const vmbus = new SysfsVmbus({ sysfs: tree.root, modprobe });
-      await assert.rejects(
-        bind(vmbus, 'heartbeat'),
-        fails('unable', /the module uio_hv_generic can't be loaded: modprobe: FATAL: not there/),
-      );
-      assert.equal(fs.readFileSync(log, 'utf8'), '--|uio_hv_generic|');
-    } finally {
-      tree.dispose();
-    }
-  });
+  it(
+    'loads a module by its name alone, without a shell, and passes on why it could ' + 'not',
+    async () => {
+      const tree = new FakeSysfs();
+      try {
+        const modprobe = path.join(tree.root, 'modprobe');
+        const log = path.join(tree.root, 'log');
+        fs.writeFileSync(
+          modprobe,
+          `#!/bin/sh\nprintf '%s|' "$@" >${log}\necho "modprobe: FATAL:  not there" >&2\nexit 1\n`,
+          {
+            mode: 0o755,
+          },
+        );
+        const vmbus = new SysfsVmbus({ sysfs: tree.root, modprobe });
+        await assert.rejects(
+          bind(vmbus, 'heartbeat'),
+          fails('unable', /the module uio_hv_generic can't be loaded: modprobe: FATAL: not there/),
+        );
+        assert.equal(fs.readFileSync(log, 'utf8'), '--|uio_hv_generic|');
+      } finally {
+        tree.dispose();
+      }
+    },
+  );
 
   it('writes to attributes and never makes one', async () => {
     const tree = new FakeSysfs();
     try {
       const vmbus = new SysfsVmbus({ sysfs: tree.root });
-      await assert.rejects(vmbus.take({ action: 'bind', driver: 'gone' }, CHANNEL), { code: 'ENOENT' });
+      await assert.rejects(vmbus.take({ action: 'bind', driver: 'gone' }, CHANNEL), {
+        code: 'ENOENT',
+      });
       await vmbus.take({ action: 'override', driver: undefined }, CHANNEL);
-      assert.equal(tree.read('devices', CHANNEL, 'driver_override').slice(0, 1), '\n', 'an empty line clears it');
+      assert.equal(
+        tree.read('devices', CHANNEL, 'driver_override').slice(0, 1),
+        '\n',
+        'an empty line clears it',
+      );
     } finally {
       tree.dispose();
     }

@@ -77,20 +77,26 @@ export class FakeSysfs {
 
   /** What a kernel does with what was written (drivers/base/bus.c). */
   react(step: Step): void {
-    if (step.action === 'override') this.write('devices', CHANNEL, 'driver_override', `${step.driver ?? '(null)'}\n`);
+    if (step.action === 'override')
+      this.write('devices', CHANNEL, 'driver_override', `${step.driver ?? '(null)'}\n`);
     else if (step.action === 'unbind') this.#put(undefined);
     else if (step.action === 'bind') {
       const override = this.read('devices', CHANNEL, 'driver_override').trim();
-      if (override === '(null)' ? step.driver !== 'hv_utils' : step.driver !== override) throw errno('ENODEV', 19);
+      if (override === '(null)' ? step.driver !== 'hv_utils' : step.driver !== override)
+        throw errno('ENODEV', 19);
       if (fs.existsSync(this.path('devices', CHANNEL, 'driver'))) throw errno('EBUSY', 16);
       this.#put(step.driver);
     }
   }
 
-  /** Takes a channel that nobody has and that is not reserved, as a driver does when its module is loaded. */
+  /**
+   * Takes a channel that nobody has and that is not reserved, as a driver does when its module is
+   * loaded.
+   */
   autoBind(driver: string): void {
     if (fs.existsSync(this.path('devices', CHANNEL, 'driver'))) return;
-    if (driver === 'hv_utils' && this.read('devices', CHANNEL, 'driver_override') === '(null)\n') this.#put(driver);
+    if (driver === 'hv_utils' && this.read('devices', CHANNEL, 'driver_override') === '(null)\n')
+      this.#put(driver);
   }
 
   #put(driver: string | undefined): void {
@@ -98,7 +104,8 @@ export class FakeSysfs {
     fs.rmSync(this.path('devices', CHANNEL, 'uio'), { recursive: true, force: true });
     if (driver === undefined) return;
     fs.symlinkSync(`../../drivers/${driver}`, this.path('devices', CHANNEL, 'driver'));
-    if (driver === 'uio_hv_generic') fs.mkdirSync(this.path('devices', CHANNEL, 'uio/uio7'), { recursive: true });
+    if (driver === 'uio_hv_generic')
+      fs.mkdirSync(this.path('devices', CHANNEL, 'uio/uio7'), { recursive: true });
   }
 
   dispose(): void {

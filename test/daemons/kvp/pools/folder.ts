@@ -7,7 +7,9 @@ import type { Native } from '../../../../native/interface.ts';
 import { levels } from '../../../../runtime/log.ts';
 
 /** The addon, or why tests that need it can't run. */
-export async function loadNative(): Promise<{ native: Native; skip: false } | { native: undefined; skip: string }> {
+export async function loadNative(): Promise<
+  { native: Native; skip: false } | { native: undefined; skip: string }
+> {
   try {
     return { native: (await import('../../../../native/index.ts')).native, skip: false };
   } catch (error) {
@@ -23,9 +25,11 @@ after(() => {
 });
 
 /** A new name below a folder that goes away at the end. */
-export const newFolder = (): string => path.join(fs.mkdtempSync(path.join(root, 'pools-')), 'hyperv');
+export const newFolder = (): string =>
+  path.join(fs.mkdtempSync(path.join(root, 'pools-')), 'hyperv');
 
-export const poolPath = (folder: string, pool: number): string => path.join(folder, `.kvp_pool_${pool}`);
+export const poolPath = (folder: string, pool: number): string =>
+  path.join(folder, `.kvp_pool_${pool}`);
 
 /** A record as any program writes it: 512 bytes of key and 2,048 of value, padded with NULs. */
 export function record(key: string, value: string): Buffer {

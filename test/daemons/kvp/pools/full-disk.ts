@@ -1,4 +1,7 @@
-/** Run by pools.test.ts on a tiny file system of its own: fills a pool until the disk is full, and says how that went as JSON. */
+/**
+ * Run by pools.test.ts on a tiny file system of its own: fills a pool until the disk is full, and
+ * says how that went as JSON.
+ */
 import fs from 'node:fs';
 import { type PoolError, PoolStore } from '../../../../daemons/kvp/pools/index.ts';
 import { native } from '../../../../native/index.ts';
@@ -27,4 +30,12 @@ store.delete(0, 'key 1');
 store.set(0, 'again', 'fits');
 const worksAfterRemoval = store.get(0, 'again') === 'fits' && store.count(0) === keys.length - 1;
 store.close();
-console.log(JSON.stringify({ code, wholeRecords, everyWrittenKeyReads, changeInPlaceWorks, worksAfterRemoval }));
+console.log(
+  JSON.stringify({
+    code,
+    wholeRecords,
+    everyWrittenKeyReads,
+    changeInPlaceWorks,
+    worksAfterRemoval,
+  }),
+);

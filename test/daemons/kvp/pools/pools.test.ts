@@ -5,7 +5,11 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
-import { PoolError, type PoolErrorCode, retryWhileLocked } from '../../../../daemons/kvp/pools/index.ts';
+import {
+  PoolError,
+  type PoolErrorCode,
+  retryWhileLocked,
+} from '../../../../daemons/kvp/pools/index.ts';
 import type { Native } from '../../../../native/interface.ts';
 import { loadNative, newFolder, openStore, poolPath, record } from './folder.ts';
 
@@ -109,7 +113,9 @@ describe('pool files', { skip }, () => {
   });
 
   it('keep the order of records through changes and removals', () => {
-    const { folder, file } = folderWith(...['a', 'b', 'c', 'd', 'e'].map((key) => record(key, key)));
+    const { folder, file } = folderWith(
+      ...['a', 'b', 'c', 'd', 'e'].map((key) => record(key, key)),
+    );
     const { store } = openStore(folder, real);
     store.set(0, 'c', 'changed');
     assert.equal(store.delete(0, 'b'), true);
@@ -123,13 +129,18 @@ describe('pool files', { skip }, () => {
       { key: 'd', value: 'd' },
       { key: 'f', value: 'new' },
     ]);
-    assert.deepEqual([store.at(0, 1)?.value, store.at(0, 4), store.count(0)], ['changed', undefined, 4]);
+    assert.deepEqual(
+      [store.at(0, 1)?.value, store.at(0, 4), store.count(0)],
+      ['changed', undefined, 4],
+    );
     assert.equal(store.at(0, 0xffffffff), undefined);
   });
 
   it('are read by index in any order, past the end and back', () => {
     const count = 100;
-    const { folder } = folderWith(...Array.from({ length: count }, (_, i) => record(`k${i}`, `v${i}`)));
+    const { folder } = folderWith(
+      ...Array.from({ length: count }, (_, i) => record(`k${i}`, `v${i}`)),
+    );
     const { store } = openStore(folder, real);
     const walk = (indexes: number[]) => indexes.map((index) => store.at(0, index)?.value);
     const upwards = Array.from({ length: count + 2 }, (_, i) => i);
@@ -201,14 +212,18 @@ describe('changes by other programs', { skip }, () => {
 
   it('a value changed in place', () => {
     const { file, store } = start();
-    fs.writeFileSync(file, Buffer.concat([record('a', '9'), record('b', '2'), record('c', '3')]), { flag: 'r+' });
+    fs.writeFileSync(file, Buffer.concat([record('a', '9'), record('b', '2'), record('c', '3')]), {
+      flag: 'r+',
+    });
     assert.equal(store.get(0, 'a'), '9');
   });
 
   it('keys changed in place, the size and the times kept', () => {
     const { file, store } = start();
     const { atime, mtime } = fs.statSync(file);
-    fs.writeFileSync(file, Buffer.concat([record('x', '9'), record('a', '8'), record('c', '3')]), { flag: 'r+' });
+    fs.writeFileSync(file, Buffer.concat([record('x', '9'), record('a', '8'), record('c', '3')]), {
+      flag: 'r+',
+    });
     fs.utimesSync(file, atime, mtime);
     assert.equal(store.get(0, 'x'), '9');
     assert.equal(store.get(0, 'a'), '8');
@@ -308,7 +323,9 @@ describe('changes by other programs', { skip }, () => {
   });
 
   it('cost no reading of all records when only a value changed', () => {
-    const { folder, file } = folderWith(...Array.from({ length: 300 }, (_, i) => record(`k${i}`, 'v')));
+    const { folder, file } = folderWith(
+      ...Array.from({ length: 300 }, (_, i) => record(`k${i}`, 'v')),
+    );
     const { store } = openStore(folder, real);
     store.get(0, 'k5');
     fs.writeFileSync(file, record('k0', 'w'), { flag: 'r+' });
@@ -342,7 +359,10 @@ describe('damaged pool files', { skip }, () => {
     const saved = `${file}.damaged`;
     assert.ok(fs.readFileSync(saved).equals(fragment));
     assert.equal(fs.statSync(saved).mode & 0o777, 0o600);
-    assert.equal(messages.filter((message) => message.includes('ends in a partial record')).length, 1);
+    assert.equal(
+      messages.filter((message) => message.includes('ends in a partial record')).length,
+      1,
+    );
     fs.appendFileSync(file, 'more');
     store.set(0, 'c', '4');
     assert.equal(fs.readFileSync(saved, 'utf8'), 'half a recmore');
@@ -386,7 +406,10 @@ describe('damaged pool files', { skip }, () => {
     assert.ok(fs.readFileSync(file).equals(Buffer.concat([record('a', 'x'), record('b', 'y')])));
     assert.equal(store.get(0, 'b'), 'y');
     assert.equal(store.get(0, 'k'), undefined);
-    assert.equal(messages.filter((message) => message.includes('several records of one key')).length, 1);
+    assert.equal(
+      messages.filter((message) => message.includes('several records of one key')).length,
+      1,
+    );
   });
 
   it('a text without its NUL ends with its field', () => {
@@ -556,7 +579,10 @@ describe('reading only', { skip }, () => {
   it('makes nothing: what is missing is empty', () => {
     const folder = newFolder();
     const { store } = openStore(folder, real, { readOnly: true });
-    assert.deepEqual([store.get(0, 'a'), store.at(0, 0), store.list(0), store.count(0)], [undefined, undefined, [], 0]);
+    assert.deepEqual(
+      [store.get(0, 'a'), store.at(0, 0), store.list(0), store.count(0)],
+      [undefined, undefined, [], 0],
+    );
     assert.equal(fs.existsSync(folder), false);
     fs.mkdirSync(folder);
     fs.writeFileSync(poolPath(folder, 0), record('a', '1'));
@@ -640,11 +666,17 @@ describe('locks of other programs', { skip }, () => {
   it('do not keep a reader from what has not changed', () => {
     const { folder, file } = folderWith(record('a', '1'), record('b', '2'));
     const { store } = openStore(folder, real);
-    assert.deepEqual([store.get(0, 'a'), store.at(0, 1)?.value, store.get(0, 'c')], ['1', '2', undefined]);
+    assert.deepEqual(
+      [store.get(0, 'a'), store.at(0, 1)?.value, store.get(0, 'c')],
+      ['1', '2', undefined],
+    );
     const other = fs.openSync(file, 'r+');
     try {
       assert.equal(real.tryLock(other, 'exclusive'), true);
-      assert.deepEqual([store.get(0, 'a'), store.at(0, 1)?.value, store.get(0, 'c')], ['1', '2', undefined]);
+      assert.deepEqual(
+        [store.get(0, 'a'), store.at(0, 1)?.value, store.get(0, 'c')],
+        ['1', '2', undefined],
+      );
       assert.equal(store.at(0, 2), undefined);
       fs.writeSync(other, 'x', 512);
       failsWith('locked', /locked/, () => store.get(0, 'a'));
@@ -672,7 +704,10 @@ describe('locks of other programs', { skip }, () => {
 describe('any sequence of operations', { skip }, () => {
   const key = fc.constantFrom('a', 'b', 'c', 'dé', 'e'.repeat(511));
   const value = fc
-    .oneof(fc.constantFrom('', 'v', 'w'.repeat(2047)), fc.string({ unit: 'grapheme', maxLength: 40 }))
+    .oneof(
+      fc.constantFrom('', 'v', 'w'.repeat(2047)),
+      fc.string({ unit: 'grapheme', maxLength: 40 }),
+    )
     .filter((text) => !text.includes('\0'));
   const operation = fc.oneof(
     fc.record({ kind: fc.constant('set' as const), key, value }),
@@ -690,13 +725,18 @@ describe('any sequence of operations', { skip }, () => {
         const { store } = openStore(folder, real);
         let model: { key: string; value: string }[] = [];
         const foreign = () =>
-          fs.writeFileSync(file, Buffer.concat(model.map((entry) => record(entry.key, entry.value))));
+          fs.writeFileSync(
+            file,
+            Buffer.concat(model.map((entry) => record(entry.key, entry.value))),
+          );
         for (const step of operations) {
           switch (step.kind) {
             case 'set': {
               store.set(0, step.key, step.value);
               if (model.some((entry) => entry.key === step.key)) {
-                model = model.map((entry) => (entry.key === step.key ? { ...entry, value: step.value } : entry));
+                model = model.map((entry) =>
+                  entry.key === step.key ? { ...entry, value: step.value } : entry,
+                );
               } else model.push({ key: step.key, value: step.value });
               break;
             }
@@ -735,7 +775,11 @@ describe('any sequence of operations', { skip }, () => {
           model.map((_, index) => store.at(0, index)),
           model,
         );
-        assert.ok(fs.readFileSync(file).equals(Buffer.concat(model.map((entry) => record(entry.key, entry.value)))));
+        assert.ok(
+          fs
+            .readFileSync(file)
+            .equals(Buffer.concat(model.map((entry) => record(entry.key, entry.value)))),
+        );
         store.close();
         fs.rmSync(path.dirname(folder), { recursive: true });
       }),

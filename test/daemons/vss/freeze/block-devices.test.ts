@@ -21,7 +21,8 @@ function device(
     fs.mkdirSync(path.dirname(path.join(full, name)), { recursive: true });
     fs.writeFileSync(path.join(full, name), content);
   }
-  for (const slave of slaves) fs.symlinkSync(slave, path.join(full, 'slaves', path.basename(slave)));
+  for (const slave of slaves)
+    fs.symlinkSync(slave, path.join(full, 'slaves', path.basename(slave)));
   fs.mkdirSync(path.join(sysfs, 'dev/block'), { recursive: true });
   fs.symlinkSync(full, path.join(sysfs, 'dev/block', number));
   return full;
@@ -36,21 +37,25 @@ device('virtual/loop0/loop0p1', '259:7', { partition: '1\n' });
 device('virtual/loop1', '7:1', { 'loop/backing_file': '/srv/line\nfeed\n' });
 
 describe('what sysfs says of block devices', () => {
-  it('is followed from partitions to disks, from mapped devices to what they are made of, to the files of loop devices', () => {
-    const mountinfo = ['8:1', '253:0', '259:7', '7:1', '9:9', '0:40'].map(
-      (n, i) => `${i} 99 ${n} / /m${i} rw - ext4 x rw`,
-    );
-    const { devices } = readBlockFacts(mountinfo.join('\n'), [], sysfs);
-    assert.deepEqual(Object.fromEntries(devices), {
-      '8:1': { name: 'sda1', below: ['8:0'] },
-      '8:0': { name: 'sda', below: [] },
-      '253:0': { name: 'dm-0', below: ['8:0', '8:16'] },
-      '8:16': { name: 'sdb', below: [] },
-      '259:7': { name: 'loop0p1', below: ['7:0'] },
-      '7:0': { name: 'loop0', below: [], backingFile: '/srv/a file' },
-      '7:1': { name: 'loop1', below: [], backingFile: '/srv/line\nfeed' },
-    });
-  });
+  it(
+    'is followed from partitions to disks, from mapped devices to what they are made of, to ' +
+      'the files of loop devices',
+    () => {
+      const mountinfo = ['8:1', '253:0', '259:7', '7:1', '9:9', '0:40'].map(
+        (n, i) => `${i} 99 ${n} / /m${i} rw - ext4 x rw`,
+      );
+      const { devices } = readBlockFacts(mountinfo.join('\n'), [], sysfs);
+      assert.deepEqual(Object.fromEntries(devices), {
+        '8:1': { name: 'sda1', below: ['8:0'] },
+        '8:0': { name: 'sda', below: [] },
+        '253:0': { name: 'dm-0', below: ['8:0', '8:16'] },
+        '8:16': { name: 'sdb', below: [] },
+        '259:7': { name: 'loop0p1', below: ['7:0'] },
+        '7:0': { name: 'loop0', below: [], backingFile: '/srv/a file' },
+        '7:1': { name: 'loop1', below: [], backingFile: '/srv/line\nfeed' },
+      });
+    },
+  );
 
   it('is nothing where there is no sysfs', () => {
     const facts = readBlockFacts(
@@ -62,7 +67,9 @@ describe('what sysfs says of block devices', () => {
   });
 
   const block = fs.statSync('/dev/loop7', { throwIfNoEntry: false })?.isBlockDevice() === true;
-  it('knows the devices of a btrfs that spans several', { skip: !block && 'there is no /dev/loop7' }, () => {
+  it('knows the devices of a btrfs that spans several', {
+    skip: !block && 'there is no /dev/loop7',
+  }, () => {
     const folder = path.join(sysfs, 'fs/btrfs/0b0b/devices');
     fs.mkdirSync(path.join(folder, 'loop7'), { recursive: true });
     fs.writeFileSync(path.join(folder, 'loop7/dev'), '7:7\n');

@@ -1,4 +1,8 @@
-import { type FreezePolicy, Freezer, type FreezerPorts } from '../../../../daemons/vss/freeze/freezer.ts';
+import {
+  type FreezePolicy,
+  Freezer,
+  type FreezerPorts,
+} from '../../../../daemons/vss/freeze/freezer.ts';
 import type {
   FreezeReport,
   FreezeTarget,
@@ -24,7 +28,10 @@ export const target = (mountPoint: string, more: Partial<FreezeTarget> = {}): Fr
   ...more,
 });
 
-export const planOf = (stages: readonly (readonly FreezeTarget[])[], more: Partial<Plan> = {}): Plan => ({
+export const planOf = (
+  stages: readonly (readonly FreezeTarget[])[],
+  more: Partial<Plan> = {},
+): Plan => ({
   stages,
   skipped: [],
   unmatched: [],
@@ -55,13 +62,18 @@ export class FakeGuard implements Guard {
     });
   }
 
-  async freeze(stages: readonly (readonly FreezeTarget[])[], limitSecs: number): Promise<FreezeReport> {
+  async freeze(
+    stages: readonly (readonly FreezeTarget[])[],
+    limitSecs: number,
+  ): Promise<FreezeReport> {
     this.#note(
       `guard freezes ${stages.map((s) => s.map((t) => t.mountPoint).join('+')).join(' then ')} for ${limitSecs} s`,
     );
     this.#targets = stages.flat();
     await this.freezes;
-    const targets = this.#targets.map((t, i): TargetResult => ({ target: t, outcome: 'frozen', ...this.results[i] }));
+    const targets = this.#targets.map(
+      (t, i): TargetResult => ({ target: t, outcome: 'frozen', ...this.results[i] }),
+    );
     return { ok: true, targets, preparedMs: 5, frozenMs: 2, ...this.report };
   }
 
@@ -85,12 +97,19 @@ export class FakeGuard implements Guard {
   }
 
   #thawed(reason: ThawReason): ThawReport {
-    const targets = this.#targets.map((t) => ({ target: t, outcome: 'thawed' as const, frozenForMs: 40 }));
+    const targets = this.#targets.map((t) => ({
+      target: t,
+      outcome: 'thawed' as const,
+      frozenForMs: 40,
+    }));
     return { reason, complete: true, targets, ...this.thawReport };
   }
 }
 
-/** A system on which nothing is frozen, on a clock that stands still unless it is moved. What happens is written down, in order. */
+/**
+ * A system on which nothing is frozen, on a clock that stands still unless it is moved. What
+ * happens is written down, in order.
+ */
 export class FakeSystem implements FreezerPorts {
   nowMs = 1000;
   plans: Plan = planOf([[target('/')]]);
@@ -181,7 +200,9 @@ export class FakeSystem implements FreezerPorts {
       throw new Error('a file was written while frozen');
     }
     this.status = change(this.status);
-    this.note(`status: ${this.status.current ? `hooks ${this.status.current.hooks.join(' ') || 'none'}` : 'idle'}`);
+    this.note(
+      `status: ${this.status.current ? `hooks ${this.status.current.hooks.join(' ') || 'none'}` : 'idle'}`,
+    );
   }
   time(): Date {
     return new Date(Date.UTC(2026, 10, 23) + this.nowMs);

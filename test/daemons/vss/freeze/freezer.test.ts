@@ -8,55 +8,58 @@ import { FakeGuard, FakeSystem, planOf, target } from './fake.ts';
 const HOOKS = { files: ['/h/a', '/h/b'], refused: [] };
 
 describe('a freeze', () => {
-  it('runs hooks in order before, in reverse order after, with the log held in between', async () => {
-    const system = new FakeSystem();
-    system.plans = planOf([[target('/img')], [target('/'), target('/home')]]);
-    system.hookFiles = HOOKS;
-    const freezer = system.freezer();
-    const outcome = await freezer.freeze();
-    assert.ok(outcome.ok);
-    assert.equal(freezer.busy, true);
-    assert.deepEqual(system.events, [
-      'guard starts',
-      'status: hooks none',
-      'log is held',
-      'status: hooks /h/a',
-      'hook freeze /h/a 30',
-      'status: hooks /h/a /h/b',
-      'hook freeze /h/b 30',
-      'guard freezes /img then /+/home for 60 s',
-    ]);
-    const before = system.events.length;
-    assert.deepEqual((await freezer.thaw()).was, 'frozen');
-    await freezer.over();
-    assert.deepEqual(system.events.slice(before), [
-      'guard thaws',
-      'guard is let go of',
-      'log is released',
-      'hook thaw /h/b 30',
-      'hook thaw /h/a 30',
-      'status: idle',
-    ]);
-    assert.equal(freezer.busy, false);
-    const [record] = system.status.freezes;
-    assert.deepEqual(
-      {
-        ...record,
-        volumes: record!.volumes.map((v) => `${v.mountPoint} ${v.outcome} ${v.frozenForMs}`),
-        hooks: record!.hooks.length,
-      },
-      {
-        by: 'host',
-        at: '2026-11-23T00:00:01.000Z',
-        result: 'thawed',
-        preparedMs: 5,
-        freezingMs: 2,
-        volumes: ['/img frozen 40', '/ frozen 40', '/home frozen 40'],
-        skipped: [],
-        hooks: 4,
-      },
-    );
-  });
+  it(
+    'runs hooks in order before, in reverse order after, with the log held in ' + 'between',
+    async () => {
+      const system = new FakeSystem();
+      system.plans = planOf([[target('/img')], [target('/'), target('/home')]]);
+      system.hookFiles = HOOKS;
+      const freezer = system.freezer();
+      const outcome = await freezer.freeze();
+      assert.ok(outcome.ok);
+      assert.equal(freezer.busy, true);
+      assert.deepEqual(system.events, [
+        'guard starts',
+        'status: hooks none',
+        'log is held',
+        'status: hooks /h/a',
+        'hook freeze /h/a 30',
+        'status: hooks /h/a /h/b',
+        'hook freeze /h/b 30',
+        'guard freezes /img then /+/home for 60 s',
+      ]);
+      const before = system.events.length;
+      assert.deepEqual((await freezer.thaw()).was, 'frozen');
+      await freezer.over();
+      assert.deepEqual(system.events.slice(before), [
+        'guard thaws',
+        'guard is let go of',
+        'log is released',
+        'hook thaw /h/b 30',
+        'hook thaw /h/a 30',
+        'status: idle',
+      ]);
+      assert.equal(freezer.busy, false);
+      const [record] = system.status.freezes;
+      assert.deepEqual(
+        {
+          ...record,
+          volumes: record!.volumes.map((v) => `${v.mountPoint} ${v.outcome} ${v.frozenForMs}`),
+          hooks: record!.hooks.length,
+        },
+        {
+          by: 'host',
+          at: '2026-11-23T00:00:01.000Z',
+          result: 'thawed',
+          preparedMs: 5,
+          freezingMs: 2,
+          volumes: ['/img frozen 40', '/ frozen 40', '/home frozen 40'],
+          skipped: [],
+          hooks: 4,
+        },
+      );
+    },
+  );
 
   it('logs nothing while it holds, and says afterwards what the hooks said', async () => {
     const system = new FakeSystem();
@@ -69,40 +72,61 @@ describe('a freeze', () => {
     await freezer.thaw();
     await freezer.over();
     assert.ok(
-      system.lines.some((line) => line.includes('A freeze hook said') && line.includes('flushed \\\\x1b[31mred')),
+      system.lines.some(
+        (line) => line.includes('A freeze hook said') && line.includes('flushed \\\\x1b[31mred'),
+      ),
     );
     assert.match(system.lines.at(-1)!, /^notice: Frozen and thawed/);
   });
 
-  it('answers a thaw before the hooks have run, and lets the next freeze wait for them', async () => {
-    const system = new FakeSystem();
-    system.hookFiles = { files: ['/h/slow'], refused: [] };
-    let go = (): void => {};
-    system.onHook = (call) => (call === 'thaw /h/slow' ? new Promise((resolve) => (go = resolve)) : undefined);
-    const freezer = system.freezer();
-    await freezer.freeze();
-    await freezer.thaw();
-    system.guard = new FakeGuard((event) => system.note(event));
-    const next = freezer.freeze();
-    for (let i = 0; i < 20; i++) await Promise.resolve();
-    assert.equal(system.events.filter((event) => event === 'guard starts').length, 1);
-    go();
-    assert.ok((await next).ok);
-    assert.equal(system.events.filter((event) => event === 'guard starts').length, 2);
-  });
+  it(
+    'answers a thaw before the hooks have run, and lets the next freeze wait for ' + 'them',
+    async () => {
+      const system = new FakeSystem();
+      system.hookFiles = { files: ['/h/slow'], refused: [] };
+      let go = (): void => {};
+      system.onHook = (call) =>
+        call === 'thaw /h/slow' ? new Promise((resolve) => (go = resolve)) : undefined;
+      const freezer = system.freezer();
+      await freezer.freeze();
+      await freezer.thaw();
+      system.guard = new FakeGuard((event) => system.note(event));
+      const next = freezer.freeze();
+      for (let i = 0; i < 20; i++) await Promise.resolve();
+      assert.equal(system.events.filter((event) => event === 'guard starts').length, 1);
+      go();
+      assert.ok((await next).ok);
+      assert.equal(system.events.filter((event) => event === 'guard starts').length, 2);
+    },
+  );
 
   it('is refused by a hook that fails; thaw hooks run for all that were started', async () => {
     const system = new FakeSystem();
-    system.hookFiles = { files: ['/h/a', '/h/b', '/h/c'], refused: ['/h/x: others may write to it'] };
+    system.hookFiles = {
+      files: ['/h/a', '/h/b', '/h/c'],
+      refused: ['/h/x: others may write to it'],
+    };
     system.hookOutcomes.set('freeze /h/b', { problem: 'exit status 3', errors: 'no database' });
     const freezer = system.freezer();
     const outcome = await freezer.freeze();
-    assert.deepEqual(outcome, { ok: false, problem: 'the hook /h/b refused: exit status 3', busy: false });
+    assert.deepEqual(outcome, {
+      ok: false,
+      problem: 'the hook /h/b refused: exit status 3',
+      busy: false,
+    });
     await freezer.over();
     const hooks = system.events.filter((event) => event.startsWith('hook'));
-    assert.deepEqual(hooks, ['hook freeze /h/a 30', 'hook freeze /h/b 30', 'hook thaw /h/b 30', 'hook thaw /h/a 30']);
+    assert.deepEqual(hooks, [
+      'hook freeze /h/a 30',
+      'hook freeze /h/b 30',
+      'hook thaw /h/b 30',
+      'hook thaw /h/a 30',
+    ]);
     assert.ok(!system.events.some((event) => event.startsWith('guard freezes')));
-    assert.deepEqual([system.status.current, system.status.freezes[0]?.result], [undefined, 'failed']);
+    assert.deepEqual(
+      [system.status.current, system.status.freezes[0]?.result],
+      [undefined, 'failed'],
+    );
     assert.ok(system.lines.some((line) => line.includes('others may write to it')));
   });
 
@@ -121,7 +145,9 @@ describe('a freeze', () => {
     };
     const outcome = await system.freezer({ hookTimeoutMs: 300_000 }).freeze();
     assert.ok(outcome.ok);
-    const times = system.events.filter((event) => event.startsWith('hook freeze')).map((event) => event.split(' ')[3]);
+    const times = system.events
+      .filter((event) => event.startsWith('hook freeze'))
+      .map((event) => event.split(' ')[3]);
     assert.deepEqual(times, ['300', '300', '2']);
   });
 
@@ -130,18 +156,29 @@ describe('a freeze', () => {
     system.hookFiles = HOOKS;
     system.plans = planOf([[target('/'), target('/bad')]]);
     system.guard.report = { ok: false, problem: '/bad: EIO' };
-    system.guard.results = [{ frozenForMs: 3 }, { outcome: 'failed', code: 'EIO', detail: 'ioctl failed' }];
+    system.guard.results = [
+      { frozenForMs: 3 },
+      { outcome: 'failed', code: 'EIO', detail: 'ioctl failed' },
+    ];
     const freezer = system.freezer();
     assert.deepEqual(await freezer.freeze(), { ok: false, problem: '/bad: EIO', busy: false });
     const record = await freezer.over();
     assert.deepEqual(
-      record?.volumes.map(({ outcome, frozenForMs, problem }) => ({ outcome, frozenForMs, problem })),
+      record?.volumes.map(({ outcome, frozenForMs, problem }) => ({
+        outcome,
+        frozenForMs,
+        problem,
+      })),
       [
         { outcome: 'frozen', frozenForMs: 3, problem: undefined },
         { outcome: 'left', frozenForMs: undefined, problem: 'ioctl failed (EIO)' },
       ],
     );
-    assert.deepEqual(system.events.slice(-3), ['hook thaw /h/b 30', 'hook thaw /h/a 30', 'status: idle']);
+    assert.deepEqual(system.events.slice(-3), [
+      'hook thaw /h/b 30',
+      'hook thaw /h/a 30',
+      'status: idle',
+    ]);
     assert.deepEqual(await freezer.thaw(), { was: 'not-frozen', early: undefined });
   });
 
@@ -157,7 +194,11 @@ describe('a freeze', () => {
     system.status = { service: 'vss', freezes: [], current: other };
     system.startError = Object.assign(new Error('busy'), { code: 'EBUSY' });
     const freezer = system.freezer();
-    assert.deepEqual(await freezer.freeze(), { ok: false, problem: 'another freeze is under way', busy: true });
+    assert.deepEqual(await freezer.freeze(), {
+      ok: false,
+      problem: 'another freeze is under way',
+      busy: true,
+    });
     await freezer.over();
     assert.deepEqual(system.status.current, other);
     assert.equal(freezer.busy, false);
@@ -167,18 +208,30 @@ describe('a freeze', () => {
     const system = new FakeSystem();
     const freezer = system.freezer();
     await freezer.freeze();
-    assert.deepEqual(await freezer.freeze(), { ok: false, problem: 'a freeze is under way', busy: true });
+    assert.deepEqual(await freezer.freeze(), {
+      ok: false,
+      problem: 'a freeze is under way',
+      busy: true,
+    });
     assert.deepEqual((await freezer.thaw()).was, 'frozen');
   });
 
   it('fails with words when mounts can not be read or no guard starts', async () => {
     const system = new FakeSystem();
     system.startError = new Error('no guard');
-    assert.deepEqual(await system.freezer().freeze(), { ok: false, problem: 'no guard', busy: false });
+    assert.deepEqual(await system.freezer().freeze(), {
+      ok: false,
+      problem: 'no guard',
+      busy: false,
+    });
     system.plan = () => {
       throw new Error('no mountinfo');
     };
-    assert.deepEqual(await system.freezer().freeze(), { ok: false, problem: 'no mountinfo', busy: false });
+    assert.deepEqual(await system.freezer().freeze(), {
+      ok: false,
+      problem: 'no mountinfo',
+      busy: false,
+    });
   });
 
   it('is remembered, the newest first, until there are enough', async () => {
@@ -229,19 +282,27 @@ describe('a guard', () => {
 });
 
 describe('a freeze that ends early', () => {
-  it('by the limit: hooks run, the status says so, and the thaw that is asked for later tells', async () => {
-    const system = new FakeSystem();
-    system.hookFiles = HOOKS;
-    const freezer = system.freezer();
-    await freezer.freeze();
-    system.guard.endsBy('limit');
-    const record = await freezer.over();
-    const problem = 'everything was thawed before, since the limit had passed without a word of the host';
-    assert.deepEqual([record?.result, record?.problem], ['early', problem]);
-    assert.deepEqual(system.events.slice(-3), ['hook thaw /h/b 30', 'hook thaw /h/a 30', 'status: idle']);
-    assert.deepEqual(await freezer.thaw(), { was: 'not-frozen', early: problem });
-    assert.deepEqual(await freezer.thaw(), { was: 'not-frozen', early: undefined });
-  });
+  it(
+    'by the limit: hooks run, the status says so, and the thaw that is asked for later ' + 'tells',
+    async () => {
+      const system = new FakeSystem();
+      system.hookFiles = HOOKS;
+      const freezer = system.freezer();
+      await freezer.freeze();
+      system.guard.endsBy('limit');
+      const record = await freezer.over();
+      const problem =
+        'everything was thawed before, since the limit had passed without a word of the host';
+      assert.deepEqual([record?.result, record?.problem], ['early', problem]);
+      assert.deepEqual(system.events.slice(-3), [
+        'hook thaw /h/b 30',
+        'hook thaw /h/a 30',
+        'status: idle',
+      ]);
+      assert.deepEqual(await freezer.thaw(), { was: 'not-frozen', early: problem });
+      assert.deepEqual(await freezer.thaw(), { was: 'not-frozen', early: undefined });
+    },
+  );
 
   it('by the limit, when there is nothing to freeze but hooks', async () => {
     const system = new FakeSystem();
@@ -279,21 +340,31 @@ describe('a freeze that ends early', () => {
     assert.equal(outcome.problem, 'somebody else had thawed /x before');
   });
 
-  it('by a stop: the guard has its order at once, all is cleared up, and a later thaw tells', async () => {
-    const system = new FakeSystem();
-    system.hookFiles = HOOKS;
-    const freezer = system.freezer();
-    await freezer.freeze();
-    const stopped = freezer.stop('the service was stopped');
-    assert.equal(system.events.at(-1), 'guard thaws');
-    await stopped;
-    assert.deepEqual(system.events.slice(-3), ['hook thaw /h/b 30', 'hook thaw /h/a 30', 'status: idle']);
-    assert.deepEqual(
-      [system.status.freezes[0]?.result, system.status.freezes[0]?.problem],
-      ['early', 'the service was stopped'],
-    );
-    assert.deepEqual(await freezer.thaw(), { was: 'not-frozen', early: 'the service was stopped' });
-  });
+  it(
+    'by a stop: the guard has its order at once, all is cleared up, and a later thaw ' + 'tells',
+    async () => {
+      const system = new FakeSystem();
+      system.hookFiles = HOOKS;
+      const freezer = system.freezer();
+      await freezer.freeze();
+      const stopped = freezer.stop('the service was stopped');
+      assert.equal(system.events.at(-1), 'guard thaws');
+      await stopped;
+      assert.deepEqual(system.events.slice(-3), [
+        'hook thaw /h/b 30',
+        'hook thaw /h/a 30',
+        'status: idle',
+      ]);
+      assert.deepEqual(
+        [system.status.freezes[0]?.result, system.status.freezes[0]?.problem],
+        ['early', 'the service was stopped'],
+      );
+      assert.deepEqual(await freezer.thaw(), {
+        was: 'not-frozen',
+        early: 'the service was stopped',
+      });
+    },
+  );
 
   it('by a stop during a thaw: that waits for the clearing up', async () => {
     const system = new FakeSystem();
@@ -331,7 +402,9 @@ describe('a freeze that ends early', () => {
     await stopped;
     assert.deepEqual(outcome, { ok: false, problem: 'the service was stopped', busy: false });
     assert.ok(
-      !system.events.some((event) => event.startsWith('guard freezes') || event.startsWith('hook freeze /h/b')),
+      !system.events.some(
+        (event) => event.startsWith('guard freezes') || event.startsWith('hook freeze /h/b'),
+      ),
     );
     assert.ok(system.events.includes('hook thaw /h/a 30'));
   });
@@ -341,9 +414,14 @@ describe('a freeze that ends early', () => {
     system.guard.freezes = new Promise(() => {});
     const freezer = system.freezer();
     const freezing = freezer.freeze();
-    while (!system.events.some((event) => event.startsWith('guard freezes'))) await Promise.resolve();
+    while (!system.events.some((event) => event.startsWith('guard freezes')))
+      await Promise.resolve();
     await freezer.stop('the channel to the host ended');
-    assert.deepEqual(await freezing, { ok: false, problem: 'the channel to the host ended', busy: false });
+    assert.deepEqual(await freezing, {
+      ok: false,
+      problem: 'the channel to the host ended',
+      busy: false,
+    });
     assert.equal(freezer.busy, false);
   });
 
@@ -387,7 +465,13 @@ describe('what a process left behind that ended in the middle', () => {
     let release = (): void => {};
     system.onHook = () => new Promise((resolve) => (release = resolve));
     const freezer = system.freezer();
-    const current = { by: 'host', process: system.self, at: 'x', mountPoints: ['/'], hooks: ['/h/a'] } as const;
+    const current = {
+      by: 'host',
+      process: system.self,
+      at: 'x',
+      mountPoints: ['/'],
+      hooks: ['/h/a'],
+    } as const;
     void freezer.recover(current);
     await new Promise(setImmediate);
     assert.equal(freezer.busy, true);

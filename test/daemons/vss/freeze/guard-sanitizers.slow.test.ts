@@ -1,4 +1,7 @@
-/** The guard's own tests once more, with the guard under sanitizers, which end it at the first thing wrong. */
+/**
+ * The guard's own tests once more, with the guard under sanitizers, which end it at the first thing
+ * wrong.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -21,7 +24,9 @@ const SANITIZERS = {
 };
 
 for (const [name, flags] of Object.entries(SANITIZERS)) {
-  test(`the guard under the ${name} sanitizer`, { skip: missingScratch() ?? compiler.missing(flags) ?? false }, () => {
+  test(`the guard under the ${name} sanitizer`, {
+    skip: missingScratch() ?? compiler.missing(flags) ?? false,
+  }, () => {
     const folder = path.join(compiler.folder, name.slice(0, 7));
     fs.mkdirSync(folder);
     const built = compiler.build(
@@ -31,10 +36,13 @@ for (const [name, flags] of Object.entries(SANITIZERS)) {
     );
     const program = path.join(folder, 'sanitized');
     fs.renameSync(built, program);
-    // It starts with an empty environment. Its understudy is a fork of a process with threads; it ends without freeing anything.
+    // It starts with an empty environment. Its understudy is a fork of a process with threads; it
+    // ends without freeing anything.
     const wrapper = path.join(folder, 'vmic-vss-guard');
     const options = 'TSAN_OPTIONS=die_after_fork=0:halt_on_error=1 ASAN_OPTIONS=detect_leaks=0';
-    fs.writeFileSync(wrapper, `#!/bin/sh\nexec env ${options} '${program}' "$@"\n`, { mode: 0o755 });
+    fs.writeFileSync(wrapper, `#!/bin/sh\nexec env ${options} '${program}' "$@"\n`, {
+      mode: 0o755,
+    });
     const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
     const { status, stdout } = spawnSync(
       process.execPath,

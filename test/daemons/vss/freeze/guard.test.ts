@@ -7,11 +7,18 @@ import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { guards } from '../../../../daemons/vss/freeze/guard.ts';
-import type { FreezeTarget, Guard, GuardOptions } from '../../../../daemons/vss/freeze/guard-types.ts';
+import type {
+  FreezeTarget,
+  Guard,
+  GuardOptions,
+} from '../../../../daemons/vss/freeze/guard-types.ts';
 import { unescaped } from '../../../../daemons/vss/freeze/mountinfo.ts';
 import { missingScratch, Scratch } from '../../../../simulator/stages/scratch.ts';
 
-/** Another one is given by guard-sanitizers.slow.test.ts; the sanitizers need too much memory to have it locked. */
+/**
+ * Another one is given by guard-sanitizers.slow.test.ts; the sanitizers need too much memory to
+ * have it locked.
+ */
 const OTHER_PROGRAM = process.env['VMIC_TEST_GUARD'];
 const PROGRAM = OTHER_PROGRAM ?? path.resolve('build/Release/vmic-vss-guard');
 /** Never reached in a test that passes, unless it is about the limit. */
@@ -28,7 +35,10 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
 
   before(async () => {
     scratch = await Scratch.create({ kinds: Array(20).fill('ext4') });
-    options = { recordPath: path.join(scratch.shared, 'vss-frozen'), program: scratch.wrap(PROGRAM) };
+    options = {
+      recordPath: path.join(scratch.shared, 'vss-frozen'),
+      program: scratch.wrap(PROGRAM),
+    };
   });
   after(() => scratch?.dispose());
   /** A test that fails leaves nothing to the next. */
@@ -43,13 +53,16 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
   });
 
   const all = () => scratch.fileSystems.map((fileSystem) => target(fileSystem));
-  const mountPointsOf = (...indexes: number[]) => indexes.map((index) => scratch.fileSystems[index]!.mountPoint);
+  const mountPointsOf = (...indexes: number[]) =>
+    indexes.map((index) => scratch.fileSystems[index]!.mountPoint);
   const [a, b, c] = [() => all()[0]!, () => all()[1]!, () => all()[2]!];
 
   /** As mountinfo has it, last mount first. */
   function mounted(mountPoint: string): Frozen {
     const lines = scratch.mountinfo().trimEnd().split('\n').reverse();
-    const fields = lines.map((line) => line.split(' ')).find((words) => unescaped(words[4]!) === mountPoint);
+    const fields = lines
+      .map((line) => line.split(' '))
+      .find((words) => unescaped(words[4]!) === mountPoint);
     return { mountPoint, deviceNumber: fields![2]! };
   }
 
@@ -96,25 +109,37 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
     assert.ok(!fs.existsSync(options.recordPath));
   });
 
-  it('writes nothing to a file system while it is frozen: what was dirty before is on the device', async () => {
-    const { mountPoint } = a();
-    scratch.run('dd', 'if=/dev/urandom', `of=${mountPoint}/dirty`, 'bs=1M', 'count=8', 'status=none');
-    const image = path.join(scratch.folder, '0.img');
-    const { guard, report } = await freeze([[a()]]);
-    assert.ok(report.ok, report.problem);
-    const once = scratch.run('sha256sum', image);
-    // The copy that a host takes is complete: its check finds nothing to mend, and its file is whole
-    const copy = path.join(scratch.shared, 'copy.img');
-    scratch.run('cp', image, copy);
-    assert.equal(scratch.run('sha256sum', image), once);
-    await guard.thaw();
-    scratch.run('fsck.ext4', '-fn', copy);
-    const folder = path.join(scratch.shared, 'copy');
-    scratch.run('mkdir', folder);
-    scratch.run('mount', '-o', 'loop', copy, folder);
-    assert.equal(scratch.run('cmp', `${folder}/dirty`, `${mountPoint}/dirty`), '');
-    scratch.run('umount', folder);
-  });
+  it(
+    'writes nothing to a file system while it is frozen: what was dirty before is on the ' +
+      'device',
+    async () => {
+      const { mountPoint } = a();
+      scratch.run(
+        'dd',
+        'if=/dev/urandom',
+        `of=${mountPoint}/dirty`,
+        'bs=1M',
+        'count=8',
+        'status=none',
+      );
+      const image = path.join(scratch.folder, '0.img');
+      const { guard, report } = await freeze([[a()]]);
+      assert.ok(report.ok, report.problem);
+      const once = scratch.run('sha256sum', image);
+      // The copy that a host takes is complete: its check finds nothing to mend, and its file is
+      // whole
+      const copy = path.join(scratch.shared, 'copy.img');
+      scratch.run('cp', image, copy);
+      assert.equal(scratch.run('sha256sum', image), once);
+      await guard.thaw();
+      scratch.run('fsck.ext4', '-fn', copy);
+      const folder = path.join(scratch.shared, 'copy');
+      scratch.run('mkdir', folder);
+      scratch.run('mount', '-o', 'loop', copy, folder);
+      assert.equal(scratch.run('cmp', `${folder}/dirty`, `${mountPoint}/dirty`), '');
+      scratch.run('umount', folder);
+    },
+  );
 
   it("leaves an administrator's freeze his", async () => {
     const [his, ours] = [a(), b()];
@@ -167,21 +192,27 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
     assert.deepEqual([thaw?.reason, thaw?.complete, thaw?.targets.length], ['failed', true, 2]);
   });
 
-  it('goes on without one that is optional, and without one that is not mounted any more', async () => {
-    const impossible = target({ mountPoint: '/proc', deviceNumber: mounted('/proc').deviceNumber }, true);
-    const gone = target({ mountPoint: '/gone', deviceNumber: '7:250' });
-    const { guard, report } = await freeze([[impossible, gone, a()]]);
-    assert.equal(report.ok, true);
-    assert.deepEqual(
-      report.targets.map(({ outcome, code }) => [outcome, code]),
-      [
-        ['failed', 'EOPNOTSUPP'],
-        ['failed', 'ENOENT'],
-        ['frozen', undefined],
-      ],
-    );
-    assert.equal((await guard.thaw()).targets.length, 1);
-  });
+  it(
+    'goes on without one that is optional, and without one that is not mounted any ' + 'more',
+    async () => {
+      const impossible = target(
+        { mountPoint: '/proc', deviceNumber: mounted('/proc').deviceNumber },
+        true,
+      );
+      const gone = target({ mountPoint: '/gone', deviceNumber: '7:250' });
+      const { guard, report } = await freeze([[impossible, gone, a()]]);
+      assert.equal(report.ok, true);
+      assert.deepEqual(
+        report.targets.map(({ outcome, code }) => [outcome, code]),
+        [
+          ['failed', 'EOPNOTSUPP'],
+          ['failed', 'ENOENT'],
+          ['frozen', undefined],
+        ],
+      );
+      assert.equal((await guard.thaw()).targets.length, 1);
+    },
+  );
 
   it('has nothing to do without targets', async () => {
     const { guard, report } = await freeze([[]]);
@@ -207,7 +238,14 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
       assert.deepEqual(scratch.thawAll(), []);
     });
 
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGTSTP', 'SIGUSR1'] as const) {
+    for (const signal of [
+      'SIGTERM',
+      'SIGINT',
+      'SIGHUP',
+      'SIGQUIT',
+      'SIGTSTP',
+      'SIGUSR1',
+    ] as const) {
       it(`at ${signal}`, async () => {
         const { guard } = await freeze([[a(), b()]]);
         process.kill(guard.pid, signal);
@@ -260,7 +298,9 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
       said += chunk;
     });
     const plan = stages
-      .flatMap((stage, index) => stage.map((one) => `${index} r ${one.deviceNumber} ${one.mountPoint}\n`))
+      .flatMap((stage, index) =>
+        stage.map((one) => `${index} r ${one.deviceNumber} ${one.mountPoint}\n`),
+      )
       .join('');
     socket.write(`freeze ${LIMIT_SECS * 1000} ${plan.length}\n${plan}`);
     await until(() => /^freeze ok/m.test(said));
@@ -318,7 +358,10 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
       const planned = `p 0 ${b().deviceNumber} ${b().mountPoint}\n`;
       fs.writeFileSync(options.recordPath, left.replace(/^F/m, 'b') + planned);
       scratch.run('fsfreeze', '-f', b().mountPoint);
-      assert.deepEqual(await guards.thawRecorded(options), { complete: true, thawed: mountPointsOf(0) });
+      assert.deepEqual(await guards.thawRecorded(options), {
+        complete: true,
+        thawed: mountPointsOf(0),
+      });
       assert.deepEqual(scratch.thawAll(), mountPointsOf(1));
     });
 
@@ -366,7 +409,10 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
           const recovery = await guards.thawRecorded(options);
           assert.equal(recovery.complete, false);
           assert.match(recovery.problem!, /vss-frozen: (record|read): /);
-          await assert.rejects(guards.start(options), /The guard can't start: (record|read): E(PROTO|FBIG)/);
+          await assert.rejects(
+            guards.start(options),
+            /The guard can't start: (record|read): E(PROTO|FBIG)/,
+          );
           assert.equal(fs.readFileSync(options.recordPath, 'utf8'), text);
         } finally {
           fs.rmSync(options.recordPath);
@@ -414,7 +460,14 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
     });
 
     it('freezes first and thaws last', async () => {
-      scratch.run('dd', 'if=/dev/zero', `of=${inner.mountPoint}/dirty`, 'bs=64k', 'count=16', 'status=none');
+      scratch.run(
+        'dd',
+        'if=/dev/zero',
+        `of=${inner.mountPoint}/dirty`,
+        'bs=64k',
+        'count=16',
+        'status=none',
+      );
       const { guard, report } = await freeze([[inner], [carrier(), b()]]);
       assert.equal(report.ok, true, report.problem);
       const { targets, complete } = await guard.thaw();
@@ -425,7 +478,8 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
       );
     });
 
-    // The wrong order makes a freeze that hangs: it writes to a device which waits for the other's thaw.
+    // The wrong order makes a freeze that hangs: it writes to a device which waits for the other's
+    // thaw.
     it('that does not answer lets the others go', async () => {
       const { guard, report } = await freeze([[carrier(), b()], [inner]], 1);
       assert.equal(report.ok, false);
@@ -436,19 +490,25 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
       assert.equal(scratch.isFrozen(inner.mountPoint), false);
     });
 
-    it('that does not answer and is optional is left out, and thawed when it freezes after all', async () => {
-      const { guard, report } = await freeze([[carrier(), b()], [{ ...inner, optional: true }], [c()]], 4);
-      assert.equal(report.ok, true, report.problem);
-      assert.deepEqual(
-        report.targets.map(({ outcome, code }) => code ?? outcome),
-        ['frozen', 'frozen', 'ETIMEDOUT', 'frozen'],
-      );
-      assert.ok(scratch.isFrozen(carrier().mountPoint));
-      await guard.thaw();
-      assert.equal((await guard.ended).problem, undefined);
-      assert.equal(scratch.isFrozen(inner.mountPoint), false);
-      assert.ok(!fs.existsSync(options.recordPath));
-    });
+    it(
+      'that does not answer and is optional is left out, and thawed when it freezes after ' + 'all',
+      async () => {
+        const { guard, report } = await freeze(
+          [[carrier(), b()], [{ ...inner, optional: true }], [c()]],
+          4,
+        );
+        assert.equal(report.ok, true, report.problem);
+        assert.deepEqual(
+          report.targets.map(({ outcome, code }) => code ?? outcome),
+          ['frozen', 'frozen', 'ETIMEDOUT', 'frozen'],
+        );
+        assert.ok(scratch.isFrozen(carrier().mountPoint));
+        await guard.thaw();
+        assert.equal((await guard.ended).problem, undefined);
+        assert.equal(scratch.isFrozen(inner.mountPoint), false);
+        assert.ok(!fs.existsSync(options.recordPath));
+      },
+    );
 
     it('is thawed also when its guard is killed while it hangs', async () => {
       const { guard } = await freeze([[carrier()], [{ ...inner, optional: true }]], 4);
@@ -469,7 +529,14 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
     });
 
     it('that hangs before the freeze is no reason to wait for ever', async () => {
-      scratch.run('dd', 'if=/dev/zero', `of=${inner.mountPoint}/dirty`, 'bs=64k', 'count=16', 'status=none');
+      scratch.run(
+        'dd',
+        'if=/dev/zero',
+        `of=${inner.mountPoint}/dirty`,
+        'bs=64k',
+        'count=16',
+        'status=none',
+      );
       scratch.run('fsfreeze', '-f', carrier().mountPoint);
       const { guard, report } = await freeze([[inner, b()]], 1);
       scratch.run('fsfreeze', '-u', carrier().mountPoint);
@@ -480,7 +547,10 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
   });
 
   describe('reaches a file system', () => {
-    /** Mounts one by a script, which is given its image and an empty folder; freezes and thaws it in all ways. */
+    /**
+     * Mounts one by a script, which is given its image and an empty folder; freezes and thaws it in
+     * all ways.
+     */
     async function reach(script: string, kind: 'ext4' | 'btrfs' = 'ext4'): Promise<void> {
       const folder = scratch.run('mktemp', '-d', path.join(scratch.folder, 'reach-XXXXXX')).trim();
       const image = `${folder}.img`;
@@ -520,25 +590,33 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
       'with spaces, newlines and backslashes in the name of its mount point':
         'point=$(printf "%s/a b\\n\\\\040\\t#c" "$2"); mkdir "$point"; mount -o loop "$1" "$point"',
       'hidden by other mounts':
-        'mkdir "$2/m"; mount -o loop "$1" "$2/m"; mount -t tmpfs none "$2/m"; mount -t tmpfs none "$2/m"',
+        'mkdir "$2/m"; mount -o loop "$1" "$2/m"; mount -t tmpfs none "$2/m"; mount -t tmpfs ' +
+        'none "$2/m"',
       'below a folder hidden by another mount':
         'mkdir -p "$2/p/m"; mount -o loop "$1" "$2/p/m"; mount -t tmpfs none "$2/p"',
       'below a hidden folder, with another mount at its path':
-        'mkdir -p "$2/p/m"; mount -o loop "$1" "$2/p/m"; mount -t tmpfs none "$2/p"; mkdir "$2/p/m"; mount -t tmpfs none "$2/p/m"',
+        'mkdir -p "$2/p/m"; mount -o loop "$1" "$2/p/m"; mount -t tmpfs none "$2/p"; mkdir ' +
+        '"$2/p/m"; mount -t tmpfs none "$2/p/m"',
       'hidden by itself':
-        'mkdir "$2/m"; mount -o loop "$1" "$2/m"; mount --bind "$2/m" "$2/m"; mount -t tmpfs none "$2/m"',
+        'mkdir "$2/m"; mount -o loop "$1" "$2/m"; mount --bind "$2/m" "$2/m"; mount -t tmpfs ' +
+        'none "$2/m"',
       'seen through a read-only bind mount only':
-        'mkdir "$2/m" "$2/b"; mount -o loop "$1" "$2/m"; mount --bind "$2/m" "$2/b"; mount -o remount,ro,bind "$2/b"; umount "$2/m"',
+        'mkdir "$2/m" "$2/b"; mount -o loop "$1" "$2/m"; mount --bind "$2/m" "$2/b"; mount ' +
+        '-o remount,ro,bind "$2/b"; umount "$2/m"',
       'of which only a file is mounted':
-        'mkdir "$2/m"; mount -o loop "$1" "$2/m"; touch "$2/m/x" "$2/x"; mount --bind "$2/m/x" "$2/x"; umount "$2/m"',
+        'mkdir "$2/m"; mount -o loop "$1" "$2/m"; touch "$2/m/x" "$2/x"; mount --bind ' +
+        '"$2/m/x" "$2/x"; umount "$2/m"',
       'of which the first mount is a pipe':
-        'mkdir "$2/m" "$2/n"; mount -o loop "$1" "$2/m"; mkfifo "$2/m/x"; touch "$2/x"; mount --bind "$2/m/x" "$2/x"; mount --bind "$2/m" "$2/n"; umount "$2/m"',
+        'mkdir "$2/m" "$2/n"; mount -o loop "$1" "$2/m"; mkfifo "$2/m/x"; touch "$2/x"; ' +
+        'mount --bind "$2/m/x" "$2/x"; mount --bind "$2/m" "$2/n"; umount "$2/m"',
     };
     for (const [name, script] of Object.entries(cases)) it(name, () => reach(script));
 
     it('of which only a subvolume is mounted', { skip: missingScratch(['btrfs']) ?? false }, () =>
       reach(
-        'mkdir "$2/m" "$2/s"; mount -o loop "$1" "$2/m"; device=$(findmnt -no SOURCE "$2/m"); btrfs -q subvolume create "$2/m/s"; mount -o subvol=s "$device" "$2/s"; umount "$2/m"',
+        'mkdir "$2/m" "$2/s"; mount -o loop "$1" "$2/m"; device=$(findmnt -no SOURCE ' +
+          '"$2/m"); btrfs -q subvolume create "$2/m/s"; mount -o subvol=s "$device" "$2/s"; ' +
+          'umount "$2/m"',
         'btrfs',
       ),
     );
@@ -546,7 +624,8 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
     it('not, and says so, when there is only a pipe', async () => {
       await assert.rejects(
         reach(
-          'mkdir "$2/m"; mount -o loop "$1" "$2/m"; mkfifo "$2/m/x"; touch "$2/x"; mount --bind "$2/m/x" "$2/x"; umount "$2/m"',
+          'mkdir "$2/m"; mount -o loop "$1" "$2/m"; mkfifo "$2/m/x"; touch "$2/x"; mount ' +
+            '--bind "$2/m/x" "$2/x"; umount "$2/m"',
         ),
         /open failed \(EMEDIUMTYPE\)/,
       );
@@ -610,7 +689,10 @@ describe('guard program', () => {
 
   it('that is missing is told', async () => {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-guard-'));
-    const options = { recordPath: path.join(folder, 'record'), program: path.join(folder, 'guard') };
+    const options = {
+      recordPath: path.join(folder, 'record'),
+      program: path.join(folder, 'guard'),
+    };
     await assert.rejects(guards.start(options), { code: 'ENOENT' });
     assert.deepEqual(await guards.thawRecorded(options), { complete: true, thawed: [] });
     fs.writeFileSync(options.recordPath, '');

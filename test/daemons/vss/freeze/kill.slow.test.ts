@@ -1,6 +1,6 @@
 /**
- * Kills the VSS service's processes with SIGKILL at moments left to chance: while it prepares, freezes, holds and thaws. Two seconds later
- * nothing may be frozen.
+ * Kills the VSS service's processes with SIGKILL at moments left to chance: while it prepares,
+ * freezes, holds and thaws. Two seconds later nothing may be frozen.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -14,7 +14,10 @@ import { ownDaemon } from '../../../compat/reference.ts';
 import { Operation, VssSubject } from '../../../compat/vss-subject.ts';
 
 const KILLS = 100;
-/** At once, each among file systems of its own: what matters is waiting, and the moments get more mixed. */
+/**
+ * At once, each among file systems of its own: what matters is waiting, and the moments get more
+ * mixed.
+ */
 const LANES = 4;
 const FILE_SYSTEMS = 5;
 const SETTLED_MS = 2000;
@@ -70,7 +73,15 @@ function understudyOf(pid: number): number | undefined {
 /** What the unit's ExecStopPost does. */
 async function lastResort(scratch: Scratch, subject: VssSubject): Promise<void> {
   const vmic = path.join(path.dirname(ownDaemon), 'vmic');
-  const command = [process.execPath, vmic, 'vss', 'thaw', '--last-resort', '--config', subject.configFile];
+  const command = [
+    process.execPath,
+    vmic,
+    'vss',
+    'thaw',
+    '--last-resort',
+    '--config',
+    subject.configFile,
+  ];
   const [program, ...args] = scratch.enter(command);
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   let errors = '';
@@ -82,7 +93,12 @@ async function lastResort(scratch: Scratch, subject: VssSubject): Promise<void> 
 }
 
 /** False: there was nobody to kill at that moment. */
-async function killOnce(scratch: Scratch, subject: VssSubject, victim: Victim, tally: Tally): Promise<boolean> {
+async function killOnce(
+  scratch: Scratch,
+  subject: VssSubject,
+  victim: Victim,
+  tally: Tally,
+): Promise<boolean> {
   await subject.start();
   const freeze = subject.ask(Operation.freeze);
   freeze.catch(() => {});
@@ -130,7 +146,8 @@ for (const victim of ['daemon', 'guard', 'both'] as const) {
       const scratch = await Scratch.create({ kinds: Array(FILE_SYSTEMS).fill('ext4') });
       const subject = new VssSubject('vmic', scratch);
       try {
-        for (let i = 0; i < KILLS / LANES; ) if (await killOnce(scratch, subject, victim, tally)) i++;
+        for (let i = 0; i < KILLS / LANES; )
+          if (await killOnce(scratch, subject, victim, tally)) i++;
       } finally {
         await subject.dispose();
         await scratch.dispose();
@@ -138,7 +155,10 @@ for (const victim of ['daemon', 'guard', 'both'] as const) {
     };
     const results = await Promise.allSettled(Array.from({ length: LANES }, lane));
     for (const result of results) if (result.status === 'rejected') throw result.reason;
-    t.diagnostic(`${tally.kills} kills, ${tally.inFlight} with something frozen, ${tally.complete} with everything`);
+    t.diagnostic(
+      `${tally.kills} kills, ${tally.inFlight} with something frozen, ${tally.complete} with ` +
+        'everything',
+    );
     assert.deepEqual(tally.frozenAfter, []);
     assert.ok(
       tally.inFlight >= KILLS / 4,

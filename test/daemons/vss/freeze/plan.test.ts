@@ -27,7 +27,9 @@ interface Expected {
 }
 
 function load(name: string): { mountinfo: string; facts: BlockFacts; expected: Expected } {
-  const expected: Expected = JSON.parse(fs.readFileSync(path.join(fixtures, `${name}.json`), 'utf8'));
+  const expected: Expected = JSON.parse(
+    fs.readFileSync(path.join(fixtures, `${name}.json`), 'utf8'),
+  );
   return {
     mountinfo: fs.readFileSync(path.join(fixtures, `${name}.mountinfo`), 'utf8'),
     facts: {
@@ -44,8 +46,11 @@ const names = fs
   .map((name) => path.basename(name, '.mountinfo'));
 
 const shortStages = ({ stages }: Plan): string[][] =>
-  stages.map((stage) => stage.map((t) => `${t.mountPoint} ${t.deviceNumber} ${t.fileSystem} ${t.source}`));
-const mountPoints = ({ stages }: Plan): string[][] => stages.map((stage) => stage.map((t) => t.mountPoint));
+  stages.map((stage) =>
+    stage.map((t) => `${t.mountPoint} ${t.deviceNumber} ${t.fileSystem} ${t.source}`),
+  );
+const mountPoints = ({ stages }: Plan): string[][] =>
+  stages.map((stage) => stage.map((t) => t.mountPoint));
 const shortSkipped = ({ skipped }: Plan): string[] =>
   skipped
     .filter(({ reason }) => reason !== 'no-device')
@@ -98,7 +103,8 @@ describe('a plan', () => {
       ['/dev/disk/by-label/b', ['8:48']],
     ]),
   };
-  const of = (selection: Partial<Selection>): Plan => plan(two.join('\n'), '', facts, { ...EVERYTHING, ...selection });
+  const of = (selection: Partial<Selection>): Plan =>
+    plan(two.join('\n'), '', facts, { ...EVERYTHING, ...selection });
 
   for (const item of ['/data', '/data/', 'xfs', '8:2', '/dev/sdb']) {
     it(`leaves out what ${item} names, freezes nothing else with it, or calls it optional`, () => {
@@ -127,14 +133,17 @@ describe('a plan', () => {
   });
 
   it('tells of items that nothing matches', () => {
-    assert.deepEqual(of({ include: ['/'], exclude: ['/dtaa'], optional: ['zfs', '/dtaa'] }).unmatched, [
-      '/dtaa',
-      'zfs',
-    ]);
+    assert.deepEqual(
+      of({ include: ['/'], exclude: ['/dtaa'], optional: ['zfs', '/dtaa'] }).unmatched,
+      ['/dtaa', 'zfs'],
+    );
   });
 
   it('goes by the superblock, not by the mount, where one is read-only', () => {
-    const text = ['1 0 8:1 / / ro - ext4 /dev/a rw', '2 1 8:2 / /x rw - ext4 /dev/b ro,errors=remount-ro'].join('\n');
+    const text = [
+      '1 0 8:1 / / ro - ext4 /dev/a rw',
+      '2 1 8:2 / /x rw - ext4 /dev/b ro,errors=remount-ro',
+    ].join('\n');
     const made = plan(text, '', NO_FACTS, EVERYTHING);
     assert.deepEqual(mountPoints(made), [['/']]);
     assert.deepEqual(reasonsOf(made), { '/x': 'read-only' });
@@ -149,29 +158,35 @@ describe('a plan', () => {
     ].join('\n');
     assert.deepEqual(mountPoints(plan(text, '', NO_FACTS, EVERYTHING)), [['/', '/part', '/a']]);
     const whole = `${text}\n${line(5, '8:2', '/a/long/way', 'ext4 /dev/x rw', 3)}`;
-    assert.deepEqual(mountPoints(plan(whole, '', NO_FACTS, EVERYTHING)), [['/', '/a/long/way', '/a']]);
+    assert.deepEqual(mountPoints(plan(whole, '', NO_FACTS, EVERYTHING)), [
+      ['/', '/a/long/way', '/a'],
+    ]);
   });
 
-  it('takes the file of a loop device to lie on what was there before, when its own mount covers it', () => {
-    const text = [
-      line(1, '8:1', '/'),
-      line(2, '8:2', '/srv', 'xfs /dev/y rw'),
-      line(3, '7:0', '/srv', 'ext4 /dev/loop0 rw', 2),
-    ];
-    const loop: BlockFacts = {
-      devices: new Map([['7:0', { name: 'loop0', below: [], backingFile: '/srv/disk.img' }]]),
-      numbersOfPath: new Map(),
-    };
-    const made = plan(text.join('\n'), '', loop, EVERYTHING);
-    assert.deepEqual(mountPoints(made), [['/', '/srv']]);
-    assert.match(made.skipped[0]!.why, /ends up on \/srv, which is frozen/);
-    const without = plan(text.join('\n'), '', loop, { ...EVERYTHING, exclude: ['xfs'] });
-    assert.deepEqual(mountPoints(without), [['/', '/srv']]);
-    assert.deepEqual(
-      without.stages[0]!.map((t) => t.deviceNumber),
-      ['8:1', '7:0'],
-    );
-  });
+  it(
+    'takes the file of a loop device to lie on what was there before, when its own mount ' +
+      'covers it',
+    () => {
+      const text = [
+        line(1, '8:1', '/'),
+        line(2, '8:2', '/srv', 'xfs /dev/y rw'),
+        line(3, '7:0', '/srv', 'ext4 /dev/loop0 rw', 2),
+      ];
+      const loop: BlockFacts = {
+        devices: new Map([['7:0', { name: 'loop0', below: [], backingFile: '/srv/disk.img' }]]),
+        numbersOfPath: new Map(),
+      };
+      const made = plan(text.join('\n'), '', loop, EVERYTHING);
+      assert.deepEqual(mountPoints(made), [['/', '/srv']]);
+      assert.match(made.skipped[0]!.why, /ends up on \/srv, which is frozen/);
+      const without = plan(text.join('\n'), '', loop, { ...EVERYTHING, exclude: ['xfs'] });
+      assert.deepEqual(mountPoints(without), [['/', '/srv']]);
+      assert.deepEqual(
+        without.stages[0]!.map((t) => t.deviceNumber),
+        ['8:1', '7:0'],
+      );
+    },
+  );
 
   it('orders files within files within files', () => {
     const text = [
@@ -193,7 +208,11 @@ describe('a plan', () => {
     const made = plan(text.join('\n'), '', nested, { ...EVERYTHING, freezesLoops: true });
     assert.deepEqual(mountPoints(made), [['/c'], ['/a/b'], ['/a'], ['/', '/d']]);
     // What is left alone in between does not break the chain
-    const gap = plan(text.join('\n'), '', nested, { ...EVERYTHING, freezesLoops: true, exclude: ['/a/b'] });
+    const gap = plan(text.join('\n'), '', nested, {
+      ...EVERYTHING,
+      freezesLoops: true,
+      exclude: ['/a/b'],
+    });
     assert.deepEqual(mountPoints(gap), [['/c'], ['/a'], ['/', '/d']]);
   });
 
@@ -221,7 +240,18 @@ describe('a plan', () => {
 });
 
 describe('any plan', () => {
-  const kinds = ['ext4', 'xfs', 'btrfs', 'tmpfs', 'vfat', 'overlay', 'zfs', 'nfs4', 'fuse.x', 'constructor'];
+  const kinds = [
+    'ext4',
+    'xfs',
+    'btrfs',
+    'tmpfs',
+    'vfat',
+    'overlay',
+    'zfs',
+    'nfs4',
+    'fuse.x',
+    'constructor',
+  ];
   const paths = ['/', '/a', '/a/b', '/a/b/c', '/d', '/a\\040b', '/__proto__'];
   const number = fc.oneof(
     fc.integer({ min: 1, max: 6 }).map((minor) => `7:${minor}`),
@@ -240,7 +270,11 @@ describe('any plan', () => {
     .array(mount, { maxLength: 12 })
     .map((all) =>
       all
-        .map((m) => `${m.id} ${m.parent} ${m.number} / ${m.path} rw - ${m.kind} /dev/${m.number} ${m.options}`)
+        .map(
+          (m) =>
+            `${m.id} ${m.parent} ${m.number} / ${m.path} rw - ${m.kind} /dev/${m.number} ` +
+            `${m.options}`,
+        )
         .join('\n'),
     );
   const device = fc.record(
@@ -255,7 +289,9 @@ describe('any plan', () => {
     devices: fc.array(fc.tuple(number, device), { maxLength: 8 }).map((all) => new Map(all)),
     numbersOfPath: fc.constant(new Map([['/dev/0:1', ['7:1']]])),
   });
-  const items = fc.array(fc.constantFrom('/', '/a', 'ext4', '8:1', '/dev/7:1', 'nothing'), { maxLength: 2 });
+  const items = fc.array(fc.constantFrom('/', '/a', 'ext4', '8:1', '/dev/7:1', 'nothing'), {
+    maxLength: 2,
+  });
   const selection: fc.Arbitrary<Selection> = fc.record({
     include: items,
     exclude: items,
@@ -267,7 +303,9 @@ describe('any plan', () => {
     fc.assert(
       fc.property(mounts, facts, selection, (text, known, chosen) => {
         const made = plan(text, '', known, chosen);
-        const all = [...made.stages.flat(), ...made.skipped].map(({ deviceNumber }) => deviceNumber);
+        const all = [...made.stages.flat(), ...made.skipped].map(
+          ({ deviceNumber }) => deviceNumber,
+        );
         const there = new Set(text.split('\n').flatMap((one) => one.split(' ')[2] ?? []));
         assert.deepEqual([...all].sort(), [...there].sort());
       }),
@@ -276,8 +314,12 @@ describe('any plan', () => {
   });
 
   it('freezes nothing before what lies on it', () => {
-    // Loop devices 7:n lie in files of 8:n or of loop devices with a higher number, so nothing lies on itself
-    const chain = fc.array(fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 2, max: 9 })), { maxLength: 5 });
+    // Loop devices 7:n lie in files of 8:n or of loop devices with a higher number, so nothing lies
+    // on itself
+    const chain = fc.array(
+      fc.tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 2, max: 9 })),
+      { maxLength: 5 },
+    );
     fc.assert(
       fc.property(
         chain,
@@ -286,16 +328,28 @@ describe('any plan', () => {
         (links, freezesLoops, left) => {
           const on = new Map(links.filter(([upper, lower]) => upper < lower));
           const numberOf = (n: number): string => (on.has(n) ? `7:${n}` : `8:${n}`);
-          const text = Array.from({ length: 9 }, (_, i) => line(i + 2, numberOf(i + 1), `/m${i + 1}`));
+          const text = Array.from({ length: 9 }, (_, i) =>
+            line(i + 2, numberOf(i + 1), `/m${i + 1}`),
+          );
           const known: BlockFacts = {
             devices: new Map(
-              [...on].map(([n, carrier]) => [`7:${n}`, { name: `loop${n}`, below: [], backingFile: `/m${carrier}/f` }]),
+              [...on].map(([n, carrier]) => [
+                `7:${n}`,
+                { name: `loop${n}`, below: [], backingFile: `/m${carrier}/f` },
+              ]),
             ),
             numbersOfPath: new Map(),
           };
           const chosen = { ...EVERYTHING, freezesLoops, exclude: left.map((n) => `/m${n}`) };
-          const made = plan([line(1, '8:100', '/', 'ext4 /dev/root rw', 0), ...text].join('\n'), '', known, chosen);
-          const stageOf = new Map(made.stages.flatMap((stage, i) => stage.map((t) => [t.mountPoint, i])));
+          const made = plan(
+            [line(1, '8:100', '/', 'ext4 /dev/root rw', 0), ...text].join('\n'),
+            '',
+            known,
+            chosen,
+          );
+          const stageOf = new Map(
+            made.stages.flatMap((stage, i) => stage.map((t) => [t.mountPoint, i])),
+          );
           for (let n = 1; n <= 9; n++) {
             const stage = stageOf.get(`/m${n}`);
             let held = false;
@@ -303,7 +357,8 @@ describe('any plan', () => {
               const other = stageOf.get(`/m${below}`);
               if (other === undefined) continue;
               held = true;
-              if (stage !== undefined) assert.ok(stage < other, `/m${n} in stage ${stage}, /m${below} in ${other}`);
+              if (stage !== undefined)
+                assert.ok(stage < other, `/m${n} in stage ${stage}, /m${below} in ${other}`);
             }
             const wanted = !left.includes(n) && (freezesLoops || !held);
             assert.equal(stage !== undefined, wanted, `/m${n}`);
@@ -317,10 +372,18 @@ describe('any plan', () => {
   it('is made of any text', () => {
     const junk = fc.oneof(
       fc.string({ unit: 'binary', maxLength: 300 }),
-      fc.array(fc.constantFrom(...'0123456789:/ -,\\\n rwext4'.split('')), { maxLength: 200 }).map((c) => c.join('')),
+      fc
+        .array(fc.constantFrom(...'0123456789:/ -,\\\n rwext4'.split('')), { maxLength: 200 })
+        .map((c) => c.join('')),
     );
     fc.assert(
-      fc.property(junk, junk, facts, selection, (text, swaps, known, chosen) => void plan(text, swaps, known, chosen)),
+      fc.property(
+        junk,
+        junk,
+        facts,
+        selection,
+        (text, swaps, known, chosen) => void plan(text, swaps, known, chosen),
+      ),
       { numRuns: 2000 },
     );
   });
