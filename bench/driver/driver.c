@@ -1,19 +1,21 @@
 /*
- * Plays hv_utils for one KVP daemon and measures it. Written in C so that what it adds to a round trip stays small and even.
+ * Plays hv_utils for one KVP daemon and measures it. Written in C so that what it adds to a round
+ * trip stays small and even.
  *
  *   driver [-c CPU] [-d CPU] [-e NAME=VALUE]... [-o] SOCKET PROGRAM [ARGUMENT]...
  *
- * -c, -d: the core for this program, and for the daemon. -e: environment of the daemon only. -o: PROGRAM is no daemon; it is
- * ready at the first byte on its standard output.
- * Starts PROGRAM, waits until it registered and prints {"pid": .., "startNs": ..}: from fork to the registration message.
+ * -c, -d: the core for this program, and for the daemon. -e: environment of the daemon only. -o:
+ * PROGRAM is no daemon; it is ready at the first byte on its standard output. Starts PROGRAM, waits
+ * until it registered and prints {"pid": .., "startNs": ..}: from fork to the registration message.
  * Then one line of standard input is one measurement, and one line of JSON its result:
  *
  *   time REPEATS OPERATION...          all operations in turn, REPEATS times
  *   walk POOL RECORDS STEP             enumerates every STEPth index below RECORDS, once each
  *   grow POOL FROM COUNT               sets COUNT new keys (key000000...), numbered from FROM
  *
- * OPERATION: enum:POOL:INDEX, get:POOL:KEY, set:POOL:KEY=VALUE, del:POOL:KEY. The messages are what hv_utils sends (struct
- * hv_kvp_msg, include/uapi/linux/hyperv.h). At the end of input the daemon is ended by SIGTERM, then by SIGKILL.
+ * OPERATION: enum:POOL:INDEX, get:POOL:KEY, set:POOL:KEY=VALUE, del:POOL:KEY. The messages are what
+ * hv_utils sends (struct hv_kvp_msg, include/uapi/linux/hyperv.h). At the end of input the daemon
+ * is ended by SIGTERM, then by SIGKILL.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,22 +33,37 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_BYTES = 7432, KEY_BYTES = 512, VALUE_BYTES = 2048, OPERATIONS = 32, ANSWER_MS = 120000 };
+enum {
+  MESSAGE_BYTES = 7432,
+  KEY_BYTES = 512,
+  VALUE_BYTES = 2048,
+  OPERATIONS = 32,
+  ANSWER_MS = 120000
+};
 enum { GET = 0, SET = 1, DELETE = 2, ENUMERATE = 3, REGISTER = 100 };
 /* Where the structs of each operation have their fields, from the start of the message. */
-enum { HEADER = 4, ENUM_KEY = 20, ENUM_VALUE = 532, DATA_KEY_SIZE = 8, DATA_VALUE_SIZE = 12, DATA_KEY = 16, DATA_VALUE = 528, DELETE_KEY = 8 };
+enum {
+  HEADER = 4,
+  ENUM_KEY = 20,
+  ENUM_VALUE = 532,
+  DATA_KEY_SIZE = 8,
+  DATA_VALUE_SIZE = 12,
+  DATA_KEY = 16,
+  DATA_VALUE = 528,
+  DELETE_KEY = 8
+};
 
 struct operation {
   unsigned char request[MESSAGE_BYTES];
   unsigned char reply[MESSAGE_BYTES]; /* the first one */
-  uint64_t *ns;
+  uint64_t* ns;
   unsigned differing; /* replies that said something else than the first */
 };
 
 static int channel = -1;
 static pid_t daemon_pid;
 
-static void fail(const char *what) {
+static void fail(const char* what) {
   fprintf(stderr, "driver: %s: %s\n", what, strerror(errno));
   if (daemon_pid > 0) kill(daemon_pid, SIGKILL);
   exit(2);
@@ -66,21 +83,21 @@ static void pin(int cpu) {
   if (sched_setaffinity(0, sizeof set, &set)) fail("sched_setaffinity");
 }
 
-static void put_u32(unsigned char *at, uint32_t value) { memcpy(at, &value, 4); }
-static uint32_t get_u32(const unsigned char *at) {
+static void put_u32(unsigned char* at, uint32_t value) { memcpy(at, &value, 4); }
+static uint32_t get_u32(const unsigned char* at) {
   uint32_t value;
   memcpy(&value, at, 4);
   return value;
 }
 
-static void await(int fd, const char *what) {
+static void await(int fd, const char* what) {
   struct pollfd wait = {.fd = fd, .events = POLLIN};
   int ready = poll(&wait, 1, ANSWER_MS);
   if (ready == 0) errno = ETIMEDOUT;
   if (ready <= 0) fail(what);
 }
 
-static uint64_t exchange(const unsigned char *request, unsigned char *reply) {
+static uint64_t exchange(const unsigned char* request, unsigned char* reply) {
   uint64_t start = now_ns();
   if (send(channel, request, MESSAGE_BYTES, MSG_NOSIGNAL) != MESSAGE_BYTES) fail("send");
   ssize_t length = recv(channel, reply, MESSAGE_BYTES, 0);
@@ -90,7 +107,7 @@ static uint64_t exchange(const unsigned char *request, unsigned char *reply) {
   return end - start;
 }
 
-static void build(unsigned char *m, int op, int pool, const char *key, const char *value) {
+static void build(unsigned char* m, int op, int pool, const char* key, const char* value) {
   size_t key_size = strlen(key) + 1, value_size = strlen(value) + 1;
   if (key_size > KEY_BYTES || value_size > VALUE_BYTES) {
     errno = EMSGSIZE;
@@ -114,51 +131,56 @@ static void build(unsigned char *m, int op, int pool, const char *key, const cha
   }
 }
 
-static void parse(struct operation *o, char *text) {
+static void parse(struct operation* o, char* text) {
   char *pool = strchr(text, ':'), *key = pool ? strchr(pool + 1, ':') : NULL;
   errno = EINVAL;
   if (!key) fail(text);
   *pool++ = 0;
   *key++ = 0;
-  int op = !strcmp(text, "enum") ? ENUMERATE : !strcmp(text, "get") ? GET : !strcmp(text, "set") ? SET : DELETE;
-  char *value = op == SET ? strchr(key, '=') : NULL;
+  int op = !strcmp(text, "enum")  ? ENUMERATE
+           : !strcmp(text, "get") ? GET
+           : !strcmp(text, "set") ? SET
+                                  : DELETE;
+  char* value = op == SET ? strchr(key, '=') : NULL;
   if (value) *value++ = 0;
   build(o->request, op, atoi(pool), key, value ? value : "");
 }
 
 /* hv_utils reads the value of a GET where ENUMERATE has it. */
-static int same(const struct operation *o, const unsigned char *reply) {
+static int same(const struct operation* o, const unsigned char* reply) {
   if (get_u32(o->reply) != get_u32(reply)) return 0;
   if (o->request[0] != GET && o->request[0] != ENUMERATE) return 1;
-  return !strncmp((const char *)o->reply + ENUM_VALUE, (const char *)reply + ENUM_VALUE, VALUE_BYTES) &&
-         (o->request[0] == GET || !strncmp((const char *)o->reply + ENUM_KEY, (const char *)reply + ENUM_KEY, KEY_BYTES));
+  return !strncmp((const char*)o->reply + ENUM_VALUE, (const char*)reply + ENUM_VALUE,
+                  VALUE_BYTES) &&
+         (o->request[0] == GET ||
+          !strncmp((const char*)o->reply + ENUM_KEY, (const char*)reply + ENUM_KEY, KEY_BYTES));
 }
 
-static void print_hex(const char *name, const unsigned char *at, size_t limit) {
+static void print_hex(const char* name, const unsigned char* at, size_t limit) {
   printf(",\"%s\":\"", name);
   for (size_t i = 0; i < limit && at[i]; i++) printf("%02x", at[i]);
   putchar('"');
 }
 
-static int ascending(const void *a, const void *b) {
-  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+static int ascending(const void* a, const void* b) {
+  uint64_t x = *(const uint64_t*)a, y = *(const uint64_t*)b;
   return (x > y) - (x < y);
 }
 
-static uint64_t median(uint64_t *ns, unsigned count) {
+static uint64_t median(uint64_t* ns, unsigned count) {
   qsort(ns, count, sizeof *ns, ascending);
   return ns[count / 2];
 }
 
-static void time_operations(char *rest) {
+static void time_operations(char* rest) {
   static struct operation operations[OPERATIONS];
   static unsigned char reply[MESSAGE_BYTES];
   unsigned repeats = (unsigned)strtoul(rest, &rest, 10), count = 0;
-  for (char *word; (word = strsep(&rest, " \n"));) {
+  for (char* word; (word = strsep(&rest, " \n"));) {
     if (!*word) continue;
     errno = E2BIG;
     if (count == OPERATIONS) fail("operations");
-    struct operation *o = &operations[count++];
+    struct operation* o = &operations[count++];
     parse(o, word);
     o->differing = 0;
     o->ns = malloc(repeats * sizeof *o->ns);
@@ -166,24 +188,27 @@ static void time_operations(char *rest) {
   }
   errno = EINVAL;
   if (!repeats || !count) fail("time");
-  uint64_t *total = calloc(repeats, sizeof *total);
+  uint64_t* total = calloc(repeats, sizeof *total);
   if (!total) fail("malloc");
   for (unsigned i = 0; i < repeats; i++) {
     for (unsigned j = 0; j < count; j++) {
-      struct operation *o = &operations[j];
+      struct operation* o = &operations[j];
       o->ns[i] = exchange(o->request, reply);
       total[i] += o->ns[i];
-      if (i == 0) memcpy(o->reply, reply, MESSAGE_BYTES);
-      else if (!same(o, reply)) o->differing++;
+      if (i == 0)
+        memcpy(o->reply, reply, MESSAGE_BYTES);
+      else if (!same(o, reply))
+        o->differing++;
     }
   }
   printf("{\"medianNs\":%llu,\"operations\":[", (unsigned long long)median(total, repeats));
   for (unsigned j = 0; j < count; j++) {
-    struct operation *o = &operations[j];
-    printf("%s{\"medianNs\":%llu,\"differing\":%u,\"status\":%u", j ? "," : "", (unsigned long long)median(o->ns, repeats), o->differing,
-           get_u32(o->reply));
+    struct operation* o = &operations[j];
+    printf("%s{\"medianNs\":%llu,\"differing\":%u,\"status\":%u", j ? "," : "",
+           (unsigned long long)median(o->ns, repeats), o->differing, get_u32(o->reply));
     if (o->request[0] == ENUMERATE) print_hex("keyHex", o->reply + ENUM_KEY, KEY_BYTES);
-    if (o->request[0] == ENUMERATE || o->request[0] == GET) print_hex("valueHex", o->reply + ENUM_VALUE, VALUE_BYTES);
+    if (o->request[0] == ENUMERATE || o->request[0] == GET)
+      print_hex("valueHex", o->reply + ENUM_VALUE, VALUE_BYTES);
     putchar('}');
     free(o->ns);
   }
@@ -191,10 +216,11 @@ static void time_operations(char *rest) {
   free(total);
 }
 
-static void walk(char *rest) {
+static void walk(char* rest) {
   static unsigned char request[MESSAGE_BYTES], reply[MESSAGE_BYTES];
   int pool = (int)strtol(rest, &rest, 10);
-  unsigned records = (unsigned)strtoul(rest, &rest, 10), step = (unsigned)strtoul(rest, &rest, 10), asked = 0, wrong = 0;
+  unsigned records = (unsigned)strtoul(rest, &rest, 10), step = (unsigned)strtoul(rest, &rest, 10),
+           asked = 0, wrong = 0;
   uint64_t total = 0;
   errno = EINVAL;
   if (!step) fail("walk");
@@ -204,15 +230,16 @@ static void walk(char *rest) {
     snprintf(key, sizeof key, "key%06u", i);
     build(request, ENUMERATE, pool, index, "");
     total += exchange(request, reply);
-    if (get_u32(reply) || strncmp((char *)reply + ENUM_KEY, key, KEY_BYTES)) wrong++;
+    if (get_u32(reply) || strncmp((char*)reply + ENUM_KEY, key, KEY_BYTES)) wrong++;
   }
   printf("{\"totalNs\":%llu,\"asked\":%u,\"wrong\":%u}\n", (unsigned long long)total, asked, wrong);
 }
 
-static void grow(char *rest) {
+static void grow(char* rest) {
   static unsigned char request[MESSAGE_BYTES], reply[MESSAGE_BYTES];
   int pool = (int)strtol(rest, &rest, 10);
-  unsigned from = (unsigned)strtoul(rest, &rest, 10), count = (unsigned)strtoul(rest, &rest, 10), wrong = 0;
+  unsigned from = (unsigned)strtoul(rest, &rest, 10), count = (unsigned)strtoul(rest, &rest, 10),
+           wrong = 0;
   uint64_t total = 0;
   for (unsigned i = from; i < from + count; i++) {
     char key[32], value[64];
@@ -225,13 +252,13 @@ static void grow(char *rest) {
   printf("{\"totalNs\":%llu,\"asked\":%u,\"wrong\":%u}\n", (unsigned long long)total, count, wrong);
 }
 
-static int listen_at(const char *path) {
+static int listen_at(const char* path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   errno = ENAMETOOLONG;
   if (strlen(path) >= sizeof address.sun_path) fail(path);
   strcpy(address.sun_path, path);
   int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) || listen(fd, 1)) fail(path);
+  if (fd < 0 || bind(fd, (struct sockaddr*)&address, sizeof address) || listen(fd, 1)) fail(path);
   return fd;
 }
 
@@ -241,12 +268,13 @@ static void register_daemon(int listener) {
   channel = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
   if (channel < 0) fail("accept");
   await(channel, "no registration");
-  if (recv(channel, message, MESSAGE_BYTES, 0) != MESSAGE_BYTES || message[0] != REGISTER) fail("registration");
+  if (recv(channel, message, MESSAGE_BYTES, 0) != MESSAGE_BYTES || message[0] != REGISTER)
+    fail("registration");
 }
 
 static void answer_registration(void) {
   static unsigned char message[MESSAGE_BYTES] = {REGISTER};
-  strcpy((char *)message + HEADER, "3.1");
+  strcpy((char*)message + HEADER, "3.1");
   if (send(channel, message, MESSAGE_BYTES, MSG_NOSIGNAL) != MESSAGE_BYTES) fail("registration");
 }
 
@@ -260,16 +288,21 @@ static void end_daemon(void) {
   waitpid(daemon_pid, NULL, 0);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   int own_cpu = -1, daemon_cpu = -1, by_output = 0, option, output[2] = {-1, -1}, listener = -1;
-  char *environment[16] = {0};
+  char* environment[16] = {0};
   unsigned variables = 0;
   while ((option = getopt(argc, argv, "+c:d:e:o")) != -1) {
-    if (option == 'c') own_cpu = atoi(optarg);
-    else if (option == 'd') daemon_cpu = atoi(optarg);
-    else if (option == 'e' && variables < 15) environment[variables++] = optarg;
-    else if (option == 'o') by_output = 1;
-    else return 2;
+    if (option == 'c')
+      own_cpu = atoi(optarg);
+    else if (option == 'd')
+      daemon_cpu = atoi(optarg);
+    else if (option == 'e' && variables < 15)
+      environment[variables++] = optarg;
+    else if (option == 'o')
+      by_output = 1;
+    else
+      return 2;
   }
   argv += optind;
   if (argc - optind < 2) return 2;
@@ -303,12 +336,15 @@ int main(int argc, char **argv) {
   printf("{\"pid\":%d,\"startNs\":%llu}\n", (int)daemon_pid, (unsigned long long)(ready - start));
   fflush(stdout);
 
-  char *line = NULL;
+  char* line = NULL;
   size_t room = 0;
   while (getline(&line, &room, stdin) > 0) {
-    if (!strncmp(line, "time ", 5)) time_operations(line + 5);
-    else if (!strncmp(line, "walk ", 5)) walk(line + 5);
-    else if (!strncmp(line, "grow ", 5)) grow(line + 5);
+    if (!strncmp(line, "time ", 5))
+      time_operations(line + 5);
+    else if (!strncmp(line, "walk ", 5))
+      walk(line + 5);
+    else if (!strncmp(line, "grow ", 5))
+      grow(line + 5);
     else {
       errno = EINVAL;
       fail(line);

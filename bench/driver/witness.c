@@ -1,11 +1,13 @@
 /*
- * Tells since when writers of file systems have been waiting: those that are frozen, seen from outside.
+ * Tells since when writers of file systems have been waiting: those that are frozen, seen from
+ * outside.
  *
  *   witness [-c CPU] FOLDER...
  *
- * For each folder a process asks every millisecond to remove a file that isn't there, which waits while the file system is frozen and writes
- * nothing while it isn't. Each line of standard input is answered by one of JSON: {"nowNs": .., "lastNs": [..]}, CLOCK_MONOTONIC, with the end
- * of the last such call in each folder. Ends with its standard input.
+ * For each folder a process asks every millisecond to remove a file that isn't there, which waits
+ * while the file system is frozen and writes nothing while it isn't. Each line of standard input is
+ * answered by one of JSON: {"nowNs": .., "lastNs": [..]}, CLOCK_MONOTONIC, with the end of the last
+ * such call in each folder. Ends with its standard input.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,7 +26,7 @@
 
 enum { PAUSE_US = 1000 };
 
-static void fail(const char *what) {
+static void fail(const char* what) {
   fprintf(stderr, "witness: %s: %s\n", what, strerror(errno));
   exit(2);
 }
@@ -35,7 +37,7 @@ static uint64_t now_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void watch(const char *folder, volatile uint64_t *last) {
+static void watch(const char* folder, volatile uint64_t* last) {
   int fd = open(folder, O_RDONLY | O_DIRECTORY);
   if (fd < 0) fail(folder);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -46,7 +48,7 @@ static void watch(const char *folder, volatile uint64_t *last) {
   }
 }
 
-int main(int count, char **arguments) {
+int main(int count, char** arguments) {
   int first = 1;
   if (count > 2 && !strcmp(arguments[1], "-c")) {
     cpu_set_t set;
@@ -58,8 +60,8 @@ int main(int count, char **arguments) {
   int folders = count - first;
   errno = EINVAL;
   if (folders < 1) fail("usage");
-  volatile uint64_t *last =
-      mmap(NULL, (size_t)folders * sizeof *last, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  volatile uint64_t* last = mmap(NULL, (size_t)folders * sizeof *last, PROT_READ | PROT_WRITE,
+                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (last == MAP_FAILED) fail("mmap");
   for (int i = 0; i < folders; i++) {
     pid_t child = fork();

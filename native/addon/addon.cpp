@@ -24,12 +24,16 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   Program::define(env, environment);
   SinkObject::define(env, environment);
 
-  exports.Set("openMessageDevice", Napi::Function::New<MessageChannel::openDevice>(env, "openMessageDevice"));
-  exports.Set("connectMessageSocket", Napi::Function::New<MessageChannel::connectSocket>(env, "connectMessageSocket"));
-  exports.Set("adoptMessageChannel", Napi::Function::New<MessageChannel::adopt>(env, "adoptMessageChannel"));
+  exports.Set("openMessageDevice",
+              Napi::Function::New<MessageChannel::openDevice>(env, "openMessageDevice"));
+  exports.Set("connectMessageSocket",
+              Napi::Function::New<MessageChannel::connectSocket>(env, "connectMessageSocket"));
+  exports.Set("adoptMessageChannel",
+              Napi::Function::New<MessageChannel::adopt>(env, "adoptMessageChannel"));
   exports.Set("openUio", Napi::Function::New<RingChannel::openUio>(env, "openUio"));
   exports.Set("adoptRingChannel", Napi::Function::New<RingChannel::adopt>(env, "adoptRingChannel"));
-  exports.Set("connectRingSocket", Napi::Function::New<RingChannel::connectSocket>(env, "connectRingSocket"));
+  exports.Set("connectRingSocket",
+              Napi::Function::New<RingChannel::connectSocket>(env, "connectRingSocket"));
   exports.Set("hostRing", Napi::Function::New<RingChannel::host>(env, "hostRing"));
   exports.Set("ringMemory", Napi::Function::New<RingChannel::memory>(env, "ringMemory"));
   exports.Set("listen", Napi::Function::New<Listener::listen>(env, "listen"));
@@ -45,5 +49,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
 
 }  // namespace vmic
 
-static Napi::Object initAddon(Napi::Env env, Napi::Object exports) { return vmic::init(env, exports); }
+static Napi::Object initAddon(Napi::Env env, Napi::Object exports) {
+  return vmic::init(env, exports);
+}
 NODE_API_MODULE(vmic, initAddon)

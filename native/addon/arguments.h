@@ -21,7 +21,8 @@ inline bool isBytes(const Napi::Value& value) {
 inline bool bytesArgument(const Napi::Value& value, Bytes& bytes) {
   napi_typedarray_type type;
   void* data = nullptr;
-  if (napi_get_typedarray_info(value.Env(), value, &type, &bytes.count, &data, nullptr, nullptr) != napi_ok ||
+  if (napi_get_typedarray_info(value.Env(), value, &type, &bytes.count, &data, nullptr, nullptr) !=
+          napi_ok ||
       type != napi_uint8_array) {
     return false;
   }
@@ -60,7 +61,8 @@ inline bool statArgument(const Napi::Value& value, int64_t*& slots) {
   napi_typedarray_type type;
   size_t count = 0;
   void* data = nullptr;
-  if (napi_get_typedarray_info(value.Env(), value, &type, &count, &data, nullptr, nullptr) != napi_ok ||
+  if (napi_get_typedarray_info(value.Env(), value, &type, &count, &data, nullptr, nullptr) !=
+          napi_ok ||
       type != napi_bigint64_array || count < kStatSlots) {
     return false;
   }
@@ -69,7 +71,9 @@ inline bool statArgument(const Napi::Value& value, int64_t*& slots) {
 }
 
 inline void fillStat(const struct stat& file, int64_t* slots) {
-  const auto nanoseconds = [](const timespec& time) { return int64_t{time.tv_sec} * 1000000000 + time.tv_nsec; };
+  const auto nanoseconds = [](const timespec& time) {
+    return int64_t{time.tv_sec} * 1000000000 + time.tv_nsec;
+  };
   slots[0] = static_cast<int64_t>(file.st_dev);
   slots[1] = static_cast<int64_t>(file.st_ino);
   slots[2] = file.st_size;

@@ -16,7 +16,8 @@ bool slotsArgument(const Napi::Value& value, int64_t*& slots) {
   napi_typedarray_type type;
   size_t count = 0;
   void* data = nullptr;
-  if (napi_get_typedarray_info(value.Env(), value, &type, &count, &data, nullptr, nullptr) != napi_ok ||
+  if (napi_get_typedarray_info(value.Env(), value, &type, &count, &data, nullptr, nullptr) !=
+          napi_ok ||
       type != napi_bigint64_array || count < kReadingSlots) {
     return false;
   }
@@ -26,7 +27,8 @@ bool slotsArgument(const Napi::Value& value, int64_t*& slots) {
 
 Napi::Value readBothClocks(const Napi::CallbackInfo& info) {
   int64_t* slots = nullptr;
-  if (!slotsArgument(info[0], slots)) return throwType(info.Env(), "into must be a BigInt64Array of 3");
+  if (!slotsArgument(info[0], slots))
+    return throwType(info.Env(), "into must be a BigInt64Array of 3");
   ClockReading reading;
   if (const Failure failure = readClocks(reading)) return throwFailure(info.Env(), failure);
   slots[0] = reading.realtimeNs;
@@ -40,8 +42,10 @@ Napi::Value readOneRegister(const Napi::CallbackInfo& info) {
   int64_t position = 0;
   int64_t* slots = nullptr;
   if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
-  if (!integerArgument(info[1], 0, kMaxSafeInteger, position)) return throwType(info.Env(), "position must be a count");
-  if (!slotsArgument(info[2], slots)) return throwType(info.Env(), "into must be a BigInt64Array of 3");
+  if (!integerArgument(info[1], 0, kMaxSafeInteger, position))
+    return throwType(info.Env(), "position must be a count");
+  if (!slotsArgument(info[2], slots))
+    return throwType(info.Env(), "into must be a BigInt64Array of 3");
   RegisterReading reading;
   if (const Failure failure = readRegister(fd, static_cast<uint64_t>(position), reading)) {
     return throwFailure(info.Env(), failure);
@@ -63,7 +67,8 @@ Napi::Value readStateOfClock(const Napi::CallbackInfo& info) {
 }
 
 /// A member that may be absent; false when it is there and no whole number in [-limit, limit].
-bool integerMember(const Napi::Object& object, const char* name, int64_t limit, bool& present, int64_t& integer) {
+bool integerMember(const Napi::Object& object, const char* name, int64_t limit, bool& present,
+                   int64_t& integer) {
   const Napi::Value value = object.Get(name);
   present = !value.IsUndefined();
   return !present || integerArgument(value, -limit, limit, integer);
@@ -83,7 +88,8 @@ Napi::Value adjust(const Napi::CallbackInfo& info) {
   }
   const Napi::Value frequency = wanted.Get("frequencyPpm");
   if (!frequency.IsUndefined()) {
-    adjustment.frequencyPpm = frequency.IsNumber() ? frequency.As<Napi::Number>().DoubleValue() : NAN;
+    adjustment.frequencyPpm =
+        frequency.IsNumber() ? frequency.As<Napi::Number>().DoubleValue() : NAN;
     if (!(std::fabs(adjustment.frequencyPpm) <= kMaxFrequencyPpm)) {
       return throwType(env, "frequencyPpm must be a number from -500 to 500");
     }
@@ -92,7 +98,8 @@ Napi::Value adjust(const Napi::CallbackInfo& info) {
   if (!integerMember(wanted, "slewUs", kMaxSafeInteger, adjustment.slews, adjustment.slewUs)) {
     return throwType(env, "slewUs must be a whole number");
   }
-  if (!integerMember(wanted, "errorUs", kMaxSafeInteger, adjustment.vouches, adjustment.errorUs) || adjustment.errorUs < 0) {
+  if (!integerMember(wanted, "errorUs", kMaxSafeInteger, adjustment.vouches, adjustment.errorUs) ||
+      adjustment.errorUs < 0) {
     return throwType(env, "errorUs must be a count");
   }
   if (const Failure failure = adjustClock(adjustment)) return throwFailure(env, failure);

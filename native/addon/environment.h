@@ -9,7 +9,8 @@ namespace vmic {
 
 class Environment;
 
-/// What must be let go of before its environment ends: descriptors, mappings, handles of the event loop.
+/// What must be let go of before its environment ends: descriptors, mappings, handles of the event
+/// loop.
 class Resource {
  public:
   explicit Resource(Environment& environment);
@@ -17,7 +18,8 @@ class Resource {
   Resource& operator=(const Resource&) = delete;
   virtual ~Resource();
 
-  /// Lets go of everything. Called at most once by the environment, when it ends; calls no JavaScript.
+  /// Lets go of everything. Called at most once by the environment, when it ends; calls no
+  /// JavaScript.
   virtual void release() = 0;
 
  protected:
@@ -29,8 +31,9 @@ class Resource {
 };
 
 /**
- * What belongs to one environment: the main thread or a worker. It ends when Node runs the cleanup hook and every
- * closed handle of the event loop has had its close callback; only then does Node tear the loop down.
+ * What belongs to one environment: the main thread or a worker. It ends when Node runs the cleanup
+ * hook and every closed handle of the event loop has had its close callback; only then does Node
+ * tear the loop down.
  */
 class Environment {
  public:

@@ -10,7 +10,8 @@ Napi::Value nativeError(Napi::Env env, const Failure& failure, const std::string
   const std::string name = errnoName(failure.code);
   const bool ring = failure.code == kRingFault;
   std::string message = name + ": ";
-  message += ring ? std::string(failure.call) : std::string(std::strerror(failure.code)) + ", " + failure.call;
+  message += ring ? std::string(failure.call)
+                  : std::string(std::strerror(failure.code)) + ", " + failure.call;
   if (!path.empty()) message += " '" + path + "'";
   Napi::Object error = Napi::Error::New(env, message).Value();
   error.Set("code", name);

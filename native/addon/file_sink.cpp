@@ -26,13 +26,15 @@ constexpr int64_t kMaxLimitMs = 1 << 30;
 }  // namespace
 
 void SinkObject::define(Napi::Env env, Environment& environment) {
-  environment.fileSink = Napi::Persistent(
-      DefineClass(env, "FileSink",
-                  {InstanceAccessor<&SinkObject::fd>("fd"), InstanceAccessor<&SinkObject::positionBytes>("positionBytes"),
-                   InstanceMethod<&SinkObject::write>("write"), InstanceMethod<&SinkObject::close>("close")}));
+  environment.fileSink = Napi::Persistent(DefineClass(
+      env, "FileSink",
+      {InstanceAccessor<&SinkObject::fd>("fd"),
+       InstanceAccessor<&SinkObject::positionBytes>("positionBytes"),
+       InstanceMethod<&SinkObject::write>("write"), InstanceMethod<&SinkObject::close>("close")}));
 }
 
-SinkObject::SinkObject(const Napi::CallbackInfo& info) : ObjectWrap(info), Resource(Environment::of(info.Env())) {
+SinkObject::SinkObject(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), Resource(Environment::of(info.Env())) {
   if (!info[0].IsExternal()) {
     throwType(info.Env(), "FileSink can't be constructed");
     return;
@@ -46,7 +48,8 @@ Napi::Value SinkObject::open(const Napi::CallbackInfo& info) {
   int fd = -1;
   int64_t size = 0;
   if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
-  if (!integerArgument(info[1], 0, kMaxSafeInteger, size)) return throwType(info.Env(), "sizeBytes must be a count");
+  if (!integerArgument(info[1], 0, kMaxSafeInteger, size))
+    return throwType(info.Env(), "sizeBytes must be a count");
   if (::fcntl(fd, F_GETFD) < 0) return throwFailure(info.Env(), {errno, "fcntl"});
   Made made = {Fd(fd), static_cast<uint64_t>(size)};
   return Environment::of(info.Env()).fileSink.New({Napi::External<Made>::New(info.Env(), &made)});
@@ -62,7 +65,9 @@ void SinkObject::release() {
   released();
 }
 
-Napi::Value SinkObject::fd(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), sink_->fd()); }
+Napi::Value SinkObject::fd(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), sink_->fd());
+}
 
 Napi::Value SinkObject::positionBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(sink_->position()));
@@ -71,7 +76,8 @@ Napi::Value SinkObject::positionBytes(const Napi::CallbackInfo& info) {
 Napi::Value SinkObject::write(const Napi::CallbackInfo& info) {
   Bytes bytes;
   if (!bytesArgument(info[0], bytes)) return throwType(info.Env(), "bytes must be a Uint8Array");
-  if (const Failure failure = sink_->write(bytes.data, bytes.count)) return throwFailure(info.Env(), failure);
+  if (const Failure failure = sink_->write(bytes.data, bytes.count))
+    return throwFailure(info.Env(), failure);
   return Napi::Value();
 }
 
@@ -80,7 +86,8 @@ Napi::Value SinkObject::close(const Napi::CallbackInfo&) {
   return Napi::Value();
 }
 
-bool Stream::make(const Napi::Value& sink, const Napi::Value& value, std::unique_ptr<Stream>& made) {
+bool Stream::make(const Napi::Value& sink, const Napi::Value& value,
+                  std::unique_ptr<Stream>& made) {
   const Napi::Env env = sink.Env();
   auto stream = std::make_unique<Stream>();
   stream->sink_ = SinkObject::of(sink);
@@ -100,13 +107,16 @@ bool Stream::make(const Napi::Value& sink, const Napi::Value& value, std::unique
   const auto count = [&](const char* name, int64_t max, int64_t& number) {
     return integerArgument(form.Get(name), 0, max, number);
   };
-  const bool complete = bytesArgument(form.Get("sample"), sample) && bytesArgument(form.Get("answer"), answer) &&
-                        count("messageBytes", kMaxMessageBytes, messageBytes) && count("offsetAt", kMaxMessageBytes, offsetAt) &&
-                        count("sizeAt", kMaxMessageBytes, sizeAt) && count("roomBytes", kMaxMessageBytes, roomBytes) &&
-                        count("answerBytes", messageBytes, answerBytes) && count("limitMs", kMaxLimitMs, limitMs);
+  const bool complete =
+      bytesArgument(form.Get("sample"), sample) && bytesArgument(form.Get("answer"), answer) &&
+      count("messageBytes", kMaxMessageBytes, messageBytes) &&
+      count("offsetAt", kMaxMessageBytes, offsetAt) && count("sizeAt", kMaxMessageBytes, sizeAt) &&
+      count("roomBytes", kMaxMessageBytes, roomBytes) &&
+      count("answerBytes", messageBytes, answerBytes) && count("limitMs", kMaxLimitMs, limitMs);
   if (complete) {
-    stream->form_ = {std::vector<uint8_t>(sample.data, sample.data + sample.count), static_cast<size_t>(messageBytes),
-                     static_cast<size_t>(offsetAt), static_cast<size_t>(sizeAt), static_cast<size_t>(roomBytes)};
+    stream->form_ = {std::vector<uint8_t>(sample.data, sample.data + sample.count),
+                     static_cast<size_t>(messageBytes), static_cast<size_t>(offsetAt),
+                     static_cast<size_t>(sizeAt), static_cast<size_t>(roomBytes)};
     stream->answer_.assign(answer.data, answer.data + answer.count);
     stream->answerBytes_ = static_cast<size_t>(answerBytes);
     stream->limitMs_ = static_cast<uint64_t>(limitMs);

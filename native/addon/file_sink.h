@@ -31,19 +31,22 @@ class SinkObject : public Napi::ObjectWrap<SinkObject>, public Resource {
   std::shared_ptr<FileSink> sink_;
 };
 
-/// What a channel does by itself: it puts the parts that messages carry into a file, and answers them.
+/// What a channel does by itself: it puts the parts that messages carry into a file, and answers
+/// them.
 class Stream {
  public:
   /// False after throwing.
   static bool make(const Napi::Value& sink, const Napi::Value& form, std::unique_ptr<Stream>& made);
 
-  /// Takes a message that carries the next part, and makes the answer of it. False: it is untouched, and for JavaScript to deal with.
+  /// Takes a message that carries the next part, and makes the answer of it. False: it is
+  /// untouched, and for JavaScript to deal with.
   bool take(uint8_t* message, size_t bytes);
   /// Of the answer, which lies where the message was.
   size_t answerBytes() const { return answerBytes_; }
   /**
-   * Looks for the next message for a few microseconds, which is sooner than sleeping and being woken takes, and as cheap. Pointless with one
-   * processor, where the peer can't run meanwhile; and left alone for a while where it did not help.
+   * Looks for the next message for a few microseconds, which is sooner than sleeping and being
+   * woken takes, and as cheap. Pointless with one processor, where the peer can't run meanwhile;
+   * and left alone for a while where it did not help.
    */
   template <typename Ready>
   bool spinUntil(Ready ready) {
@@ -76,10 +79,11 @@ class Stream {
   uint32_t rests_ = 0;
 };
 
-/// True when the descriptor is readable, or becomes so within `waitMs`. False also when it has ended, which the event loop will tell.
+/// True when the descriptor is readable, or becomes so within `waitMs`. False also when it has
+/// ended, which the event loop will tell.
 bool isReadable(int fd, int waitMs);
-/// What a peer that was just answered takes to go on. Sleeping here costs less than going through the event loop for each message; signals end
-/// it, and timers are in no such hurry.
+/// What a peer that was just answered takes to go on. Sleeping here costs less than going through
+/// the event loop for each message; signals end it, and timers are in no such hurry.
 constexpr int kSoonMs = 20;
 
 }  // namespace vmic

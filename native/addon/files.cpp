@@ -18,9 +18,11 @@ Napi::Value tryLockFile(const Napi::CallbackInfo& info) {
   int fd = -1;
   if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
   const std::string mode = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
-  if (mode != "shared" && mode != "exclusive") return throwType(info.Env(), "mode must be 'shared' or 'exclusive'");
+  if (mode != "shared" && mode != "exclusive")
+    return throwType(info.Env(), "mode must be 'shared' or 'exclusive'");
   bool held = false;
-  const Failure failure = tryLock(fd, mode == "shared" ? LockMode::shared : LockMode::exclusive, held);
+  const Failure failure =
+      tryLock(fd, mode == "shared" ? LockMode::shared : LockMode::exclusive, held);
   if (failure) return throwFailure(info.Env(), failure);
   return Napi::Boolean::New(info.Env(), held);
 }
@@ -58,7 +60,8 @@ Napi::Value writeWholeFile(const Napi::CallbackInfo& info) {
   int64_t position = 0;
   if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
   if (!bytesArgument(info[1], bytes)) return throwType(info.Env(), "bytes must be a Uint8Array");
-  if (!integerArgument(info[2], 0, kMaxSafeInteger, position)) return throwType(info.Env(), "position must be a count");
+  if (!integerArgument(info[2], 0, kMaxSafeInteger, position))
+    return throwType(info.Env(), "position must be a count");
   size_t written = 0;
   if (const Failure failure = writeWhole(fd, bytes.data, bytes.count, position, written)) {
     return throwFailure(info.Env(), failure);
@@ -72,11 +75,13 @@ Napi::Value removeRangeOfFile(const Napi::CallbackInfo& info) {
   int64_t length = 0;
   int64_t size = 0;
   if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
-  if (!integerArgument(info[1], 0, kMaxSafeInteger, position) || !integerArgument(info[2], 0, kMaxSafeInteger, length) ||
+  if (!integerArgument(info[1], 0, kMaxSafeInteger, position) ||
+      !integerArgument(info[2], 0, kMaxSafeInteger, length) ||
       !integerArgument(info[3], 0, kMaxSafeInteger, size)) {
     return throwType(info.Env(), "position, length and size must be counts");
   }
-  if (const Failure failure = removeRange(fd, position, length, size)) return throwFailure(info.Env(), failure);
+  if (const Failure failure = removeRange(fd, position, length, size))
+    return throwFailure(info.Env(), failure);
   return Napi::Value();
 }
 
@@ -92,13 +97,15 @@ Napi::Value mark(const Napi::CallbackInfo& info) {
   int fd = -1;
   if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
   const int status = ::fcntl(fd, F_GETFL);
-  if (status < 0 || ::fcntl(fd, F_SETFL, status | O_APPEND) < 0) return throwFailure(info.Env(), {errno, "fcntl"});
+  if (status < 0 || ::fcntl(fd, F_SETFL, status | O_APPEND) < 0)
+    return throwFailure(info.Env(), {errno, "fcntl"});
   return Napi::Value();
 }
 
 Napi::Value notify(const Napi::CallbackInfo& info) {
   std::string address;
-  if (!pathArgument(info[0], address)) return throwType(info.Env(), "socketPath must be a string without NUL");
+  if (!pathArgument(info[0], address))
+    return throwType(info.Env(), "socketPath must be a string without NUL");
   if (!info[1].IsString()) return throwType(info.Env(), "message must be a string");
   const std::string message = info[1].As<Napi::String>().Utf8Value();
   bool heard = false;
@@ -110,7 +117,8 @@ Napi::Value notify(const Napi::CallbackInfo& info) {
 Napi::Value sendOneDatagram(const Napi::CallbackInfo& info) {
   std::string path;
   Bytes bytes;
-  if (!pathArgument(info[0], path)) return throwType(info.Env(), "socketPath must be a string without NUL");
+  if (!pathArgument(info[0], path))
+    return throwType(info.Env(), "socketPath must be a string without NUL");
   if (!bytesArgument(info[1], bytes)) return throwType(info.Env(), "bytes must be a Uint8Array");
   bool taken = false;
   const Failure failure = sendDatagram(path.c_str(), bytes.data, bytes.count, taken);

@@ -15,7 +15,8 @@ constexpr const char* kNoPath = "path must be a string without NUL";
 
 /// One name in a folder: what could lead elsewhere is the caller's fault, like a NUL.
 bool nameArgument(const Napi::Value& value, std::string& name) {
-  return pathArgument(value, name) && !name.empty() && name != "." && name != ".." && name.find('/') == std::string::npos;
+  return pathArgument(value, name) && !name.empty() && name != "." && name != ".." &&
+         name.find('/') == std::string::npos;
 }
 constexpr const char* kNoName = "name must be that of one entry";
 
@@ -30,9 +31,11 @@ Napi::Value openBelow(const Napi::CallbackInfo& info) {
   if (!fdArgument(info[0], folder)) return throwType(info.Env(), kNoFd);
   if (!pathArgument(info[1], path)) return throwType(info.Env(), kNoPath);
   const std::string links = info[2].IsString() ? info[2].As<Napi::String>().Utf8Value() : "";
-  if (links != "beneath" && links != "rooted") return throwType(info.Env(), "links must be 'beneath' or 'rooted'");
+  if (links != "beneath" && links != "rooted")
+    return throwType(info.Env(), "links must be 'beneath' or 'rooted'");
   Fd opened;
-  const Failure failure = openFolder(folder, path.c_str(), links == "beneath" ? Links::beneath : Links::rooted, opened);
+  const Failure failure =
+      openFolder(folder, path.c_str(), links == "beneath" ? Links::beneath : Links::rooted, opened);
   return descriptor(info.Env(), failure, opened, path);
 }
 
@@ -61,9 +64,11 @@ Napi::Value name(const Napi::CallbackInfo& info) {
   int file = -1;
   int folder = -1;
   std::string name;
-  if (!fdArgument(info[0], file) || !fdArgument(info[1], folder)) return throwType(info.Env(), kNoFd);
+  if (!fdArgument(info[0], file) || !fdArgument(info[1], folder))
+    return throwType(info.Env(), kNoFd);
   if (!nameArgument(info[2], name)) return throwType(info.Env(), kNoName);
-  if (const Failure failure = nameFile(file, folder, name.c_str())) return throwFailure(info.Env(), failure, name);
+  if (const Failure failure = nameFile(file, folder, name.c_str()))
+    return throwFailure(info.Env(), failure, name);
   return Napi::Value();
 }
 
@@ -72,10 +77,13 @@ Napi::Value rename(const Napi::CallbackInfo& info) {
   int toFolder = -1;
   std::string from;
   std::string to;
-  if (!fdArgument(info[0], fromFolder) || !fdArgument(info[2], toFolder)) return throwType(info.Env(), kNoFd);
-  if (!nameArgument(info[1], from) || !nameArgument(info[3], to)) return throwType(info.Env(), kNoName);
+  if (!fdArgument(info[0], fromFolder) || !fdArgument(info[2], toFolder))
+    return throwType(info.Env(), kNoFd);
+  if (!nameArgument(info[1], from) || !nameArgument(info[3], to))
+    return throwType(info.Env(), kNoName);
   if (!info[4].IsBoolean()) return throwType(info.Env(), "replace must be true or false");
-  const Failure failure = renameFile(fromFolder, from.c_str(), toFolder, to.c_str(), info[4].As<Napi::Boolean>());
+  const Failure failure =
+      renameFile(fromFolder, from.c_str(), toFolder, to.c_str(), info[4].As<Napi::Boolean>());
   if (failure) return throwFailure(info.Env(), failure, to);
   return Napi::Value();
 }
@@ -86,7 +94,8 @@ Napi::Value remove(const Napi::CallbackInfo& info) {
   std::string name;
   if (!fdArgument(info[0], folder)) return throwType(info.Env(), kNoFd);
   if (!nameArgument(info[1], name)) return throwType(info.Env(), kNoName);
-  if (const Failure failure = removeEntry(folder, name.c_str(), isFolder)) return throwFailure(info.Env(), failure, name);
+  if (const Failure failure = removeEntry(folder, name.c_str(), isFolder))
+    return throwFailure(info.Env(), failure, name);
   return Napi::Value();
 }
 
@@ -99,7 +108,8 @@ Napi::Value stat(const Napi::CallbackInfo& info) {
   if (!statArgument(info[2], slots)) return throwType(info.Env(), kNoStatSlots);
   struct stat entry = {};
   bool exists = false;
-  if (const Failure failure = statEntry(folder, name.c_str(), entry, exists)) return throwFailure(info.Env(), failure, name);
+  if (const Failure failure = statEntry(folder, name.c_str(), entry, exists))
+    return throwFailure(info.Env(), failure, name);
   if (exists) fillStat(entry, slots);
   return Napi::Boolean::New(info.Env(), exists);
 }
@@ -108,9 +118,11 @@ Napi::Value copyOwner(const Napi::CallbackInfo& info) {
   int folder = -1;
   int file = -1;
   std::string name;
-  if (!fdArgument(info[0], folder) || !fdArgument(info[2], file)) return throwType(info.Env(), kNoFd);
+  if (!fdArgument(info[0], folder) || !fdArgument(info[2], file))
+    return throwType(info.Env(), kNoFd);
   if (!nameArgument(info[1], name)) return throwType(info.Env(), kNoName);
-  if (const Failure failure = copyOwnership(folder, name.c_str(), file)) return throwFailure(info.Env(), failure, name);
+  if (const Failure failure = copyOwnership(folder, name.c_str(), file))
+    return throwFailure(info.Env(), failure, name);
   return Napi::Value();
 }
 

@@ -18,9 +18,9 @@ struct Made {
 }  // namespace
 
 void Listener::define(Napi::Env env, Environment& environment) {
-  environment.listener =
-      Napi::Persistent(DefineClass(env, "Listener",
-                                   {InstanceMethod<&Listener::start>("start"), InstanceMethod<&Listener::close>("close")}));
+  environment.listener = Napi::Persistent(DefineClass(
+      env, "Listener",
+      {InstanceMethod<&Listener::start>("start"), InstanceMethod<&Listener::close>("close")}));
 }
 
 Listener::Listener(const Napi::CallbackInfo& info)
@@ -37,7 +37,8 @@ Listener::Listener(const Napi::CallbackInfo& info)
 
 Napi::Value Listener::listen(const Napi::CallbackInfo& info) {
   Made made;
-  if (!pathArgument(info[0], made.path)) return throwType(info.Env(), "path must be a string without NUL");
+  if (!pathArgument(info[0], made.path))
+    return throwType(info.Env(), "path must be a string without NUL");
   if (const Failure failure = listenSeqpacket(made.path.c_str(), made.socket)) {
     return throwFailure(info.Env(), failure, made.path);
   }
@@ -45,7 +46,8 @@ Napi::Value Listener::listen(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value Listener::start(const Napi::CallbackInfo& info) {
-  if (!info[0].IsFunction() || !info[1].IsFunction()) return throwType(info.Env(), "start takes two functions");
+  if (!info[0].IsFunction() || !info[1].IsFunction())
+    return throwType(info.Env(), "start takes two functions");
   if (!begin(info.This().As<Napi::Object>(), info[1])) return Napi::Value();
   onEvent_.set(info[0].As<Napi::Function>());
   return Napi::Value();

@@ -35,9 +35,11 @@ void MessageChannel::define(Napi::Env env, Environment& environment) {
   environment.messageChannel = Napi::Persistent(DefineClass(
       env, "MessageChannel",
       {InstanceAccessor<&MessageChannel::fd>("fd"), InstanceMethod<&MessageChannel::start>("start"),
-       InstanceMethod<&MessageChannel::write>("write"), InstanceMethod<&MessageChannel::stream>("stream"),
+       InstanceMethod<&MessageChannel::write>("write"),
+       InstanceMethod<&MessageChannel::stream>("stream"),
        InstanceMethod<&MessageChannel::pause>("pause"),
-       InstanceMethod<&MessageChannel::resume>("resume"), InstanceMethod<&MessageChannel::close>("close")}));
+       InstanceMethod<&MessageChannel::resume>("resume"),
+       InstanceMethod<&MessageChannel::close>("close")}));
 }
 
 MessageChannel::MessageChannel(const Napi::CallbackInfo& info)
@@ -60,7 +62,8 @@ Napi::Value MessageChannel::wrap(Napi::Env env, Fd fd, const std::string& path) 
 
 Napi::Value MessageChannel::openDevice(const Napi::CallbackInfo& info) {
   std::string path;
-  if (!pathArgument(info[0], path)) return throwType(info.Env(), "path must be a string without NUL");
+  if (!pathArgument(info[0], path))
+    return throwType(info.Env(), "path must be a string without NUL");
   Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return throwFailure(info.Env(), {errno, "open"}, path);
   return wrap(info.Env(), std::move(fd), path);
@@ -68,9 +71,11 @@ Napi::Value MessageChannel::openDevice(const Napi::CallbackInfo& info) {
 
 Napi::Value MessageChannel::connectSocket(const Napi::CallbackInfo& info) {
   std::string path;
-  if (!pathArgument(info[0], path)) return throwType(info.Env(), "path must be a string without NUL");
+  if (!pathArgument(info[0], path))
+    return throwType(info.Env(), "path must be a string without NUL");
   Fd fd;
-  if (const Failure failure = connectSeqpacket(path.c_str(), fd)) return throwFailure(info.Env(), failure, path);
+  if (const Failure failure = connectSeqpacket(path.c_str(), fd))
+    return throwFailure(info.Env(), failure, path);
   return wrap(info.Env(), std::move(fd), path);
 }
 
@@ -87,7 +92,9 @@ Napi::Value MessageChannel::adopt(const Napi::CallbackInfo& info) {
   return wrap(info.Env(), std::move(owned), {});
 }
 
-Napi::Value MessageChannel::fd(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), fd_.get()); }
+Napi::Value MessageChannel::fd(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), fd_.get());
+}
 
 Napi::Value MessageChannel::start(const Napi::CallbackInfo& info) {
   if (!isBytes(info[0]) || !info[1].IsFunction() || !info[2].IsFunction()) {
@@ -107,13 +114,15 @@ void MessageChannel::stopWatching() {
 }
 
 void MessageChannel::onReadable(bool error) {
-  // hv_utils: POLLERR and POLLHUP when it has destroyed the device. A socket: the peer closed with something unread.
+  // hv_utils: POLLERR and POLLHUP when it has destroyed the device. A socket: the peer closed with
+  // something unread.
   if (error) return end({});
   const Napi::HandleScope scope(env_);
   size_t capacity = 0;
   uint8_t* into = buffer_.get(env_, capacity);
   for (int taken = 0; taken < kBatchParts; ++taken) {
-    // The first message the event loop has promised. The next one often is there as soon as its predecessor is answered.
+    // The first message the event loop has promised. The next one often is there as soon as its
+    // predecessor is answered.
     const bool isNext = taken > 0;
     if (isNext && !isSocket_ && !isReadable(fd_.get(), 0) && !awaitNext()) return;
     ssize_t count = receive(into, capacity);
@@ -129,20 +138,23 @@ void MessageChannel::onReadable(bool error) {
       return onEvent_.call(env_, Value(), {Napi::Number::New(env_, static_cast<double>(count))});
     }
     const bool tooLate = stream_->limitMs() > 0 && coarseMs() - receivedMs > stream_->limitMs();
-    const Failure failure = tooLate ? Failure{ETIMEDOUT, "write"} : put(into, stream_->answerBytes());
+    const Failure failure =
+        tooLate ? Failure{ETIMEDOUT, "write"} : put(into, stream_->answerBytes());
     if (failure) return end(meansGone(failure.code) ? Failure{} : failure);
   }
 }
 
 ssize_t MessageChannel::receive(uint8_t* into, size_t capacity) {
-  // MSG_TRUNC: the real length of a datagram that was cut. A device is read only when poll has promised a message, as hv_utils
-  // ignores O_NONBLOCK and would sleep.
-  return isSocket_ ? ::recv(fd_.get(), into, capacity, MSG_TRUNC | MSG_DONTWAIT) : ::read(fd_.get(), into, capacity);
+  // MSG_TRUNC: the real length of a datagram that was cut. A device is read only when poll has
+  // promised a message, as hv_utils ignores O_NONBLOCK and would sleep.
+  return isSocket_ ? ::recv(fd_.get(), into, capacity, MSG_TRUNC | MSG_DONTWAIT)
+                   : ::read(fd_.get(), into, capacity);
 }
 
 bool MessageChannel::awaitNext() {
   const int fd = fd_.get();
-  if (stream_->spinUntil([fd] { return isReadable(fd, 0); }) || isReadable(fd, kSoonMs)) return true;
+  if (stream_->spinUntil([fd] { return isReadable(fd, 0); }) || isReadable(fd, kSoonMs))
+    return true;
   errno = EAGAIN;
   return false;
 }
@@ -152,7 +164,8 @@ Failure MessageChannel::put(const uint8_t* data, size_t bytes) {
   if (isClosed()) return {EBADF, call};
   ssize_t count;
   do {
-    count = isSocket_ ? ::send(fd_.get(), data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT) : ::write(fd_.get(), data, bytes);
+    count = isSocket_ ? ::send(fd_.get(), data, bytes, MSG_NOSIGNAL | MSG_DONTWAIT)
+                      : ::write(fd_.get(), data, bytes);
   } while (count < 0 && errno == EINTR);
   if (count < 0) return {errno, call};
   return static_cast<size_t>(count) == bytes ? Failure{} : Failure{EIO, call};
@@ -161,7 +174,8 @@ Failure MessageChannel::put(const uint8_t* data, size_t bytes) {
 Napi::Value MessageChannel::write(const Napi::CallbackInfo& info) {
   Bytes bytes;
   if (!bytesArgument(info[0], bytes)) return throwType(info.Env(), "message must be a Uint8Array");
-  if (const Failure failure = put(bytes.data, bytes.count)) return throwFailure(info.Env(), failure, path_);
+  if (const Failure failure = put(bytes.data, bytes.count))
+    return throwFailure(info.Env(), failure, path_);
   return Napi::Value();
 }
 

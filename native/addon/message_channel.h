@@ -33,7 +33,8 @@ class MessageChannel : public Napi::ObjectWrap<MessageChannel>, public Polled {
   void stopWatching() override;
   /// Takes one message, as read(2) does.
   ssize_t receive(uint8_t* into, size_t capacity);
-  /// True when the next part of a file has come, after a short while at most; otherwise errno is EAGAIN.
+  /// True when the next part of a file has come, after a short while at most; otherwise errno is
+  /// EAGAIN.
   bool awaitNext();
   /// Sends what lies in `bytes` as one message.
   Failure put(const uint8_t* data, size_t bytes);

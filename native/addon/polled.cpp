@@ -65,7 +65,9 @@ void NextTurn::schedule() {
   });
 }
 
-bool NextTurn::isScheduled() const { return uv_is_active(reinterpret_cast<const uv_handle_t*>(&handle_->idle)) != 0; }
+bool NextTurn::isScheduled() const {
+  return uv_is_active(reinterpret_cast<const uv_handle_t*>(&handle_->idle)) != 0;
+}
 
 void NextTurn::cancel() { uv_idle_stop(&handle_->idle); }
 
@@ -80,16 +82,19 @@ void NextTurn::close() {
   handle_ = nullptr;
 }
 
-void Callback::call(Napi::Env env, napi_value receiver, std::initializer_list<napi_value> arguments) const {
+void Callback::call(Napi::Env env, napi_value receiver,
+                    std::initializer_list<napi_value> arguments) const {
   napi_value function = nullptr;
   if (napi_get_reference_value(env, function_, &function) != napi_ok || function == nullptr) return;
-  // No async context: these calls continue nothing that JavaScript began, and entering one costs time per message.
-  const napi_status status =
-      napi_make_callback(env, nullptr, receiver, function, arguments.size(), arguments.begin(), nullptr);
+  // No async context: these calls continue nothing that JavaScript began, and entering one costs
+  // time per message.
+  const napi_status status = napi_make_callback(env, nullptr, receiver, function, arguments.size(),
+                                                arguments.begin(), nullptr);
   if (status != napi_pending_exception) return;
   napi_value exception = nullptr;
   // Fails in a worker that is being terminated, where there is nothing to report.
-  if (napi_get_and_clear_last_exception(env, &exception) == napi_ok) napi_fatal_exception(env, exception);
+  if (napi_get_and_clear_last_exception(env, &exception) == napi_ok)
+    napi_fatal_exception(env, exception);
 }
 
 uint8_t* ReceiveBuffer::get(Napi::Env env, size_t& bytes) const {
@@ -97,7 +102,8 @@ uint8_t* ReceiveBuffer::get(Napi::Env env, size_t& bytes) const {
   void* data = nullptr;
   napi_value array = nullptr;
   if (napi_get_reference_value(env, array_, &array) != napi_ok) return nullptr;
-  if (napi_get_typedarray_info(env, array, nullptr, &bytes, &data, nullptr, nullptr) != napi_ok) bytes = 0;
+  if (napi_get_typedarray_info(env, array, nullptr, &bytes, &data, nullptr, nullptr) != napi_ok)
+    bytes = 0;
   if (data == nullptr) bytes = 0;
   return static_cast<uint8_t*>(data);
 }

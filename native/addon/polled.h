@@ -68,19 +68,24 @@ class Callback {
   explicit operator bool() const { return !function_.IsEmpty(); }
 
   /**
-   * Calls it as an entry from the event loop: microtasks and process.nextTick run before this returns. An exception
-   * becomes an uncaughtException. Afterwards everything may be different, the caller closed included.
+   * Calls it as an entry from the event loop: microtasks and process.nextTick run before this
+   * returns. An exception becomes an uncaughtException. Afterwards everything may be different, the
+   * caller closed included.
    */
-  void call(Napi::Env env, napi_value receiver, std::initializer_list<napi_value> arguments = {}) const;
+  void call(Napi::Env env, napi_value receiver,
+            std::initializer_list<napi_value> arguments = {}) const;
 
  private:
   Napi::FunctionReference function_;
 };
 
-/// The user's receive buffer. Its address is asked for anew each time: JavaScript may have detached or shrunk it.
+/// The user's receive buffer. Its address is asked for anew each time: JavaScript may have detached
+/// or shrunk it.
 class ReceiveBuffer {
  public:
-  void set(Napi::Uint8Array array) { array_ = Napi::Persistent(Napi::Value(array).As<Napi::Object>()); }
+  void set(Napi::Uint8Array array) {
+    array_ = Napi::Persistent(Napi::Value(array).As<Napi::Object>());
+  }
   void reset() { array_.Reset(); }
   uint8_t* get(Napi::Env env, size_t& bytes) const;
 
@@ -89,12 +94,13 @@ class ReceiveBuffer {
 };
 
 /**
- * An object that watches one descriptor and ends once. While it watches it holds itself, so that dropping the last
- * JavaScript reference does not silence it.
+ * An object that watches one descriptor and ends once. While it watches it holds itself, so that
+ * dropping the last JavaScript reference does not silence it.
  */
 class Polled : public Resource, protected Poll::Target {
  public:
-  Polled(Environment& environment, Napi::Env env) : Resource(environment), environment_(environment), env_(env) {}
+  Polled(Environment& environment, Napi::Env env)
+      : Resource(environment), environment_(environment), env_(env) {}
   void release() override { shut(); }
 
  protected:

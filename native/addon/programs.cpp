@@ -38,12 +38,15 @@ const char* readOptions(const Napi::Object& given, ProcessOptions& options) {
   if (!stringsArgument(given.Get("args"), arguments)) return "args must be strings without NUL";
   options.arguments = {options.file};
   for (std::string& argument : arguments) options.arguments.push_back(std::move(argument));
-  if (!stringsArgument(given.Get("env"), options.environment)) return "env must be strings without NUL";
+  if (!stringsArgument(given.Get("env"), options.environment))
+    return "env must be strings without NUL";
   int64_t number = 0;
-  if (!integerArgument(given.Get("outputBytes"), 0, kMaxOutputBytes, number)) return "outputBytes must be a count";
+  if (!integerArgument(given.Get("outputBytes"), 0, kMaxOutputBytes, number))
+    return "outputBytes must be a count";
   options.outputBytes = static_cast<size_t>(number);
   const Napi::Value folder = given.Get("cwd");
-  if (!folder.IsUndefined() && !pathArgument(folder, options.folder)) return "cwd must be a string without NUL";
+  if (!folder.IsUndefined() && !pathArgument(folder, options.folder))
+    return "cwd must be a string without NUL";
   const Napi::Value input = given.Get("input");
   Bytes bytes;
   if (!input.IsUndefined()) {
@@ -61,12 +64,14 @@ const char* readOptions(const Napi::Object& given, ProcessOptions& options) {
 }  // namespace
 
 void Program::define(Napi::Env env, Environment& environment) {
-  environment.program = Napi::Persistent(DefineClass(
-      env, "Program",
-      {InstanceAccessor<&Program::pid>("pid"), InstanceMethod<&Program::kill>("kill"), InstanceMethod<&Program::close>("close")}));
+  environment.program = Napi::Persistent(
+      DefineClass(env, "Program",
+                  {InstanceAccessor<&Program::pid>("pid"), InstanceMethod<&Program::kill>("kill"),
+                   InstanceMethod<&Program::close>("close")}));
 }
 
-Program::Program(const Napi::CallbackInfo& info) : ObjectWrap(info), Polled(Environment::of(info.Env()), info.Env()) {
+Program::Program(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), Polled(Environment::of(info.Env()), info.Env()) {
   if (!info[0].IsExternal()) {
     throwType(info.Env(), "Program can't be constructed");
     return;
@@ -85,9 +90,11 @@ Program::Program(const Napi::CallbackInfo& info) : ObjectWrap(info), Polled(Envi
 
 Napi::Value Program::start(const Napi::CallbackInfo& info) {
   Made made;
-  if (!pathArgument(info[0], made.file)) return throwType(info.Env(), "file must be a string without NUL");
+  if (!pathArgument(info[0], made.file))
+    return throwType(info.Env(), "file must be a string without NUL");
   if (!info[1].IsObject()) return throwType(info.Env(), "options must be an object");
-  if (!info[2].IsFunction() || !info[3].IsFunction()) return throwType(info.Env(), "startProgram takes two functions");
+  if (!info[2].IsFunction() || !info[3].IsFunction())
+    return throwType(info.Env(), "startProgram takes two functions");
   ProcessOptions options;
   options.file = made.file;
   const char* wrong = readOptions(info[1].As<Napi::Object>(), options);
@@ -107,7 +114,8 @@ Napi::Value Program::pid(const Napi::CallbackInfo& info) {
 
 Napi::Value Program::kill(const Napi::CallbackInfo& info) {
   int64_t signal = 0;
-  if (!integerArgument(info[0], 1, SIGRTMAX, signal)) return throwType(info.Env(), "signal must be its number");
+  if (!integerArgument(info[0], 1, SIGRTMAX, signal))
+    return throwType(info.Env(), "signal must be its number");
   process_.kill(static_cast<int>(signal));
   return Napi::Value();
 }
@@ -123,7 +131,8 @@ void Program::onReadable(bool) {
   if (!started_ && (end == nullptr || !end->failure)) {
     started_ = true;
     onEvent_.call(env_, self, {Napi::Number::New(env_, process_.pid())});
-    // Closed, or ended in between: then the end is told by the next event, or has been taken with this one
+    // Closed, or ended in between: then the end is told by the next event, or has been taken with
+    // this one
     if (!isWatching()) return;
   }
   if (end == nullptr) return;

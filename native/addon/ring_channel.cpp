@@ -20,7 +20,8 @@ constexpr int kMemoryTimeoutSecs = 5;
 
 /// Two rings of at least a control page and a page of data, each a number of whole pages.
 bool areRings(int64_t bytes) {
-  return bytes >= int64_t{4 * kRingPageBytes} && bytes <= int64_t{2 * kMaxRingBytes} && bytes % (2 * kRingPageBytes) == 0;
+  return bytes >= int64_t{4 * kRingPageBytes} && bytes <= int64_t{2 * kMaxRingBytes} &&
+         bytes % (2 * kRingPageBytes) == 0;
 }
 
 /// Marks our objects, so that ringMemory() can tell them from others.
@@ -31,11 +32,13 @@ constexpr napi_type_tag kTag = {0x6a1f5d3c8e7b4420, 0x9c02d9a1b35e7f16};
 void RingChannel::define(Napi::Env env, Environment& environment) {
   environment.ringChannel = Napi::Persistent(DefineClass(
       env, "RingChannel",
-      {InstanceAccessor<&RingChannel::fd>("fd"), InstanceAccessor<&RingChannel::ringDataBytes>("ringDataBytes"),
+      {InstanceAccessor<&RingChannel::fd>("fd"),
+       InstanceAccessor<&RingChannel::ringDataBytes>("ringDataBytes"),
        InstanceMethod<&RingChannel::start>("start"), InstanceMethod<&RingChannel::write>("write"),
-       InstanceMethod<&RingChannel::stream>("stream"),
-       InstanceMethod<&RingChannel::pause>("pause"), InstanceMethod<&RingChannel::resume>("resume"),
-       InstanceMethod<&RingChannel::leave>("leave"), InstanceMethod<&RingChannel::statistics>("statistics"), InstanceMethod<&RingChannel::close>("close")}));
+       InstanceMethod<&RingChannel::stream>("stream"), InstanceMethod<&RingChannel::pause>("pause"),
+       InstanceMethod<&RingChannel::resume>("resume"), InstanceMethod<&RingChannel::leave>("leave"),
+       InstanceMethod<&RingChannel::statistics>("statistics"),
+       InstanceMethod<&RingChannel::close>("close")}));
 }
 
 RingChannel::RingChannel(const Napi::CallbackInfo& info)
@@ -69,7 +72,8 @@ Napi::Value RingChannel::wrap(Napi::Env env, Made& made) {
 
 Napi::Value RingChannel::openUio(const Napi::CallbackInfo& info) {
   Made made = {Kind::uio, {}, 0, {}, {}};
-  if (!pathArgument(info[0], made.path)) return throwType(info.Env(), "path must be a string without NUL");
+  if (!pathArgument(info[0], made.path))
+    return throwType(info.Env(), "path must be a string without NUL");
   int64_t mapBytes = 0;
   if (!integerArgument(info[1], 0, kMaxSafeInteger, mapBytes) || !areRings(mapBytes)) {
     return throwFailure(info.Env(), {EINVAL, "mmap"}, made.path);
@@ -105,7 +109,8 @@ Napi::Value RingChannel::adopt(const Napi::CallbackInfo& info) {
     return throwFailure(info.Env(), {errno, "fcntl"});
   }
   if (memory) {
-    // A file that is shorter than its mapping ends its reader with SIGBUS; the memory itself can't shrink (receiveRingMemory).
+    // A file that is shorter than its mapping ends its reader with SIGBUS; the memory itself can't
+    // shrink (receiveRingMemory).
     if (::fstat(memory.get(), &file) < 0) return throwFailure(info.Env(), {errno, "fstat"});
     const int seals = ::fcntl(memory.get(), F_GET_SEALS);
     if (file.st_size != mapBytes || seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
@@ -120,10 +125,12 @@ Napi::Value RingChannel::adopt(const Napi::CallbackInfo& info) {
 
 Napi::Value RingChannel::connectSocket(const Napi::CallbackInfo& info) {
   Made made = {Kind::guestSocket, {}, 0, {}, {}};
-  if (!pathArgument(info[0], made.path)) return throwType(info.Env(), "path must be a string without NUL");
+  if (!pathArgument(info[0], made.path))
+    return throwType(info.Env(), "path must be a string without NUL");
   Fd memory;
   Failure failure = connectSeqpacket(made.path.c_str(), made.fd);
-  if (!failure) failure = receiveRingMemory(made.fd.get(), kMemoryTimeoutSecs, memory, made.totalBytes);
+  if (!failure)
+    failure = receiveRingMemory(made.fd.get(), kMemoryTimeoutSecs, memory, made.totalBytes);
   if (!failure && !areRings(static_cast<int64_t>(made.totalBytes))) failure = {EPROTO, "recvmsg"};
   if (!failure) failure = made.mapping.map(memory.get(), made.totalBytes);
   if (failure) return throwFailure(info.Env(), failure, made.path);
@@ -134,7 +141,8 @@ Napi::Value RingChannel::host(const Napi::CallbackInfo& info) {
   int fd = -1;
   int64_t ringBytes = 0;
   if (!fdArgument(info[0], fd)) return throwType(info.Env(), "fd must be a descriptor");
-  if (!integerArgument(info[1], 0, kMaxRingBytes, ringBytes)) return throwType(info.Env(), "ringBytes must be a count");
+  if (!integerArgument(info[1], 0, kMaxRingBytes, ringBytes))
+    return throwType(info.Env(), "ringBytes must be a count");
   Made made = {Kind::hostSocket, {}, 2 * static_cast<size_t>(ringBytes), {}, {}};
   if (::fcntl(fd, F_GETFD) < 0) return throwFailure(info.Env(), {errno, "fcntl"});
   made.fd = Fd(fd);
@@ -156,7 +164,8 @@ Napi::Value RingChannel::memory(const Napi::CallbackInfo& info) {
     return throwType(info.Env(), "channel must be a RingChannel");
   }
   RingChannel& channel = *Unwrap(info[0].As<Napi::Object>());
-  if (channel.kind_ != Kind::hostSocket) return throwType(info.Env(), "only a host's channel shows its memory");
+  if (channel.kind_ != Kind::hostSocket)
+    return throwType(info.Env(), "only a host's channel shows its memory");
   if (!channel.mapping_) return throwFailure(info.Env(), {EBADF, "mmap"});
   // One array per channel: V8 keeps track of external memory by its address.
   if (channel.memory_.IsEmpty()) {
@@ -170,7 +179,9 @@ Napi::Value RingChannel::memory(const Napi::CallbackInfo& info) {
   return channel.memory_.Value();
 }
 
-Napi::Value RingChannel::fd(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), fd_.get()); }
+Napi::Value RingChannel::fd(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), fd_.get());
+}
 
 Napi::Value RingChannel::ringDataBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), reader_.dataBytes());
@@ -204,8 +215,9 @@ void RingChannel::shut() {
 }
 
 bool RingChannel::takeWakes(int most) {
-  // UIO: the count of events so far. A socket: one datagram for each wake-up, which all mean the same.
-  // Bounded, so that a peer which floods us does not keep us here; what is left wakes us again.
+  // UIO: the count of events so far. A socket: one datagram for each wake-up, which all mean the
+  // same. Bounded, so that a peer which floods us does not keep us here; what is left wakes us
+  // again.
   for (int taken = 0; taken < most;) {
     uint32_t count = 0;
     const ssize_t got = ::read(fd_.get(), &count, sizeof(count));
@@ -230,7 +242,8 @@ Failure RingChannel::signal() {
     sent = kind_ == Kind::uio ? ::write(fd_.get(), &one, sizeof(one))
                               : ::send(fd_.get(), &one, sizeof(one), MSG_NOSIGNAL | MSG_DONTWAIT);
   } while (sent < 0 && errno == EINTR);
-  // uio_hv_generic clears our interrupt mask when it signals the host: as long as we are at it anyway, mask again.
+  // uio_hv_generic clears our interrupt mask when it signals the host: as long as we are at it
+  // anyway, mask again.
   if (kind_ == Kind::uio && masked_) reader_.mask();
   // EAGAIN: the socket is full of wake-ups that wait, which is as good.
   if (sent < 0 && errno != EAGAIN) return {errno, kind_ == Kind::uio ? "write" : "send"};
@@ -242,8 +255,8 @@ bool RingChannel::flush() {
   while (!queue_.empty()) {
     const Queued& next = queue_.front();
     bool signalPeer = false;
-    const WriteResult result = writer_.write(next.type, next.flags, next.transactionId, next.payload.data(),
-                                             next.payload.size(), signalPeer);
+    const WriteResult result = writer_.write(next.type, next.flags, next.transactionId,
+                                             next.payload.data(), next.payload.size(), signalPeer);
     if (result == WriteResult::full) {
       if (writer_.awaitSpace(next.payload.size())) continue;
       return true;
@@ -312,12 +325,15 @@ void RingChannel::drain() {
       case ReadResult::packet:
         ++packetsRead_;
         if (packet.signalPeer) {
-          if (const Failure failure = signal()) return end(meansGone(failure.code) ? Failure{} : failure);
+          if (const Failure failure = signal())
+            return end(meansGone(failure.code) ? Failure{} : failure);
         }
-        streamed = stream_ && packet.type == streamType_ && stream_->take(into, packet.payloadBytes);
+        streamed =
+            stream_ && packet.type == streamType_ && stream_->take(into, packet.payloadBytes);
         if (streamed) {
           bool queued = false;
-          const Failure failure = put(packet.type, 0, packet.transactionId, into, stream_->answerBytes(), queued);
+          const Failure failure =
+              put(packet.type, 0, packet.transactionId, into, stream_->answerBytes(), queued);
           if (failure) return end(meansGone(failure.code) ? Failure{} : failure);
           break;
         }
@@ -325,7 +341,8 @@ void RingChannel::drain() {
         const Napi::HandleScope scope(env_);
         onEvent_.call(env_, Value(),
                       {Napi::Number::New(env_, packet.type), Napi::Number::New(env_, packet.flags),
-                       Napi::BigInt::New(env_, packet.transactionId), Napi::Number::New(env_, packet.payloadBytes)});
+                       Napi::BigInt::New(env_, packet.transactionId),
+                       Napi::Number::New(env_, packet.payloadBytes)});
         break;
     }
   }
@@ -355,25 +372,27 @@ Napi::Value RingChannel::write(const Napi::CallbackInfo& info) {
   int64_t type = 0;
   int64_t flags = 0;
   Bytes payload;
-  if (!integerArgument(info[0], 0, UINT16_MAX, type) || !integerArgument(info[1], 0, UINT16_MAX, flags)) {
+  if (!integerArgument(info[0], 0, UINT16_MAX, type) ||
+      !integerArgument(info[1], 0, UINT16_MAX, flags)) {
     return throwType(info.Env(), "packetType and flags must be 16-bit numbers");
   }
   bool lossless = false;
   if (!info[2].IsBigInt()) return throwType(info.Env(), "transactionId must be a bigint");
   const uint64_t transactionId = info[2].As<Napi::BigInt>().Uint64Value(&lossless);
   if (!lossless) return throwType(info.Env(), "transactionId must have 64 bits");
-  if (!bytesArgument(info[3], payload)) return throwType(info.Env(), "payload must be a Uint8Array");
+  if (!bytesArgument(info[3], payload))
+    return throwType(info.Env(), "payload must be a Uint8Array");
   if (isClosed()) return throwFailure(info.Env(), {EBADF, "write"}, path_);
 
   bool queued = false;
-  const Failure failure = put(static_cast<uint16_t>(type), static_cast<uint16_t>(flags), transactionId, payload.data,
-                              payload.count, queued);
+  const Failure failure = put(static_cast<uint16_t>(type), static_cast<uint16_t>(flags),
+                              transactionId, payload.data, payload.count, queued);
   if (failure) return throwFailure(info.Env(), failure, path_);
   return Napi::Boolean::New(info.Env(), !queued);
 }
 
-Failure RingChannel::put(uint16_t type, uint16_t flags, uint64_t transactionId, const uint8_t* payload, size_t bytes,
-                         bool& queued) {
+Failure RingChannel::put(uint16_t type, uint16_t flags, uint64_t transactionId,
+                         const uint8_t* payload, size_t bytes, bool& queued) {
   queued = false;
   if (queue_.empty()) {
     bool signalPeer = false;
@@ -397,7 +416,9 @@ Failure RingChannel::put(uint16_t type, uint16_t flags, uint64_t transactionId, 
     return {kRingFault, "packet can never fit the ring"};
   }
   if (queue_.size() >= kMaxQueued) return {ENOBUFS, "write"};
-  queue_.push_back({type, flags, transactionId, bytes > 0 ? std::vector<uint8_t>(payload, payload + bytes) : std::vector<uint8_t>()});
+  queue_.push_back(
+      {type, flags, transactionId,
+       bytes > 0 ? std::vector<uint8_t>(payload, payload + bytes) : std::vector<uint8_t>()});
   queued = true;
   ++queued_;
   // The rest is arranged on the next turn: this may be a call from inside drain().
@@ -407,7 +428,8 @@ Failure RingChannel::put(uint16_t type, uint16_t flags, uint64_t transactionId, 
 
 Napi::Value RingChannel::stream(const Napi::CallbackInfo& info) {
   int64_t type = 0;
-  if (!integerArgument(info[0], 0, UINT16_MAX, type)) return throwType(info.Env(), "packetType must be a 16-bit number");
+  if (!integerArgument(info[0], 0, UINT16_MAX, type))
+    return throwType(info.Env(), "packetType must be a 16-bit number");
   if (Stream::make(info[1], info[2], stream_)) streamType_ = static_cast<uint16_t>(type);
   return Napi::Value();
 }
@@ -425,8 +447,10 @@ Napi::Value RingChannel::resume(const Napi::CallbackInfo&) {
 }
 
 Napi::Value RingChannel::leave(const Napi::CallbackInfo& info) {
-  // A packet that the last look finds is announced by an event still: the mask was off when it came, or a turn is due.
-  const bool waits = paused_ || masked_ || !queue_.empty() || (isWatching() && (turn_.isScheduled() || reader_.unmaskAndLook()));
+  // A packet that the last look finds is announced by an event still: the mask was off when it
+  // came, or a turn is due.
+  const bool waits = paused_ || masked_ || !queue_.empty() ||
+                     (isWatching() && (turn_.isScheduled() || reader_.unmaskAndLook()));
   if (waits || !isWatching()) return Napi::Boolean::New(info.Env(), false);
   stopWatching();
   return Napi::Boolean::New(info.Env(), true);

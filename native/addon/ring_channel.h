@@ -62,13 +62,16 @@ class RingChannel : public Napi::ObjectWrap<RingChannel>, public Polled, private
   /// Takes the wake-ups that wait, at most so many. False when the channel has ended.
   bool takeWakes(int most);
   /// Writes one packet, or queues it.
-  Failure put(uint16_t type, uint16_t flags, uint64_t transactionId, const uint8_t* payload, size_t bytes, bool& queued);
+  Failure put(uint16_t type, uint16_t flags, uint64_t transactionId, const uint8_t* payload,
+              size_t bytes, bool& queued);
   /// Writes what is queued. False when the channel has ended.
   bool flush();
   void drain();
   Failure signal();
   /// True when packets are to be taken now.
-  bool mayRead() const { return isWatching() && !paused_ && (queue_.empty() || kind_ == Kind::hostSocket); }
+  bool mayRead() const {
+    return isWatching() && !paused_ && (queue_.empty() || kind_ == Kind::hostSocket);
+  }
   /// Watches the descriptor while there is something to wait for.
   void arrange();
 

@@ -19,9 +19,10 @@ struct Made {
 }  // namespace
 
 void DirectoryWatch::define(Napi::Env env, Environment& environment) {
-  environment.directoryWatch = Napi::Persistent(DefineClass(
-      env, "DirectoryWatch",
-      {InstanceMethod<&DirectoryWatch::drain>("drain"), InstanceMethod<&DirectoryWatch::close>("close")}));
+  environment.directoryWatch =
+      Napi::Persistent(DefineClass(env, "DirectoryWatch",
+                                   {InstanceMethod<&DirectoryWatch::drain>("drain"),
+                                    InstanceMethod<&DirectoryWatch::close>("close")}));
 }
 
 DirectoryWatch::DirectoryWatch(const Napi::CallbackInfo& info)
@@ -40,12 +41,15 @@ DirectoryWatch::DirectoryWatch(const Napi::CallbackInfo& info)
 
 Napi::Value DirectoryWatch::watch(const Napi::CallbackInfo& info) {
   Made made;
-  if (!pathArgument(info[0], made.path)) return throwType(info.Env(), "path must be a string without NUL");
-  if (!info[1].IsUndefined() && !info[1].IsFunction()) return throwType(info.Env(), "onReadable must be a function");
+  if (!pathArgument(info[0], made.path))
+    return throwType(info.Env(), "path must be a string without NUL");
+  if (!info[1].IsUndefined() && !info[1].IsFunction())
+    return throwType(info.Env(), "onReadable must be a function");
   if (const Failure failure = openDirectoryWatch(made.path.c_str(), made.fd)) {
     return throwFailure(info.Env(), failure, made.path);
   }
-  return Environment::of(info.Env()).directoryWatch.New({Napi::External<Made>::New(info.Env(), &made), info[1]});
+  return Environment::of(info.Env())
+      .directoryWatch.New({Napi::External<Made>::New(info.Env(), &made), info[1]});
 }
 
 void DirectoryWatch::onReadable(bool) {
@@ -56,7 +60,8 @@ void DirectoryWatch::onReadable(bool) {
 Napi::Value DirectoryWatch::drain(const Napi::CallbackInfo& info) {
   if (isClosed()) return throwFailure(info.Env(), {EBADF, "read"}, path_);
   std::vector<DirectoryChange> changes;
-  if (const Failure failure = drainDirectoryWatch(fd_.get(), changes)) return throwFailure(info.Env(), failure, path_);
+  if (const Failure failure = drainDirectoryWatch(fd_.get(), changes))
+    return throwFailure(info.Env(), failure, path_);
   if (changes.empty()) return info.Env().Undefined();
   Napi::Array result = Napi::Array::New(info.Env(), changes.size());
   for (size_t at = 0; at < changes.size(); ++at) {
@@ -74,12 +79,14 @@ Napi::Value DirectoryWatch::close(const Napi::CallbackInfo&) {
 }
 
 void AddressWatch::define(Napi::Env env, Environment& environment) {
-  environment.addressWatch = Napi::Persistent(DefineClass(
-      env, "AddressWatch",
-      {InstanceMethod<&AddressWatch::changed>("changed"), InstanceMethod<&AddressWatch::close>("close")}));
+  environment.addressWatch =
+      Napi::Persistent(DefineClass(env, "AddressWatch",
+                                   {InstanceMethod<&AddressWatch::changed>("changed"),
+                                    InstanceMethod<&AddressWatch::close>("close")}));
 }
 
-AddressWatch::AddressWatch(const Napi::CallbackInfo& info) : ObjectWrap(info), Resource(Environment::of(info.Env())) {
+AddressWatch::AddressWatch(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), Resource(Environment::of(info.Env())) {
   if (!info[0].IsExternal()) {
     throwType(info.Env(), "AddressWatch can't be constructed");
     return;
@@ -90,7 +97,8 @@ AddressWatch::AddressWatch(const Napi::CallbackInfo& info) : ObjectWrap(info), R
 Napi::Value AddressWatch::watch(const Napi::CallbackInfo& info) {
   Made made;
   if (const Failure failure = openAddressWatch(made.fd)) return throwFailure(info.Env(), failure);
-  return Environment::of(info.Env()).addressWatch.New({Napi::External<Made>::New(info.Env(), &made)});
+  return Environment::of(info.Env())
+      .addressWatch.New({Napi::External<Made>::New(info.Env(), &made)});
 }
 
 void AddressWatch::release() {
@@ -101,7 +109,8 @@ void AddressWatch::release() {
 Napi::Value AddressWatch::changed(const Napi::CallbackInfo& info) {
   if (!fd_) return throwFailure(info.Env(), {EBADF, "recv"});
   bool changed = false;
-  if (const Failure failure = drainAddressWatch(fd_.get(), changed)) return throwFailure(info.Env(), failure);
+  if (const Failure failure = drainAddressWatch(fd_.get(), changed))
+    return throwFailure(info.Env(), failure);
   return Napi::Boolean::New(info.Env(), changed);
 }
 

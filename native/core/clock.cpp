@@ -47,19 +47,22 @@ Failure adjtime(timex& change) {
 }  // namespace
 
 Failure readClocks(ClockReading& reading) {
-  return bracket(reading.realtimeNs, reading.monotonicRawNs, reading.uncertaintyNs, [](int64_t& value) -> Failure {
-    value = read(CLOCK_REALTIME);
-    return {};
-  });
+  return bracket(reading.realtimeNs, reading.monotonicRawNs, reading.uncertaintyNs,
+                 [](int64_t& value) -> Failure {
+                   value = read(CLOCK_REALTIME);
+                   return {};
+                 });
 }
 
 Failure readRegister(int fd, uint64_t position, RegisterReading& reading) {
-  return bracket(reading.value, reading.monotonicRawNs, reading.uncertaintyNs, [=](uint64_t& value) -> Failure {
-    const ssize_t count = ::pread(fd, &value, sizeof(value), static_cast<off_t>(position));
-    if (count < 0) return {errno, "pread"};
-    if (count != sizeof(value)) return {EIO, "pread"};
-    return {};
-  });
+  return bracket(reading.value, reading.monotonicRawNs, reading.uncertaintyNs,
+                 [=](uint64_t& value) -> Failure {
+                   const ssize_t count =
+                       ::pread(fd, &value, sizeof(value), static_cast<off_t>(position));
+                   if (count < 0) return {errno, "pread"};
+                   if (count != sizeof(value)) return {EIO, "pread"};
+                   return {};
+                 });
 }
 
 Failure readClockState(ClockState& state) {
@@ -76,7 +79,8 @@ Failure readClockState(ClockState& state) {
 
 Failure adjustClock(const ClockAdjustment& adjustment) {
   if (adjustment.steps) {
-    // Added by the kernel to the time it has then, so that no time is lost between reading and setting.
+    // Added by the kernel to the time it has then, so that no time is lost between reading and
+    // setting.
     timex step = {};
     step.modes = ADJ_SETOFFSET | ADJ_NANO;
     int64_t seconds = adjustment.stepNs / kNsPerSecond;

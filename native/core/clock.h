@@ -15,7 +15,8 @@ struct ClockReading {
 };
 Failure readClocks(ClockReading& reading);
 
-/// A 64-bit register of a device on which the position names the register (/dev/cpu/N/msr), and the moment of its reading.
+/// A 64-bit register of a device on which the position names the register (/dev/cpu/N/msr), and the
+/// moment of its reading.
 struct RegisterReading {
   uint64_t value = 0;
   int64_t monotonicRawNs = 0;
@@ -32,7 +33,8 @@ struct ClockState {
 };
 Failure readClockState(ClockState& state);
 
-/// Changes CLOCK_REALTIME; takes CAP_SYS_TIME. The members that are not wanted stay away from the kernel.
+/// Changes CLOCK_REALTIME; takes CAP_SYS_TIME. The members that are not wanted stay away from the
+/// kernel.
 struct ClockAdjustment {
   bool steps = false;
   int64_t stepNs = 0;

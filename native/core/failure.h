@@ -10,7 +10,8 @@ struct Failure {
   explicit operator bool() const { return code != 0; }
 };
 
-/// `Failure::code` of a ring whose control page or packets can't be right; `call` then says which check failed.
+/// `Failure::code` of a ring whose control page or packets can't be right; `call` then says which
+/// check failed.
 constexpr int kRingFault = -1;
 
 }  // namespace vmic

@@ -36,10 +36,12 @@ Failure setFlock(int fd, int operation) {
   return {};
 }
 
-/// What the child is to do and what came of it. It lies in the parent's stack, which the child shares.
+/// What the child is to do and what came of it. It lies in the parent's stack, which the child
+/// shares.
 struct Job {
   int fd;
-  // Writes `data`; or, when `data` is null, moves [from, size) to `position` through `scratch` and cuts the file.
+  // Writes `data`; or, when `data` is null, moves [from, size) to `position` through `scratch` and
+  // cuts the file.
   const uint8_t* data;
   size_t bytes;
   off_t position;
@@ -53,8 +55,9 @@ struct Job {
   const char* volatile call;
 };
 
-// What runs in the child is on memory shared with the suspended parent: system calls only, no allocation, no lock, no exit
-// handler. Nor does a sanitizer instrument it: its marks on a stack that is left without returning would stay.
+// What runs in the child is on memory shared with the suspended parent: system calls only, no
+// allocation, no lock, no exit handler. Nor does a sanitizer instrument it: its marks on a stack
+// that is left without returning would stay.
 #define IN_CHILD __attribute__((no_sanitize("address", "thread", "undefined")))
 
 IN_CHILD void fail(Job& job, const char* call) {
@@ -65,7 +68,8 @@ IN_CHILD void fail(Job& job, const char* call) {
 IN_CHILD bool writeAll(Job& job, const uint8_t* data, size_t bytes, off_t position) {
   size_t done = 0;
   while (done < bytes) {
-    const long count = ::syscall(SYS_pwrite64, job.fd, data + done, bytes - done, position + static_cast<off_t>(done));
+    const long count = ::syscall(SYS_pwrite64, job.fd, data + done, bytes - done,
+                                 position + static_cast<off_t>(done));
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) {
       if (count == 0) errno = ENOSPC;
@@ -82,7 +86,8 @@ IN_CHILD void moveForward(Job& job) {
   off_t from = job.from;
   off_t to = job.position;
   while (from < job.size) {
-    const size_t wanted = static_cast<size_t>(std::min<off_t>(static_cast<off_t>(job.scratchBytes), job.size - from));
+    const size_t wanted =
+        static_cast<size_t>(std::min<off_t>(static_cast<off_t>(job.scratchBytes), job.size - from));
     const long count = ::syscall(SYS_pread64, job.fd, job.scratch, wanted, from);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) {
@@ -114,22 +119,24 @@ IN_CHILD int child(void* argument) {
 }
 
 /**
- * Does the job in a process of its own which shares our memory. The kernel copies a write page by page and gives up
- * between two pages when the writing process has been killed (generic_perform_write); the child is no target of a
- * signal sent to us, and being suspended (CLONE_VFORK) does not make its life depend on ours.
+ * Does the job in a process of its own which shares our memory. The kernel copies a write page by
+ * page and gives up between two pages when the writing process has been killed
+ * (generic_perform_write); the child is no target of a signal sent to us, and being suspended
+ * (CLONE_VFORK) does not make its life depend on ours.
  *
- * Its exit signal is 0: no SIGCHLD, so that libuv's own children are not disturbed, and only a wait that asks for
- * such children (__WALL) sees it.
+ * Its exit signal is 0: no SIGCHLD, so that libuv's own children are not disturbed, and only a wait
+ * that asks for such children (__WALL) sees it.
  *
- * Where there can be no such child (a limit on processes is reached, or what emulates the kernel knows none) we do it: a change that a kill could
- * tear is better than none.
+ * Where there can be no such child (a limit on processes is reached, or what emulates the kernel
+ * knows none) we do it: a change that a kill could tear is better than none.
  */
 Failure runInChild(Job& job) {
   job.done = 0;
   job.error = 0;
   job.call = "";
 
-  // The raw call, as glibc's keeps two signals of its own out of the set: nothing may run a handler in the child.
+  // The raw call, as glibc's keeps two signals of its own out of the set: nothing may run a handler
+  // in the child.
   const uint64_t everySignal = std::numeric_limits<uint64_t>::max();
   uint64_t before = 0;
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &everySignal, &before, sizeof(everySignal));
@@ -153,12 +160,14 @@ struct Span {
 
 bool liesInOnePage(const Span& span, off_t position) {
   const off_t pageBytes = ::sysconf(_SC_PAGESIZE);
-  return (position + static_cast<off_t>(span.begin)) / pageBytes == (position + static_cast<off_t>(span.end) - 1) / pageBytes;
+  return (position + static_cast<off_t>(span.begin)) / pageBytes ==
+         (position + static_cast<off_t>(span.end) - 1) / pageBytes;
 }
 
 /**
- * The part of `data` that differs from what the file holds; all of it when that can't be told. Most changes of a record are a few
- * bytes of its value: they lie in one page although the record does not, and a child costs as much as thirty writes.
+ * The part of `data` that differs from what the file holds; all of it when that can't be told. Most
+ * changes of a record are a few bytes of its value: they lie in one page although the record does
+ * not, and a child costs as much as thirty writes.
  */
 Span changed(int fd, const uint8_t* data, size_t bytes, off_t position) {
   uint8_t held[4096];
@@ -207,7 +216,8 @@ Failure writeWhole(int fd, const uint8_t* data, size_t bytes, off_t position, si
   if (liesInOnePage(span, position)) {
     ssize_t count;
     do {
-      count = ::pwrite(fd, data + span.begin, span.end - span.begin, position + static_cast<off_t>(span.begin));
+      count = ::pwrite(fd, data + span.begin, span.end - span.begin,
+                       position + static_cast<off_t>(span.begin));
     } while (count < 0 && errno == EINTR);
     if (count < 0) return {errno, "pwrite"};
     const size_t reached = span.begin + static_cast<size_t>(count);
@@ -238,7 +248,8 @@ Failure removeRange(int fd, off_t position, off_t length, off_t size) {
   job.position = position;
   job.from = position + length;
   job.size = size;
-  // Whole multiples of what is removed: were a move to fail between two chunks, records would still be aligned.
+  // Whole multiples of what is removed: were a move to fail between two chunks, records would still
+  // be aligned.
   constexpr off_t kScratchBytes = 256 * 1024;
   off_t chunk = length >= kScratchBytes ? kScratchBytes : kScratchBytes / length * length;
   chunk = std::max<off_t>(1, std::min(chunk, size - job.from));

@@ -14,7 +14,8 @@
 namespace vmic {
 namespace {
 
-// From linux/openat2.h, which headers before 5.6 don't have. The number of the call is the same on every architecture.
+// From linux/openat2.h, which headers before 5.6 don't have. The number of the call is the same on
+// every architecture.
 struct OpenHow {
   uint64_t flags;
   uint64_t mode;
@@ -49,10 +50,12 @@ Failure copyAttribute(const char* from, int file, const char* name) {
   if (bytes < 0) {
     if (errno == EOPNOTSUPP) return {};
     if (errno != ENODATA) return {errno, "getxattr"};
-    if (::fremovexattr(file, name) < 0 && errno != ENODATA && errno != EOPNOTSUPP) return {errno, "fremovexattr"};
+    if (::fremovexattr(file, name) < 0 && errno != ENODATA && errno != EOPNOTSUPP)
+      return {errno, "fremovexattr"};
     return {};
   }
-  if (::fsetxattr(file, name, value.data(), static_cast<size_t>(bytes), 0) < 0) return {errno, "fsetxattr"};
+  if (::fsetxattr(file, name, value.data(), static_cast<size_t>(bytes), 0) < 0)
+    return {errno, "fsetxattr"};
   return {};
 }
 
@@ -60,7 +63,8 @@ Failure copyAttribute(const char* from, int file, const char* name) {
 
 Failure walkToFolder(int folder, const char* path, Fd& into) {
   Fd at;
-  if (const Failure failure = opened(::openat(folder, ".", kFolderFlags), "openat", at)) return failure;
+  if (const Failure failure = opened(::openat(folder, ".", kFolderFlags), "openat", at))
+    return failure;
   const std::string names = path;
   for (size_t begin = 0; begin < names.size();) {
     const size_t slash = names.find('/', begin);
@@ -69,7 +73,8 @@ Failure walkToFolder(int folder, const char* path, Fd& into) {
     if (name.empty() || name == ".") continue;
     if (name == "..") return {EXDEV, "openat"};
     Fd next;
-    if (const Failure failure = opened(::openat(at.get(), name.c_str(), kFolderFlags | O_NOFOLLOW), "openat", next)) {
+    if (const Failure failure =
+            opened(::openat(at.get(), name.c_str(), kFolderFlags | O_NOFOLLOW), "openat", next)) {
       return failure;
     }
     at = std::move(next);
@@ -80,9 +85,11 @@ Failure walkToFolder(int folder, const char* path, Fd& into) {
 
 Failure openFolder(int folder, const char* path, Links links, Fd& into) {
   if (*path == '\0') path = ".";
-  const OpenHow how = {kFolderFlags, 0,
-                       kResolveNoMagicLinks | (links == Links::beneath ? kResolveBeneath : kResolveInRoot)};
-  // EAGAIN: somebody renamed something meanwhile, and the kernel can't tell any more where it is. Who goes on doing that gets an error.
+  const OpenHow how = {
+      kFolderFlags, 0,
+      kResolveNoMagicLinks | (links == Links::beneath ? kResolveBeneath : kResolveInRoot)};
+  // EAGAIN: somebody renamed something meanwhile, and the kernel can't tell any more where it is.
+  // Who goes on doing that gets an error.
   for (int attempt = 0;; ++attempt) {
     const long fd = ::syscall(kOpenat2, folder, path, &how, sizeof(how));
     if (fd >= 0) {
@@ -102,8 +109,10 @@ Failure makeFolder(int folder, const char* name, Fd& into) {
   if (!failure) {
     struct stat now = {};
     if (::fstat(made.get(), &now) < 0) failure = {errno, "fstat"};
-    // Whoever may write to `folder` could have put another one in its place, which is not ours to give away
-    if (!failure && (now.st_uid != ::geteuid() || (now.st_mode & 0777) != kOwnFolderMode)) failure = {ESTALE, "openat"};
+    // Whoever may write to `folder` could have put another one in its place, which is not ours to
+    // give away
+    if (!failure && (now.st_uid != ::geteuid() || (now.st_mode & 0777) != kOwnFolderMode))
+      failure = {ESTALE, "openat"};
   }
   if (failure) {
     ::unlinkat(folder, name, AT_REMOVEDIR);
@@ -114,11 +123,14 @@ Failure makeFolder(int folder, const char* name, Fd& into) {
 }
 
 Failure createUnnamed(int folder, Fd& file) {
-  return opened(::openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, kOwnFileMode), "openat", file);
+  return opened(::openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, kOwnFileMode), "openat",
+                file);
 }
 
 Failure createNamed(int folder, const char* name, Fd& file) {
-  return opened(::openat(folder, name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, kOwnFileMode), "openat", file);
+  return opened(
+      ::openat(folder, name, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW | O_CLOEXEC, kOwnFileMode),
+      "openat", file);
 }
 
 Failure nameFile(int file, int folder, const char* name) {
@@ -158,14 +170,18 @@ Failure statEntry(int folder, const char* name, struct stat& entry, bool& exists
 Failure copyOwnership(int folder, const char* name, int file) {
   // Opened without any effect on what it is: a device would notice more than that
   Fd entry;
-  if (const Failure failure = opened(::openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), "openat", entry)) return failure;
+  if (const Failure failure =
+          opened(::openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), "openat", entry))
+    return failure;
   struct stat owned = {};
   if (::fstat(entry.get(), &owned) < 0) return {errno, "fstat"};
   if (!S_ISREG(owned.st_mode)) return {EINVAL, "fstat"};
   if (::fchown(file, owned.st_uid, owned.st_gid) < 0) return {errno, "fchown"};
   const ProcPath path(entry.get());
-  // With an access list the group's bits of the mode are its mask: without it they would give the group more than it had
-  if (const Failure failure = copyAttribute(path.text, file, "system.posix_acl_access")) return failure;
+  // With an access list the group's bits of the mode are its mask: without it they would give the
+  // group more than it had
+  if (const Failure failure = copyAttribute(path.text, file, "system.posix_acl_access"))
+    return failure;
   // A label that can't be kept is the policy's decision
   copyAttribute(path.text, file, "security.selinux");
   if (::fchmod(file, owned.st_mode & 07777) < 0) return {errno, "fchmod"};

@@ -26,13 +26,15 @@
 namespace vmic {
 namespace {
 
-// Younger than the C library of some systems we are built on; the same numbers on every architecture (asm-generic/unistd.h).
+// Younger than the C library of some systems we are built on; the same numbers on every
+// architecture (asm-generic/unistd.h).
 constexpr long kPidfdOpen = 434;
 constexpr long kCloseRange = 436;
 /// MFD_NOEXEC_SEAL: some systems allow no others (sysctl vm.memfd_noexec).
 constexpr unsigned kMemfdNoexecSeal = 8;
 
-/// What is still in a process' pipes comes within this time of its end; a child it left behind may keep them open for ever.
+/// What is still in a process' pipes comes within this time of its end; a child it left behind may
+/// keep them open for ever.
 constexpr std::chrono::milliseconds kDrain{200};
 constexpr size_t kThreadStackBytes = 256 * 1024;
 /// Signals of Linux; those of the C library's own included.
@@ -48,7 +50,8 @@ enum State : int {
   kClosed,
 };
 
-/// What the child has to know, and what became of it. It lies in the stack of the parent's thread, which the child shares.
+/// What the child has to know, and what became of it. It lies in the stack of the parent's thread,
+/// which the child shares.
 struct Birth {
   /// Paths to try, ended by null.
   const char* const* candidates;
@@ -66,9 +69,9 @@ struct Birth {
   const char* volatile call;
 };
 
-// What runs in the child is on memory shared with the parent, one of whose threads is suspended while the others go on: system calls only,
-// no allocation, no lock, no exit handler. Nor does a sanitizer instrument it: its marks on a stack that is left without returning
-// would stay.
+// What runs in the child is on memory shared with the parent, one of whose threads is suspended
+// while the others go on: system calls only, no allocation, no lock, no exit handler. Nor does a
+// sanitizer instrument it: its marks on a stack that is left without returning would stay.
 #define IN_CHILD __attribute__((no_sanitize("address", "thread", "undefined")))
 
 [[noreturn]] IN_CHILD void fail(Birth& birth, int error, const char* call) {
@@ -88,7 +91,8 @@ IN_CHILD int child(void* argument) {
   Birth& birth = *static_cast<Birth*>(argument);
   // First of all, so that who signals the group reaches us
   if (::syscall(SYS_setpgid, 0, 0) < 0) fail(birth, errno, "setpgid");
-  // Handlers are the parent's code, and what it ignores a program would ignore, too. All zero is the default on every architecture.
+  // Handlers are the parent's code, and what it ignores a program would ignore, too. All zero is
+  // the default on every architecture.
   const uint64_t byDefault[8] = {};
   for (int signal = 1; signal <= kSignals; ++signal) {
     ::syscall(SYS_rt_sigaction, signal, byDefault, nullptr, kSignalSetBytes);
@@ -98,11 +102,13 @@ IN_CHILD int child(void* argument) {
     fail(birth, errno, "dup3");
   }
   closeOthers(birth);
-  if (birth.folder != nullptr && ::syscall(SYS_chdir, birth.folder) < 0) fail(birth, errno, "chdir");
+  if (birth.folder != nullptr && ::syscall(SYS_chdir, birth.folder) < 0)
+    fail(birth, errno, "chdir");
   const uint64_t noSignal = 0;
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &noSignal, nullptr, kSignalSetBytes);
   if (__atomic_load_n(birth.state, __ATOMIC_ACQUIRE) == kClosed) fail(birth, ECANCELED, "execve");
-  // As a shell looks for a program: one that may not be executed does not hide a later one, but is remembered.
+  // As a shell looks for a program: one that may not be executed does not hide a later one, but is
+  // remembered.
   int error = ENOENT;
   for (const char* const* candidate = birth.candidates; *candidate != nullptr; ++candidate) {
     ::syscall(SYS_execve, *candidate, birth.arguments, birth.environment);
@@ -133,7 +139,8 @@ Failure openPipe(Fd& reading, Fd& writing) {
   return keepAway(writing);
 }
 
-/// A file in memory with the input: it needs nobody who writes while the process reads, or does not read.
+/// A file in memory with the input: it needs nobody who writes while the process reads, or does not
+/// read.
 Failure openInput(const std::vector<uint8_t>& input, Fd& fd) {
   if (input.empty()) {
     fd = Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
@@ -145,7 +152,8 @@ Failure openInput(const std::vector<uint8_t>& input, Fd& fd) {
   if (!fd && errno == EINVAL) fd = Fd(::memfd_create("input", MFD_CLOEXEC));
   if (!fd) return {errno, "memfd_create"};
   for (size_t done = 0; done < input.size();) {
-    const ssize_t count = ::pwrite(fd.get(), input.data() + done, input.size() - done, static_cast<off_t>(done));
+    const ssize_t count =
+        ::pwrite(fd.get(), input.data() + done, input.size() - done, static_cast<off_t>(done));
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return {count < 0 ? errno : ENOSPC, "pwrite"};
     done += static_cast<size_t>(count);
@@ -222,8 +230,8 @@ struct Waiter {
 
 }  // namespace
 
-/// Shared by the Process and its thread; the last of them deletes it. Nothing here is locked: whoever uses the Process must not wait for a
-/// thread that may be nice.
+/// Shared by the Process and its thread; the last of them deletes it. Nothing here is locked:
+/// whoever uses the Process must not wait for a thread that may be nice.
 struct Process::Run {
   explicit Run(ProcessOptions&& given) : options(std::move(given)) {}
 
@@ -301,9 +309,10 @@ bool Process::Run::prepare() {
 }
 
 /**
- * Makes the child, and waits until it has executed the file or failed to. This thread alone is suspended meanwhile (CLONE_VFORK), and no
- * page tables are copied (CLONE_VM). A child that executes nothing ends without a signal; of one that does, the kernel tells us by SIGCHLD,
- * upon which libuv looks after its own children only.
+ * Makes the child, and waits until it has executed the file or failed to. This thread alone is
+ * suspended meanwhile (CLONE_VFORK), and no page tables are copied (CLONE_VM). A child that
+ * executes nothing ends without a signal; of one that does, the kernel tells us by SIGCHLD, upon
+ * which libuv looks after its own children only.
  */
 Failure Process::Run::bear() {
   Fd input;
@@ -323,17 +332,19 @@ Failure Process::Run::bear() {
   birth.input = input.get();
   birth.output = outputEnd.get();
   birth.errors = errorsEnd.get();
-  birth.descriptors = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<int>::max()));
+  birth.descriptors =
+      static_cast<int>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<int>::max()));
   birth.state = &state;
   birth.call = "";
 
-  // The raw call, as glibc's keeps two signals of its own out of the set: nothing may run a handler in the child.
+  // The raw call, as glibc's keeps two signals of its own out of the set: nothing may run a handler
+  // in the child.
   const uint64_t everySignal = std::numeric_limits<uint64_t>::max();
   uint64_t before = 0;
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &everySignal, &before, kSignalSetBytes);
   alignas(16) uint8_t stack[16 * 1024];
-  const int cloned =
-      ::clone(child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID, &birth, &pid);
+  const int cloned = ::clone(child, stack + sizeof(stack),
+                             CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID, &birth, &pid);
   const int cloneError = errno;
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, nullptr, kSignalSetBytes);
   if (cloned < 0) return {cloneError, "clone"};
@@ -351,7 +362,8 @@ Failure Process::Run::awaitEndAndDrain() {
     // Before Linux 5.3, or in a sandbox that does not know it
     ended = Fd(::eventfd(0, EFD_CLOEXEC));
     waiter = {currentPid(), ended ? ::fcntl(ended.get(), F_DUPFD_CLOEXEC, 0) : -1};
-    Failure failure = waiter.eventFd < 0 ? Failure{errno, "eventfd"} : startThread(Waiter::body, &waiter);
+    Failure failure =
+        waiter.eventFd < 0 ? Failure{errno, "eventfd"} : startThread(Waiter::body, &waiter);
     if (failure) {
       if (waiter.eventFd >= 0) ::close(waiter.eventFd);
       signal(SIGKILL);
@@ -367,12 +379,15 @@ Failure Process::Run::awaitEndAndDrain() {
   while (!isOver || output.fd || errors.fd) {
     int timeoutMs = -1;
     if (isOver) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
       if (left <= 0 || isClosed()) break;
       timeoutMs = static_cast<int>(left);
     }
     // A negative descriptor is passed over
-    pollfd watched[3] = {{isOver ? -1 : ended.get(), POLLIN, 0}, {output.fd.get(), POLLIN, 0}, {errors.fd.get(), POLLIN, 0}};
+    pollfd watched[3] = {{isOver ? -1 : ended.get(), POLLIN, 0},
+                         {output.fd.get(), POLLIN, 0},
+                         {errors.fd.get(), POLLIN, 0}};
     if (::poll(watched, 3, timeoutMs) < 0) continue;
     if (watched[1].revents != 0) output.read(options.outputBytes);
     if (watched[2].revents != 0) errors.read(options.outputBytes);
@@ -417,7 +432,8 @@ void Process::Run::lookAfter() {
     end.errorsBytes = errors.keptBytes;
   }
   int expected = kUnderWay;
-  const bool wanted = __atomic_compare_exchange_n(&state, &expected, kEnded, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  const bool wanted = __atomic_compare_exchange_n(&state, &expected, kEnded, false,
+                                                  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
   if (wanted) {
     count(events.get());
   } else if (currentPid() > 0) {
@@ -480,8 +496,10 @@ void Process::kill(int signal) {
 void Process::close() {
   if (run_ == nullptr) return;
   Run* run = std::exchange(run_, nullptr);
-  // Before the state is changed, after which its thread reaps it and its number may become somebody else's
-  if (__atomic_load_n(&run->state, __ATOMIC_SEQ_CST) == kUnderWay && run->currentPid() > 0) run->signal(SIGKILL);
+  // Before the state is changed, after which its thread reaps it and its number may become somebody
+  // else's
+  if (__atomic_load_n(&run->state, __ATOMIC_SEQ_CST) == kUnderWay && run->currentPid() > 0)
+    run->signal(SIGKILL);
   const int before = __atomic_exchange_n(&run->state, kClosed, __ATOMIC_SEQ_CST);
   if (before == kEnded && run->currentPid() > 0) run->reap();
   run->drop();

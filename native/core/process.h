@@ -14,7 +14,8 @@ namespace vmic {
 
 /// What is started, and how.
 struct ProcessOptions {
-  /// A path if there is a slash in it; otherwise a name to look for in the folders of PATH in `environment`.
+  /// A path if there is a slash in it; otherwise a name to look for in the folders of PATH in
+  /// `environment`.
   std::string file;
   /// argv, its first element included.
   std::vector<std::string> arguments;
@@ -46,9 +47,10 @@ struct ProcessEnd {
 };
 
 /**
- * A process in a process group of its own, started and looked after by a thread of its own: whoever calls this waits neither for a
- * disk, nor for a copy of this process' page tables (the child shares our memory until it executes the file), nor for pipes.
- * The thread handles no signals. The process keeps its number until `close`, so a signal can't go astray.
+ * A process in a process group of its own, started and looked after by a thread of its own: whoever
+ * calls this waits neither for a disk, nor for a copy of this process' page tables (the child
+ * shares our memory until it executes the file), nor for pipes. The thread handles no signals. The
+ * process keeps its number until `close`, so a signal can't go astray.
  *
  * It is used by one thread; all functions return at once.
  */
@@ -59,17 +61,19 @@ class Process {
   Process& operator=(Process&& other) noexcept;
   ~Process() { close(); }
 
-  /// `events` is an eventfd that counts: one when the process runs, one when it has ended. Only a lack of descriptors or threads fails here;
-  /// all other failures are how the process ended.
+  /// `events` is an eventfd that counts: one when the process runs, one when it has ended. Only a
+  /// lack of descriptors or threads fails here; all other failures are how the process ended.
   static Failure start(ProcessOptions options, Process& process, Fd& events);
 
   /// The process' and its group's number; 0 while it is not started, and after `close`.
   pid_t pid() const;
   /// Set once it has ended; valid until `close`.
   const ProcessEnd* end() const;
-  /// Signals the group: what is left of it when the process has ended, and as soon as there is one when it is not started yet.
+  /// Signals the group: what is left of it when the process has ended, and as soon as there is one
+  /// when it is not started yet.
   void kill(int signal);
-  /// Lets go of it. A process that has not ended is killed with its group; its thread stays until it is dead.
+  /// Lets go of it. A process that has not ended is killed with its group; its thread stays until
+  /// it is dead.
   void close();
 
  private:

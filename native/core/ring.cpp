@@ -7,30 +7,38 @@
 namespace vmic {
 namespace {
 
-// The builtins rather than std::atomic: the words lie in memory that others made, and std::atomic_ref is C++20. Stores and
-// loads of aligned 32 and 64 bits are single instructions on x86-64 and arm64, so the other agent sees no half of one.
+// The builtins rather than std::atomic: the words lie in memory that others made, and
+// std::atomic_ref is C++20. Stores and loads of aligned 32 and 64 bits are single instructions on
+// x86-64 and arm64, so the other agent sees no half of one.
 
 /// No order needed; only that it is one access, neither repeated nor split by the compiler.
 uint32_t loadRelaxed(const uint32_t* word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
-void storeRelaxed(uint32_t* word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELAXED); }
+void storeRelaxed(uint32_t* word, uint32_t value) {
+  __atomic_store_n(word, value, __ATOMIC_RELAXED);
+}
 
-/// Acquire: what the peer stored before it released this index is visible after the load, and none of our later
-/// accesses to the data (reading a packet, or overwriting a taken one) moves before it.
+/// Acquire: what the peer stored before it released this index is visible after the load, and none
+/// of our later accesses to the data (reading a packet, or overwriting a taken one) moves before
+/// it.
 uint32_t loadAcquire(const uint32_t* word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 
-/// Release: our accesses to the data (a packet's bytes stored, or a packet's bytes loaded) are done before the peer sees
-/// the index move.
-void storeRelease(uint32_t* word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_RELEASE); }
+/// Release: our accesses to the data (a packet's bytes stored, or a packet's bytes loaded) are done
+/// before the peer sees the index move.
+void storeRelease(uint32_t* word, uint32_t value) {
+  __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
 
-/// A store of ours, then a load of what the peer stored: acquire and release do not order that pair, on any machine. With
-/// a full barrier on both sides at least one of the two sees the other's store, so that no wake-up is lost.
+/// A store of ours, then a load of what the peer stored: acquire and release do not order that
+/// pair, on any machine. With a full barrier on both sides at least one of the two sees the other's
+/// store, so that no wake-up is lost.
 void fullBarrier() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 }  // namespace
 
 const char* Ring::attach(uint8_t* memory, size_t bytes) {
   if (reinterpret_cast<uintptr_t>(memory) % 8 != 0) return "ring memory is not aligned";
-  if (bytes < 2 * kRingPageBytes || bytes > kMaxRingBytes || bytes % kRingPageBytes != 0) return "ring size is not valid";
+  if (bytes < 2 * kRingPageBytes || bytes > kMaxRingBytes || bytes % kRingPageBytes != 0)
+    return "ring size is not valid";
   control_ = memory;
   data_ = memory + kRingPageBytes;
   dataBytes_ = static_cast<uint32_t>(bytes - kRingPageBytes);
@@ -80,12 +88,15 @@ ReadResult RingReader::read(uint8_t* into, size_t capacity, Packet& packet) {
   if (!isIndex(write)) return corrupt("write index is not valid");
   const uint32_t available = distance(read_, write);
   if (available == 0) return ReadResult::empty;
-  if (available < kDescriptorBytes + kFooterBytes) return corrupt("packet is shorter than its descriptor");
+  if (available < kDescriptorBytes + kFooterBytes)
+    return corrupt("packet is shorter than its descriptor");
 
-  // Two single loads; from here on only the copies count. Indices are multiples of 8, so neither word wraps.
-  uint64_t word = __atomic_load_n(reinterpret_cast<const uint64_t*>(data_ + read_), __ATOMIC_RELAXED);
-  packet.transactionId =
-      __atomic_load_n(reinterpret_cast<const uint64_t*>(data_ + advance(read_, 8)), __ATOMIC_RELAXED);
+  // Two single loads; from here on only the copies count. Indices are multiples of 8, so neither
+  // word wraps.
+  uint64_t word =
+      __atomic_load_n(reinterpret_cast<const uint64_t*>(data_ + read_), __ATOMIC_RELAXED);
+  packet.transactionId = __atomic_load_n(
+      reinterpret_cast<const uint64_t*>(data_ + advance(read_, 8)), __ATOMIC_RELAXED);
   packet.type = static_cast<uint16_t>(word);
   packet.flags = static_cast<uint16_t>(word >> 48);
   const uint32_t offset = static_cast<uint32_t>(word >> 16 & 0xffff) * 8;
@@ -107,14 +118,16 @@ bool RingReader::publish(uint32_t packetBytes) {
   if ((loadRelaxed(featureBits()) & 1) == 0) return false;
   // Against the writer's pair: store pending send size, full barrier, load read index.
   fullBarrier();
-  // Acquire, as the write index must be no older than the pending send size: it would show more room than there is.
+  // Acquire, as the write index must be no older than the pending send size: it would show more
+  // room than there is.
   const uint32_t pending = loadAcquire(pendingSendSize());
   if (pending == 0) return false;
   const uint32_t write = loadRelaxed(writeIndex());
   if (!isIndex(write)) return false;  // the next read says so
   const uint32_t free = dataBytes_ - distance(read_, write);
-  // Signal once, at the step from "not enough" to "enough": a host throttles guests that signal needlessly. Exactly
-  // enough is not enough, since the last byte is never filled. The mask plays no part here (hv_pkt_iter_close).
+  // Signal once, at the step from "not enough" to "enough": a host throttles guests that signal
+  // needlessly. Exactly enough is not enough, since the last byte is never filled. The mask plays
+  // no part here (hv_pkt_iter_close).
   return free > pending && free <= uint64_t{pending} + packetBytes;
 }
 
@@ -129,7 +142,8 @@ uint64_t RingWriter::packetBytes(size_t payloadBytes) {
 }
 
 bool RingWriter::canEverFit(size_t payloadBytes) const {
-  // The length field counts 8-byte units in 16 bits; and a packet must leave a byte of an empty ring free.
+  // The length field counts 8-byte units in 16 bits; and a packet must leave a byte of an empty
+  // ring free.
   return payloadBytes <= std::numeric_limits<uint16_t>::max() * 8u - kDescriptorBytes &&
          packetBytes(payloadBytes) < dataBytes_;
 }
@@ -141,8 +155,8 @@ void RingWriter::copyIn(uint32_t index, const void* from, uint32_t bytes) {
   if (bytes > first) std::memcpy(data_, source + first, bytes - first);
 }
 
-WriteResult RingWriter::write(uint16_t type, uint16_t flags, uint64_t transactionId, const uint8_t* payload, size_t bytes,
-                              bool& signalPeer) {
+WriteResult RingWriter::write(uint16_t type, uint16_t flags, uint64_t transactionId,
+                              const uint8_t* payload, size_t bytes, bool& signalPeer) {
   signalPeer = false;
   if (!canEverFit(bytes)) return WriteResult::tooLong;
   const uint32_t total = static_cast<uint32_t>(packetBytes(bytes));
@@ -156,7 +170,8 @@ WriteResult RingWriter::write(uint16_t type, uint16_t flags, uint64_t transactio
 
   const uint32_t start = write_;
   const uint32_t length = total - kFooterBytes;
-  const uint16_t descriptor[4] = {type, kDescriptorBytes / 8, static_cast<uint16_t>(length / 8), flags};
+  const uint16_t descriptor[4] = {type, kDescriptorBytes / 8, static_cast<uint16_t>(length / 8),
+                                  flags};
   const uint32_t footer[2] = {0, start};
   const uint64_t padding = 0;
   const uint32_t count = static_cast<uint32_t>(bytes);
@@ -171,7 +186,8 @@ WriteResult RingWriter::write(uint16_t type, uint16_t flags, uint64_t transactio
   // Against the reader's pair: store mask 0, full barrier, load write index.
   fullBarrier();
   if (loadRelaxed(interruptMask()) != 0) return WriteResult::written;
-  // Only a reader that had taken everything sleeps. Acquire would add nothing: nothing is read by this index.
+  // Only a reader that had taken everything sleeps. Acquire would add nothing: nothing is read by
+  // this index.
   signalPeer = loadRelaxed(readIndex()) == start;
   return WriteResult::written;
 }

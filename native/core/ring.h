@@ -19,14 +19,15 @@ constexpr size_t kMaxRingBytes = size_t{256} << 20;
  *       64    4  feature bits; bit 0: pending send size is honoured
  *     4096       data, a multiple of 8 bytes
  *
- * Source: struct hv_ring_buffer in include/linux/hyperv.h. The other side is another agent (a host, a process) which may
- * write anything at any time, so:
+ * Source: struct hv_ring_buffer in include/linux/hyperv.h. The other side is another agent (a host,
+ * a process) which may write anything at any time, so:
  * - an index we own is kept privately and only ever stored, never read back;
  * - an index we do not own is loaded once, then checked;
  * - every byte of a packet is loaded once; decisions are made on that copy.
  *
- * Packet (struct vmpacket_descriptor): {type u16, data offset u16 and length u16 in units of 8 bytes, flags u16, transaction
- * id u64}, payload padded to 8, footer {u32 0, start offset u32}. The length counts descriptor and payload.
+ * Packet (struct vmpacket_descriptor): {type u16, data offset u16 and length u16 in units of 8
+ * bytes, flags u16, transaction id u64}, payload padded to 8, footer {u32 0, start offset u32}. The
+ * length counts descriptor and payload.
  */
 class Ring {
  public:
@@ -47,7 +48,9 @@ class Ring {
 
   bool isIndex(uint32_t value) const { return value < dataBytes_ && value % 8 == 0; }
   uint32_t advance(uint32_t index, uint32_t bytes) const;
-  uint32_t distance(uint32_t from, uint32_t to) const { return to >= from ? to - from : dataBytes_ - from + to; }
+  uint32_t distance(uint32_t from, uint32_t to) const {
+    return to >= from ? to - from : dataBytes_ - from + to;
+  }
 
   uint8_t* control_ = nullptr;
   uint8_t* data_ = nullptr;
@@ -74,7 +77,8 @@ class RingReader : public Ring {
   void mask();
   /// True when there is something (or something wrong) to read.
   bool look() const;
-  /// Asks it to signal again, then looks: true when there is something (or something wrong) to read.
+  /// Asks it to signal again, then looks: true when there is something (or something wrong) to
+  /// read.
   bool unmaskAndLook();
   /// Copies one packet's payload to `into` and gives its space back.
   ReadResult read(uint8_t* into, size_t capacity, Packet& packet);
@@ -98,10 +102,11 @@ class RingWriter : public Ring {
   const char* attach(uint8_t* memory, size_t bytes);
 
   /// Puts one packet. `signalPeer` (when written): the peer has to be woken.
-  WriteResult write(uint16_t type, uint16_t flags, uint64_t transactionId, const uint8_t* payload, size_t bytes,
-                    bool& signalPeer);
+  WriteResult write(uint16_t type, uint16_t flags, uint64_t transactionId, const uint8_t* payload,
+                    size_t bytes, bool& signalPeer);
   bool canEverFit(size_t payloadBytes) const;
-  /// After `full`: asks the reader to signal once a packet of this payload fits. True when it fits already.
+  /// After `full`: asks the reader to signal once a packet of this payload fits. True when it fits
+  /// already.
   bool awaitSpace(size_t payloadBytes);
   /// Takes that back.
   void stopWaiting();

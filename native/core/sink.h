@@ -21,7 +21,8 @@ class FileSink {
   /// Where the next part begins.
   uint64_t position() const { return position_; }
   uint64_t left() const { return size_ - position_; }
-  /// Writes the next part, no longer than what is left: all of it, or (failing) as if nothing of it.
+  /// Writes the next part, no longer than what is left: all of it, or (failing) as if nothing of
+  /// it.
   Failure write(const uint8_t* data, size_t bytes);
 
  private:
@@ -35,8 +36,8 @@ class FileSink {
 };
 
 /**
- * How messages look that carry the parts of a file: like one that was examined before, in everything but where in the file the part lies,
- * how long it is, and what it holds.
+ * How messages look that carry the parts of a file: like one that was examined before, in
+ * everything but where in the file the part lies, how long it is, and what it holds.
  */
 struct PartForm {
   /// The examined message up to its data.
@@ -51,7 +52,8 @@ struct PartForm {
 
   /// Both fields lie in the sample, apart, and the data in the message.
   bool isSound() const;
-  /// The length of the part, when the message carries the one that begins at `position` and is no longer than `left`; otherwise 0.
+  /// The length of the part, when the message carries the one that begins at `position` and is no
+  /// longer than `left`; otherwise 0.
   size_t partOf(const uint8_t* message, size_t bytes, uint64_t position, uint64_t left) const;
 };
 

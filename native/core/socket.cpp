@@ -105,7 +105,8 @@ Failure listenSeqpacket(const char* path, ListeningSocket& listening) {
 
 void removeSocketFile(const char* path, const ListeningSocket& listening) {
   struct stat file = {};
-  if (::lstat(path, &file) < 0 || file.st_dev != listening.device || file.st_ino != listening.inode) return;
+  if (::lstat(path, &file) < 0 || file.st_dev != listening.device || file.st_ino != listening.inode)
+    return;
   ::unlink(path);
 }
 
@@ -123,7 +124,8 @@ Failure sendNotify(const char* address, const char* message, size_t bytes, bool&
   if (!fd) return {errno, "socket"};
   // Dropping READY=1 because the manager is busy would be as wrong as hanging because it is stuck.
   const timeval timeout = {1, 0};
-  if (::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0) return {errno, "setsockopt"};
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
+    return {errno, "setsockopt"};
   const auto* name = reinterpret_cast<const sockaddr*>(&to.sun);
   while (::sendto(fd.get(), message, bytes, MSG_NOSIGNAL, name, to.bytes) < 0) {
     if (errno == EINTR) continue;
@@ -151,13 +153,15 @@ Failure sendDatagram(const char* path, const uint8_t* data, size_t bytes, bool& 
 }
 
 Failure createRingMemory(size_t ringBytes, Fd& memory) {
-  if (ringBytes % kRingPageBytes != 0 || ringBytes < 2 * kRingPageBytes || ringBytes > kMaxRingBytes) {
+  if (ringBytes % kRingPageBytes != 0 || ringBytes < 2 * kRingPageBytes ||
+      ringBytes > kMaxRingBytes) {
     return {EINVAL, "mmap"};
   }
   memory = Fd(::memfd_create("vmic-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!memory) return {errno, "memfd_create"};
   if (::ftruncate(memory.get(), static_cast<off_t>(2 * ringBytes)) < 0) return {errno, "ftruncate"};
-  if (::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) return {errno, "fcntl"};
+  if (::fcntl(memory.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+    return {errno, "fcntl"};
   return {};
 }
 

@@ -15,8 +15,9 @@ namespace vmic {
 Failure openDirectoryWatch(const char* path, Fd& fd) {
   fd = Fd(::inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
   if (!fd) return {errno, "inotify_init1"};
-  constexpr uint32_t kMask = IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO |
-                             IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+  constexpr uint32_t kMask = IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE |
+                             IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF |
+                             IN_ONLYDIR;
   if (::inotify_add_watch(fd.get(), path, kMask) < 0) return {errno, "inotify_add_watch"};
   return {};
 }
@@ -46,7 +47,8 @@ Failure openAddressWatch(Fd& fd) {
   sockaddr_nl address = {};
   address.nl_family = AF_NETLINK;
   address.nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0) return {errno, "bind"};
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) < 0)
+    return {errno, "bind"};
   return {};
 }
 

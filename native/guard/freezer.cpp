@@ -13,12 +13,14 @@ namespace vmic::guard {
 namespace {
 
 constexpr int64_t kSecondNs = 1'000'000'000;
-/// What a stage's thaw may take before the next one is thawed regardless. Normal is a few milliseconds.
+/// What a stage's thaw may take before the next one is thawed regardless. Normal is a few
+/// milliseconds.
 constexpr int64_t kThawNs = 5 * kSecondNs;
 
 bool isFatal(const Target& target) {
   // One that was unmounted since the plan was made has nothing left to be inconsistent.
-  return target.verdict && !target.optional && target.verdict.code != ENOENT && target.getState() != State::Theirs;
+  return target.verdict && !target.optional && target.verdict.code != ENOENT &&
+         target.getState() != State::Theirs;
 }
 
 }  // namespace
@@ -169,7 +171,9 @@ void Freezer::thaw() {
   for (uint32_t left = targets_.stages(); left > 0; --left) {
     const uint32_t stage = left - 1;
     for (Target& target : targets_) {
-      if (target.stage != stage || target.getState() != State::Frozen || !target.fd || pool_.isBusy(target)) continue;
+      if (target.stage != stage || target.getState() != State::Frozen || !target.fd ||
+          pool_.isBusy(target))
+        continue;
       target.awaited = true;
       pool_.post(target, Work::Thaw);
     }
@@ -185,7 +189,8 @@ void Freezer::thaw() {
 bool Freezer::finish(int64_t deadlineNs) {
   while (!isComplete() && nowNs() < deadlineNs) {
     for (Target& target : targets_) {
-      if (target.getState() == State::Frozen && target.fd && !pool_.isBusy(target)) pool_.post(target, Work::Thaw);
+      if (target.getState() == State::Frozen && target.fd && !pool_.isBusy(target))
+        pool_.post(target, Work::Thaw);
     }
     await(nowNs() + kSecondNs, nullptr, [this] { return isComplete(); });
   }

@@ -37,16 +37,19 @@ class Interrupts {
   int signals_;
 };
 
-/// Freezes and thaws one set of targets. Its methods are the main thread's; none waits for a target longer than it says.
+/// Freezes and thaws one set of targets. Its methods are the main thread's; none waits for a target
+/// longer than it says.
 class Freezer {
  public:
-  /// On the heap for good, as its threads may be stuck for as long as the process lives. Null: no memory.
+  /// On the heap for good, as its threads may be stuck for as long as the process lives. Null: no
+  /// memory.
   static Freezer* make();
   /// Starts the threads.
   Failure start(const Targets& targets);
   const Targets& targets() const { return targets_; }
 
-  /// Opens all and writes dirty data out. After `deadlineNs` those that aren't done count as failed.
+  /// Opens all and writes dirty data out. After `deadlineNs` those that aren't done count as
+  /// failed.
   Reason prepare(int64_t deadlineNs, Interrupts& interrupts);
   /// Opens all, for their thaw.
   void open(int64_t deadlineNs);
@@ -56,7 +59,8 @@ class Freezer {
   Reason hold(int64_t deadlineNs, Interrupts& interrupts);
   /// Thaws all that is frozen, last stage first, and gives up on what is being frozen.
   void thaw();
-  /// Goes on trying until `deadlineNs` to thaw what could not be thawed. True: nothing of ours is frozen any more.
+  /// Goes on trying until `deadlineNs` to thaw what could not be thawed. True: nothing of ours is
+  /// frozen any more.
   bool finish(int64_t deadlineNs);
   bool isComplete() const;
 

@@ -28,14 +28,18 @@ const char kHelp[] =
     "usage: vmic-vss-guard --record FILE\n"
     "       vmic-vss-guard --thaw-recorded FILE\n"
     "\n"
-    "Freezes file systems for the daemon at the other end of descriptor 3, and thaws them whatever happens to it.\n"
+    "Freezes file systems for the daemon at the other end of descriptor 3, and thaws them whatever "
+    "happens to it.\n"
     "FILE lists what is frozen, and has to be on a tmpfs.\n"
     "\n"
-    "--thaw-recorded: the last resort. Thaws what a guard that was killed left frozen, and nothing else.\n"
-    "  exit status 0: nothing of it is frozen; 1: something still is; 3: the guard is alive, nothing was done.\n";
+    "--thaw-recorded: the last resort. Thaws what a guard that was killed left frozen, and nothing "
+    "else.\n"
+    "  exit status 0: nothing of it is frozen; 1: something still is; 3: the guard is alive, "
+    "nothing was done.\n";
 
 int failWith(const char* what, const vmic::Failure& failure) {
-  std::fprintf(stderr, "vmic-vss-guard: %s: %s: %s\n", what, failure.call, std::strerror(failure.code));
+  std::fprintf(stderr, "vmic-vss-guard: %s: %s: %s\n", what, failure.call,
+               std::strerror(failure.code));
   return 1;
 }
 
@@ -53,7 +57,8 @@ int thawRecorded(const char* path) {
   }
   if (failure.code == ENOENT) return 0;
   if (failure.code == EBUSY) {
-    std::fprintf(stderr, "vmic-vss-guard: the guard (process %d) is alive: nothing was done\n", holder);
+    std::fprintf(stderr, "vmic-vss-guard: the guard (process %d) is alive: nothing was done\n",
+                 holder);
     return kGuarded;
   }
   if (failure) return failWith(path, failure);
@@ -68,7 +73,8 @@ int thawRecorded(const char* path) {
       std::printf("thawed %.*s\n", length, target.mountPoint);
     } else if (target.isHeld()) {
       const vmic::Failure& why = target.verdict ? target.verdict : target.failure;
-      std::printf("failed %.*s %s\n", length, target.mountPoint, why ? vmic::errnoName(why.code) : "ETIMEDOUT");
+      std::printf("failed %.*s %s\n", length, target.mountPoint,
+                  why ? vmic::errnoName(why.code) : "ETIMEDOUT");
     }
   }
   std::fflush(stdout);

@@ -75,7 +75,8 @@ Failure Pool::start(const Targets& targets) {
   const size_t threads = std::min(targets.count, kMaxThreads);
   for (size_t i = 0; i < threads; ++i) {
     pthread_t thread;
-    if (const int code = ::pthread_create(&thread, &attributes, enter, this)) return {code, "pthread_create"};
+    if (const int code = ::pthread_create(&thread, &attributes, enter, this))
+      return {code, "pthread_create"};
   }
   return {};
 }

@@ -17,8 +17,8 @@ enum class Work : uint8_t {
   Thaw,
 };
 
-/// Threads that do what can block for ever: each target at most one thing at a time. They are there before anything is
-/// frozen, and nothing they do to a frozen target allocates.
+/// Threads that do what can block for ever: each target at most one thing at a time. They are there
+/// before anything is frozen, and nothing they do to a frozen target allocates.
 class Pool {
  public:
   /// No more threads than this, whatever the plan says.

@@ -57,7 +57,8 @@ bool takeTarget(const char*& at, Target& target) {
   uint64_t minor = 0;
   ++at;
   if (!take(at, " ") || !takeNumber(at, kMaxTargets, stage) || !take(at, " ")) return false;
-  if (!takeNumber(at, UINT32_MAX, major) || !take(at, ":") || !takeNumber(at, UINT32_MAX, minor)) return false;
+  if (!takeNumber(at, UINT32_MAX, major) || !take(at, ":") || !takeNumber(at, UINT32_MAX, minor))
+    return false;
   if (!take(at, " ")) return false;
   target.stage = static_cast<uint32_t>(stage);
   target.device = {static_cast<uint32_t>(major), static_cast<uint32_t>(minor)};
@@ -87,8 +88,8 @@ Record::~Record() {
 bool Record::isAtPath() const {
   struct stat there = {};
   struct stat ours = {};
-  return ::stat(path_, &there) == 0 && ::fstat(file_.get(), &ours) == 0 && there.st_dev == ours.st_dev &&
-         there.st_ino == ours.st_ino;
+  return ::stat(path_, &there) == 0 && ::fstat(file_.get(), &ours) == 0 &&
+         there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
 }
 
 bool Record::lock() {
@@ -134,7 +135,8 @@ Failure Record::inherit(const char* path, pid_t& holder) {
   if (!takeHeading(at, holder, startedThen)) return failure;
   char state = 'X';
   uint64_t started = 0;
-  const bool isAlive = lookAtProcess(holder, state, started) && started == startedThen && state != 'Z' && state != 'X';
+  const bool isAlive = lookAtProcess(holder, state, started) && started == startedThen &&
+                       state != 'Z' && state != 'X';
   return isAlive ? failure : Failure{};
 }
 
@@ -148,7 +150,8 @@ Failure Record::copy() {
   if (copy_ == nullptr) return {ENOMEM, "read"};
   size_t length = 0;
   while (length < bytes) {
-    const ssize_t count = ::pread(file_.get(), copy_ + length, bytes - length, static_cast<off_t>(length));
+    const ssize_t count =
+        ::pread(file_.get(), copy_ + length, bytes - length, static_cast<off_t>(length));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return {errno, "read"};
     if (count == 0) break;
@@ -162,7 +165,8 @@ Failure Record::map(size_t bytes) {
   if (mapped_ != nullptr) ::munmap(mapped_, mappedBytes_);
   mapped_ = nullptr;
   if (bytes == 0) return {};
-  void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file_.get(), 0);
+  void* memory =
+      ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, file_.get(), 0);
   if (memory == MAP_FAILED) return {errno, "mmap"};
   mapped_ = static_cast<char*>(memory);
   mappedBytes_ = bytes;
@@ -209,7 +213,8 @@ Failure Record::write(const Targets& targets) {
     target.state = text + (at - text);
     *at++ = static_cast<char>(State::Planned);
     at = putText(putNumber(putText(at, " "), target.stage), " ");
-    at = putText(putNumber(putText(putNumber(at, target.device.major), ":"), target.device.minor), " ");
+    at = putText(putNumber(putText(putNumber(at, target.device.major), ":"), target.device.minor),
+                 " ");
     std::memcpy(at, target.mountPoint, target.mountPointLength);
     at = putText(at + target.mountPointLength, "\n");
   }
@@ -217,7 +222,8 @@ Failure Record::write(const Targets& targets) {
   Failure failure;
   if (::ftruncate(file_.get(), 0) < 0) failure = {errno, "record"};
   for (size_t done = 0; !failure && done < length;) {
-    const ssize_t count = ::pwrite(file_.get(), text + done, length - done, static_cast<off_t>(done));
+    const ssize_t count =
+        ::pwrite(file_.get(), text + done, length - done, static_cast<off_t>(done));
     if (count < 0 && errno != EINTR) failure = {errno, "record"};
     if (count > 0) done += static_cast<size_t>(count);
   }

@@ -10,8 +10,8 @@
 
 namespace vmic::guard {
 
-/// What is being frozen, on a tmpfs: text, mapped into memory, so that a change of state is one store and is there however
-/// we end. Its lock is held as long as any thread of a guard lives.
+/// What is being frozen, on a tmpfs: text, mapped into memory, so that a change of state is one
+/// store and is there however we end. Its lock is held as long as any thread of a guard lives.
 ///
 ///   vmic-vss 1 PID STARTED            of the guard; STARTED as in /proc/PID/stat
 ///   STATE STAGE MAJOR:MINOR MOUNT-POINT
@@ -22,17 +22,18 @@ class Record {
   Record& operator=(const Record&) = delete;
   ~Record();
 
-  /// Opens the record for a guard, and makes it and its folder when missing. EBUSY: another guard holds it (`holder`).
-  /// EINVAL: it is on a file system that might get frozen itself.
+  /// Opens the record for a guard, and makes it and its folder when missing. EBUSY: another guard
+  /// holds it (`holder`). EINVAL: it is on a file system that might get frozen itself.
   Failure acquire(const char* path, pid_t& holder);
-  /// Opens a record left behind. ENOENT: there is none. EBUSY as above; but where the holder's main thread has ended and others are
-  /// stuck, it is opened without the lock (`isLocked`).
+  /// Opens a record left behind. ENOENT: there is none. EBUSY as above; but where the holder's main
+  /// thread has ended and others are stuck, it is opened without the lock (`isLocked`).
   Failure inherit(const char* path, pid_t& holder);
   bool isLocked() const { return locked_; }
   /// Asks for the lock again. True: it is held now.
   bool lock();
 
-  /// Reads what an earlier guard left: targets, whose states lie in the record. EPROTO: it isn't one.
+  /// Reads what an earlier guard left: targets, whose states lie in the record. EPROTO: it isn't
+  /// one.
   Failure read(Targets& targets);
   /// Writes all targets, as planned; from now on their states lie in the record.
   Failure write(const Targets& targets);

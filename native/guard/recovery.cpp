@@ -11,7 +11,8 @@ namespace {
 constexpr int64_t kRetryNs = 200'000'000;
 
 bool isAnyHeld(const Targets& targets) {
-  return std::any_of(targets.begin(), targets.end(), [](const Target& target) { return target.isHeld(); });
+  return std::any_of(targets.begin(), targets.end(),
+                     [](const Target& target) { return target.isHeld(); });
 }
 
 }  // namespace

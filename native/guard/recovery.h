@@ -11,7 +11,8 @@ namespace vmic::guard {
 /// Thaws what a guard that is no more left frozen, and nothing else.
 class Recovery {
  public:
-  /// Takes until `deadlineNs` at most; `record` is open, and removed when all is done. A failure: the record can't be used.
+  /// Takes until `deadlineNs` at most; `record` is open, and removed when all is done. A failure:
+  /// the record can't be used.
   Failure run(Record& record, int64_t deadlineNs);
 
   bool isComplete() const { return complete_; }

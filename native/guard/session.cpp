@@ -36,13 +36,16 @@ constexpr size_t kMaxPlanBytes = kMaxTargets * (64 + 4 * PATH_MAX);
 /// Room for one line of a report, with the longest errno name.
 constexpr size_t kLineBytes = 160;
 
-/// Signals that would end or stop us wait in a descriptor instead. Those of a crash stay what they are.
+/// Signals that would end or stop us wait in a descriptor instead. Those of a crash stay what they
+/// are.
 int takeSignals() {
   sigset_t set;
   ::sigfillset(&set);
-  for (const int crash : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS}) ::sigdelset(&set, crash);
+  for (const int crash : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS})
+    ::sigdelset(&set, crash);
   ::sigprocmask(SIG_SETMASK, &set, nullptr);
-  for (const int harmless : {SIGCHLD, SIGCONT, SIGWINCH, SIGURG, SIGPIPE, SIGIO}) ::sigdelset(&set, harmless);
+  for (const int harmless : {SIGCHLD, SIGCONT, SIGWINCH, SIGURG, SIGPIPE, SIGIO})
+    ::sigdelset(&set, harmless);
   return ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -58,7 +61,8 @@ constexpr int kNice = -10;
 
 /// What only makes us more certain to survive and to be quick, where it is allowed.
 void harden() {
-  // Memory we cause to be allocated in the kernel must not be got by writing to a file system that is frozen.
+  // Memory we cause to be allocated in the kernel must not be got by writing to a file system that
+  // is frozen.
   ::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGUSR2);
   const Fd score(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
@@ -128,7 +132,8 @@ class Session {
 void Session::send() {
   const char* from = report_;
   while (from < at_) {
-    const ssize_t count = ::send(socket_, from, static_cast<size_t>(at_ - from), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t count =
+        ::send(socket_, from, static_cast<size_t>(at_ - from), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return;
     from += count;
@@ -197,7 +202,9 @@ bool Session::parsePlan() {
     uint64_t minor = 0;
     if (!takeNumber(at, kMaxTargets, stage) || !take(at, " ")) return false;
     target.optional = *at == 'o';
-    if ((!take(at, "o ") && !take(at, "r ")) || !takeNumber(at, UINT32_MAX, major) || !take(at, ":")) return false;
+    if ((!take(at, "o ") && !take(at, "r ")) || !takeNumber(at, UINT32_MAX, major) ||
+        !take(at, ":"))
+      return false;
     if (!takeNumber(at, UINT32_MAX, minor) || !take(at, " ")) return false;
     target.stage = static_cast<uint32_t>(stage);
     target.device = {static_cast<uint32_t>(major), static_cast<uint32_t>(minor)};
@@ -234,7 +241,8 @@ void Session::reportFreeze(Reason reason, const Failure& failure) {
   begin();
   for (const Target& target : targets_) {
     const State state = target.state == nullptr ? State::Planned : target.getState();
-    const bool wasFrozen = state == State::Frozen || state == State::Thawed || state == State::ThawedByOthers;
+    const bool wasFrozen =
+        state == State::Frozen || state == State::Thawed || state == State::ThawedByOthers;
     const bool isTheirs = state == State::Theirs;
     const bool isFrozen = wasFrozen && !target.verdict;
     put("target");

@@ -82,8 +82,11 @@ bool parseMount(const char*& at, Mount& mount) {
   uint64_t parent = 0;
   uint64_t major = 0;
   uint64_t minor = 0;
-  if (!takeNumber(at, INT_MAX, id) || !take(at, " ") || !takeNumber(at, INT_MAX, parent) || !take(at, " ")) return false;
-  if (!takeNumber(at, UINT32_MAX, major) || !take(at, ":") || !takeNumber(at, UINT32_MAX, minor)) return false;
+  if (!takeNumber(at, INT_MAX, id) || !take(at, " ") || !takeNumber(at, INT_MAX, parent) ||
+      !take(at, " "))
+    return false;
+  if (!takeNumber(at, UINT32_MAX, major) || !take(at, ":") || !takeNumber(at, UINT32_MAX, minor))
+    return false;
   if (!take(at, " ")) return false;
   takeWord(at);
   if (!take(at, " ")) return false;
@@ -138,7 +141,8 @@ Failure mountOf(int fd, int& id) {
   text[count] = '\0';
   const char* at = std::strstr(text, "mnt_id:\t");
   uint64_t number = 0;
-  if (at == nullptr || !take(at, "mnt_id:\t") || !takeNumber(at, INT_MAX, number)) return {EPROTO, "fdinfo"};
+  if (at == nullptr || !take(at, "mnt_id:\t") || !takeNumber(at, INT_MAX, number))
+    return {EPROTO, "fdinfo"};
   id = static_cast<int>(number);
   return {};
 }
@@ -190,7 +194,8 @@ Failure openByPath(const MountTable& table, Device device, Fd& opened, bool& isM
   return why;
 }
 
-/// Takes away what lies on the way to `mount`: goes down its path, and unmounts whatever is met that it isn't mounted on.
+/// Takes away what lies on the way to `mount`: goes down its path, and unmounts whatever is met
+/// that it isn't mounted on.
 Failure uncover(const MountTable& table, const Mount& mount, Fd& opened) {
   char path[PATH_MAX];
   if (!pathOf(mount, path)) return {ENAMETOOLONG, "open"};

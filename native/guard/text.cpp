@@ -44,7 +44,8 @@ size_t countLines(const char* text) {
 void unescape(const char* from, size_t length, char* into) {
   const char* end = from + length;
   while (from < end) {
-    if (*from == '\\' && end - from >= 4 && isOctal(from[1]) && isOctal(from[2]) && isOctal(from[3])) {
+    if (*from == '\\' && end - from >= 4 && isOctal(from[1]) && isOctal(from[2]) &&
+        isOctal(from[3])) {
       *into++ = static_cast<char>((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
       from += 4;
     } else {

@@ -24,15 +24,19 @@ bool thawFrozen(const Targets& targets) {
     Target& target = targets.first[left - 1];
     if (target.getState() != State::Frozen) continue;
     const Failure failure = thaw(target.fd.get());
-    if (!failure) target.setState(State::Thawed);
-    else if (failure.code == EINVAL) target.setState(State::ThawedByOthers);
-    else all = false;
+    if (!failure)
+      target.setState(State::Thawed);
+    else if (failure.code == EINVAL)
+      target.setState(State::ThawedByOthers);
+    else
+      all = false;
   }
   return all;
 }
 
 /// The child's life. It was forked from a process with threads: system calls only.
-[[noreturn]] void stand(const Targets& targets, Record& record, int guardAlive, int ready, pid_t guard) {
+[[noreturn]] void stand(const Targets& targets, Record& record, int guardAlive, int ready,
+                        pid_t guard) {
   sigset_t set;
   ::sigemptyset(&set);
   ::sigaddset(&set, SIGUSR1);
@@ -58,7 +62,8 @@ bool thawFrozen(const Targets& targets) {
   for (Target& target : targets) {
     if (target.getState() == State::Begun) target.setState(State::Frozen);
   }
-  for (int tried = 0; !thawFrozen(targets) && tried < kRetries; ++tried) ::poll(nullptr, 0, kRetryMs);
+  for (int tried = 0; !thawFrozen(targets) && tried < kRetries; ++tried)
+    ::poll(nullptr, 0, kRetryMs);
   if (thawFrozen(targets)) record.remove();
   ::_exit(0);
 }

@@ -1,8 +1,9 @@
 // A process to be killed in the middle of changing a file, by core.test.ts.
 // Usage: core_file whole|plain|remove|once FILE BYTES
-//   whole, plain: write BYTES of 'A' and BYTES of 'B' in turn, 2,000 bytes into FILE, until killed: by writeWhole, or by pwrite
-//   remove: FILE holds records of 2,560 bytes; remove the first and append its successor, until killed
-//   once: write BYTES of 'A' at the beginning of FILE, take the first away again, and end
+//   whole, plain: write BYTES of 'A' and BYTES of 'B' in turn, 2,000 bytes into FILE, until killed:
+//   by writeWhole, or by pwrite remove: FILE holds records of 2,560 bytes; remove the first and
+//   append its successor, until killed once: write BYTES of 'A' at the beginning of FILE, take the
+//   first away again, and end
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -46,7 +47,8 @@ int main(int argc, char** argv) {
   const std::string mode = argv[1];
   const int fd = ::open(argv[2], O_RDWR | O_CLOEXEC);
   if (fd < 0) fail("open");
-  // Held by the child, too, that does the writing: whoever gets it afterwards sees a finished change.
+  // Held by the child, too, that does the writing: whoever gets it afterwards sees a finished
+  // change.
   bool held = false;
   if (vmic::tryLock(fd, vmic::LockMode::exclusive, held) || !held) fail("tryLock");
   // The test kills once it has seen this.
@@ -62,7 +64,8 @@ int main(int argc, char** argv) {
       if (vmic::removeRange(fd, 0, kRecordBytes, size)) fail("removeRange");
       fill(record, ++number);
       size_t written = 0;
-      if (vmic::writeWhole(fd, record.data(), record.size(), size - static_cast<off_t>(kRecordBytes), written) ||
+      if (vmic::writeWhole(fd, record.data(), record.size(),
+                           size - static_cast<off_t>(kRecordBytes), written) ||
           written != record.size()) {
         fail("writeWhole");
       }
@@ -72,7 +75,8 @@ int main(int argc, char** argv) {
   if (mode == "once") {
     std::memset(bytes.data(), 'A', bytes.size());
     size_t written = 0;
-    if (vmic::writeWhole(fd, bytes.data(), bytes.size(), 0, written) || written != bytes.size()) fail("writeWhole");
+    if (vmic::writeWhole(fd, bytes.data(), bytes.size(), 0, written) || written != bytes.size())
+      fail("writeWhole");
     if (vmic::removeRange(fd, 0, 1, static_cast<off_t>(written))) fail("removeRange");
     return 0;
   }

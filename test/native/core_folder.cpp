@@ -18,14 +18,16 @@ int main(int argc, char** argv) {
   vmic::Fd opened;
   const vmic::Failure failure =
       mode == "walk" ? vmic::walkToFolder(folder.get(), argv[3], opened)
-                     : vmic::openFolder(folder.get(), argv[3],
-                                        mode == "beneath" ? vmic::Links::beneath : vmic::Links::rooted, opened);
+                     : vmic::openFolder(
+                           folder.get(), argv[3],
+                           mode == "beneath" ? vmic::Links::beneath : vmic::Links::rooted, opened);
   if (failure) {
     std::puts(vmic::errnoName(failure.code));
     return 0;
   }
   struct stat found = {};
   if (::fstat(opened.get(), &found) < 0) return 4;
-  std::printf("%ju:%ju\n", static_cast<uintmax_t>(found.st_dev), static_cast<uintmax_t>(found.st_ino));
+  std::printf("%ju:%ju\n", static_cast<uintmax_t>(found.st_dev),
+              static_cast<uintmax_t>(found.st_ino));
   return 0;
 }

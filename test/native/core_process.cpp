@@ -3,8 +3,8 @@
 //   unit    everything once
 //   bare    without standard descriptors; exit status only
 //   old     unit where the system knows neither pidfd_open nor close_range
-//   hung    a disk that never answers while a file is executed (a supervised execve stands in for it)
-//   races   processes killed and let go of at any moment
+//   hung    a disk that never answers while a file is executed (a supervised execve stands in for
+//   it) races   processes killed and let go of at any moment
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -37,12 +37,12 @@ using vmic::Process;
 using vmic::ProcessEnd;
 using vmic::ProcessOptions;
 
-#define CHECK(condition)                                                                  \
-  do {                                                                                    \
-    if (!(condition)) {                                                                   \
-      std::fprintf(stderr, "%s:%d: %s is not so\n", __FILE__, __LINE__, #condition);      \
-      std::exit(1);                                                                       \
-    }                                                                                     \
+#define CHECK(condition)                                                             \
+  do {                                                                               \
+    if (!(condition)) {                                                              \
+      std::fprintf(stderr, "%s:%d: %s is not so\n", __FILE__, __LINE__, #condition); \
+      std::exit(1);                                                                  \
+    }                                                                                \
   } while (0)
 
 namespace {
@@ -93,7 +93,8 @@ struct Started {
 std::string outputOf(ProcessOptions given) {
   Started started(std::move(given));
   const ProcessEnd& end = started.end();
-  if (end.failure) std::fprintf(stderr, "%s: %s\n", end.failure.call, std::strerror(end.failure.code));
+  if (end.failure)
+    std::fprintf(stderr, "%s: %s\n", end.failure.call, std::strerror(end.failure.code));
   CHECK(!end.failure);
   CHECK(end.signal == 0 && end.exitStatus == 0);
   return started.output();
@@ -102,7 +103,8 @@ std::string outputOf(ProcessOptions given) {
 void failsWith(ProcessOptions given, int code, const char* call, const std::string& path) {
   Started started(std::move(given));
   const ProcessEnd& end = started.end();
-  if (end.failure.code != code) std::fprintf(stderr, "%s: %s\n", end.failure.call, std::strerror(end.failure.code));
+  if (end.failure.code != code)
+    std::fprintf(stderr, "%s: %s\n", end.failure.call, std::strerror(end.failure.code));
   CHECK(end.failure.code == code);
   CHECK(std::strcmp(end.failure.call, call) == 0);
   CHECK(end.failurePath == path);
@@ -157,7 +159,8 @@ void awaitNothingLeft(size_t descriptors) {
   for (;;) {
     // Reaps none, which is the thread's business
     siginfo_t info;
-    const bool noChildren = ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 && errno == ECHILD;
+    const bool noChildren =
+        ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 && errno == ECHILD;
     if (noChildren && countDescriptors() == descriptors) return;
     pause();
   }
@@ -171,7 +174,8 @@ void outputs() {
   both.awaitEvents(2);
   CHECK(both.counted == 2);
 
-  ProcessOptions bounded = shell("head -c 1000000 /dev/zero | tr '\\0' a; head -c 100 /dev/zero >&2");
+  ProcessOptions bounded =
+      shell("head -c 1000000 /dev/zero | tr '\\0' a; head -c 100 /dev/zero >&2");
   bounded.outputBytes = 100;
   Started floods(std::move(bounded));
   CHECK(floods.end().exitStatus == 0);
@@ -256,7 +260,10 @@ void failures() {
   failsWith(options(folder), EACCES, "execve", folder);
   failsWith(options(""), ENOENT, "execve", "");
   failsWith(options("no-such-program"), ENOENT, "execve", "no-such-program");
-  const std::string garbage = file("garbage", "\x7f" "E", 0755);
+  const std::string garbage = file("garbage",
+                                   "\x7f"
+                                   "E",
+                                   0755);
   failsWith(options(garbage), ENOEXEC, "execve", garbage);
   const std::string orphan = file("orphan", "#!/no/such/interpreter\n", 0755);
   failsWith(options(orphan), ENOENT, "execve", orphan);
@@ -360,7 +367,8 @@ void races(uint64_t count, uint64_t seed) {
   std::mt19937_64 random(seed);
   const size_t descriptors = countDescriptors();
   for (uint64_t round = 0; round < count; ++round) {
-    Started started(random() % 4 == 0 ? options("/no/such/program") : shell("echo $$; exec sleep 1000"));
+    Started started(random() % 4 == 0 ? options("/no/such/program")
+                                      : shell("echo $$; exec sleep 1000"));
     const timespec moment = {0, static_cast<long>(random() % 3000) * 1000};
     if (random() % 4 != 0) ::nanosleep(&moment, nullptr);
     if (random() % 2 == 0) started.process.kill(SIGKILL);
@@ -382,18 +390,21 @@ constexpr sock_filter kLoadNumber = BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(
 void forgetNewCalls() {
   CHECK(installFilter({kLoadNumber, BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 434, 1, 0),
                        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 436, 0, 1),
-                       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)},
+                       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)},
                       0) == 0);
   CHECK(::syscall(434, ::getpid(), 0) < 0 && ::syscall(436, 1000, 1000, 0) < 0);
 }
 
-/// Who supervises execve is never answered, so a child hangs in it as on a disk that does not answer.
+/// Who supervises execve is never answered, so a child hangs in it as on a disk that does not
+/// answer.
 void hung() {
   const size_t descriptors = countDescriptors();
-  const Fd listener(installFilter({kLoadNumber, BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 0, 1),
-                                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-                                   BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)},
-                                  SECCOMP_FILTER_FLAG_NEW_LISTENER));
+  const Fd listener(
+      installFilter({kLoadNumber, BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 0, 1),
+                     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+                     BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)},
+                    SECCOMP_FILTER_FLAG_NEW_LISTENER));
   CHECK(listener);
   const auto awaitExecve = [&listener] {
     seccomp_notif notification = {};

@@ -20,12 +20,12 @@ using vmic::RingReader;
 using vmic::RingWriter;
 using vmic::WriteResult;
 
-#define CHECK(condition)                                                                  \
-  do {                                                                                    \
-    if (!(condition)) {                                                                   \
-      std::fprintf(stderr, "%s:%d: %s is not so\n", __FILE__, __LINE__, #condition);      \
-      std::exit(1);                                                                       \
-    }                                                                                     \
+#define CHECK(condition)                                                             \
+  do {                                                                               \
+    if (!(condition)) {                                                              \
+      std::fprintf(stderr, "%s:%d: %s is not so\n", __FILE__, __LINE__, #condition); \
+      std::exit(1);                                                                  \
+    }                                                                                \
   } while (0)
 
 namespace {
@@ -35,7 +35,8 @@ constexpr uint32_t kRingBytes = 4096 + kDataBytes;
 
 /// Exactly as long as the ring, so that the sanitizer sees one byte beyond.
 struct Memory {
-  explicit Memory(size_t bytes = kRingBytes) : bytes(static_cast<uint8_t*>(std::aligned_alloc(4096, bytes))) {
+  explicit Memory(size_t bytes = kRingBytes)
+      : bytes(static_cast<uint8_t*>(std::aligned_alloc(4096, bytes))) {
     std::memset(this->bytes.get(), 0, bytes);
     vmic::initialiseRing(this->bytes.get());
   }
@@ -78,7 +79,8 @@ void layout() {
 
   // The second one starts at 32, and says so in its footer. Nobody has read: no signal.
   CHECK(writer.write(11, 0, 1, nullptr, 0, signal) == WriteResult::written);
-  const uint8_t second[] = {11, 0, 2, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0};
+  const uint8_t second[] = {11, 0, 2, 0, 2, 0, 0, 0, 1,  0, 0, 0,
+                            0,  0, 0, 0, 0, 0, 0, 0, 32, 0, 0, 0};
   CHECK(std::memcmp(memory.data() + 32, second, sizeof(second)) == 0);
   CHECK(memory.writeIndex() == 56);
   CHECK(!signal);
@@ -94,7 +96,8 @@ void reading() {
   std::memcpy(memory.data(), kPacket, sizeof(kPacket));
   memory.writeIndex() = 32;
   CHECK(reader.read(into, sizeof(into), packet) == ReadResult::packet);
-  CHECK(packet.type == 6 && packet.flags == 1 && packet.transactionId == 0x1122334455667788 && packet.payloadBytes == 8);
+  CHECK(packet.type == 6 && packet.flags == 1 && packet.transactionId == 0x1122334455667788 &&
+        packet.payloadBytes == 8);
   CHECK(std::memcmp(into, "payload", 8) == 0);
   CHECK(memory.readIndex() == 32);
   CHECK(!packet.signalPeer);
@@ -167,9 +170,12 @@ void malformedPackets() {
     const std::unique_ptr<uint8_t[]> into(new uint8_t[c.capacity]);
     Packet packet;
     const ReadResult result = reader.read(into.get(), c.capacity, packet);
-    const bool right = c.fault == nullptr ? result == ReadResult::packet
-                                          : result == ReadResult::corrupt && same(reader.fault(), c.fault);
-    if (!right) std::fprintf(stderr, "case '%s': result %d, fault '%s'\n", c.name, static_cast<int>(result), reader.fault());
+    const bool right = c.fault == nullptr
+                           ? result == ReadResult::packet
+                           : result == ReadResult::corrupt && same(reader.fault(), c.fault);
+    if (!right)
+      std::fprintf(stderr, "case '%s': result %d, fault '%s'\n", c.name, static_cast<int>(result),
+                   reader.fault());
     CHECK(right);
     // What is broken is not taken.
     CHECK(memory.readIndex() == (c.fault == nullptr ? 32u : 0u));
@@ -177,7 +183,8 @@ void malformedPackets() {
 }
 
 void malformedControlPages() {
-  for (const uint32_t index : {4u, 4092u, kDataBytes, kDataBytes + 8, 0x80000000u, 0xfffffff8u, 0xffffffffu}) {
+  for (const uint32_t index :
+       {4u, 4092u, kDataBytes, kDataBytes + 8, 0x80000000u, 0xfffffff8u, 0xffffffffu}) {
     Memory memory;
     RingReader reader;
     RingWriter writer;
@@ -194,13 +201,14 @@ void malformedControlPages() {
   }
   Memory memory;
   RingReader reader;
-  CHECK(reader.attach(memory.get(), 4096) != nullptr);       // no data
+  CHECK(reader.attach(memory.get(), 4096) != nullptr);        // no data
   CHECK(reader.attach(memory.get(), 4096 + 512) != nullptr);  // no whole pages
   CHECK(reader.attach(memory.get() + 4, kRingBytes) != nullptr);
   CHECK(reader.attach(memory.get(), vmic::kMaxRingBytes + 4096) != nullptr);
 }
 
-/// Our own index lies in shared memory for the other side only: what it writes there does not move us.
+/// Our own index lies in shared memory for the other side only: what it writes there does not move
+/// us.
 void ownIndicesArePrivate() {
   Memory memory;
   RingReader reader;
@@ -226,7 +234,9 @@ void signalling() {
   CHECK(writer.attach(memory.get(), kRingBytes) == nullptr);
   Packet packet;
   bool signal = false;
-  const auto write = [&] { CHECK(writer.write(6, 0, 0, nullptr, 0, signal) == WriteResult::written); };
+  const auto write = [&] {
+    CHECK(writer.write(6, 0, 0, nullptr, 0, signal) == WriteResult::written);
+  };
   const auto read = [&] { CHECK(reader.read(nullptr, 0, packet) == ReadResult::packet); };
   write();
   CHECK(signal);  // empty to non-empty
@@ -243,7 +253,7 @@ void signalling() {
   reader.mask();
   CHECK(memory.mask() == 1);
   write();
-  CHECK(!signal);                // masked
+  CHECK(!signal);                 // masked
   CHECK(reader.unmaskAndLook());  // so the reader has to look by itself
   CHECK(memory.mask() == 0);
   read();
@@ -280,7 +290,9 @@ void fullRing() {
   // Waiting for 2,032: after one packet 1,048 are free, after two 2,064.
   CHECK(!writer.awaitSpace(2032 - 24));
   CHECK(memory.pending() == 2032);
-  const auto readOne = [&] { CHECK(reader.read(into.data(), into.size(), packet) == ReadResult::packet); };
+  const auto readOne = [&] {
+    CHECK(reader.read(into.data(), into.size(), packet) == ReadResult::packet);
+  };
   readOne();
   CHECK(!packet.signalPeer);
   readOne();
@@ -332,7 +344,8 @@ void longestLengthField() {
   CHECK(packet.payloadBytes == longest);
 }
 
-/// A hostile other side: any bytes anywhere, changed between calls. Only the sanitizers and the invariants judge.
+/// A hostile other side: any bytes anywhere, changed between calls. Only the sanitizers and the
+/// invariants judge.
 void fuzz(uint64_t count, uint64_t seed) {
   std::mt19937_64 random(seed);
   Memory memory;
@@ -359,7 +372,8 @@ void fuzz(uint64_t count, uint64_t seed) {
         const uint64_t value = dice % 4 == 0 ? random() : random() & 0x003f003f003f003f;
         std::memcpy(memory.data() + (dice >> 8) % (kDataBytes / 8) * 8, &value, 8);
       }
-      memory.pending() = random() % 4 == 0 ? static_cast<uint32_t>(random()) : random() % kDataBytes;
+      memory.pending() =
+          random() % 4 == 0 ? static_cast<uint32_t>(random()) : random() % kDataBytes;
       memory.mask() = random() % 2;
       if (readable) {
         memory.writeIndex() = index();
@@ -391,11 +405,12 @@ void fuzz(uint64_t count, uint64_t seed) {
       }
     }
   }
-  std::printf("fuzz: %llu packets, %llu corrupt, %llu written, %llu refused\n", static_cast<unsigned long long>(packets),
-              static_cast<unsigned long long>(corrupt), static_cast<unsigned long long>(written),
-              static_cast<unsigned long long>(refused));
+  std::printf("fuzz: %llu packets, %llu corrupt, %llu written, %llu refused\n",
+              static_cast<unsigned long long>(packets), static_cast<unsigned long long>(corrupt),
+              static_cast<unsigned long long>(written), static_cast<unsigned long long>(refused));
   // A run that only ever failed at the first check would prove nothing.
-  CHECK(packets > count / 100 && corrupt > count / 100 && written > count / 100 && refused > count / 100);
+  CHECK(packets > count / 100 && corrupt > count / 100 && written > count / 100 &&
+        refused > count / 100);
 }
 
 void awaitSignal(sem_t& wake, const char* who) {
@@ -410,9 +425,10 @@ void awaitSignal(sem_t& wake, const char* who) {
 }
 
 /**
- * One thread writes, one reads, both sleep by the rules: the reader after unmasking and looking again, the writer after setting
- * its pending send size. A lost wake-up or a torn packet fails. With one side slow ("writer", "reader"), the other one goes to
- * sleep all the time, at ever different moments: that is where a missing barrier shows.
+ * One thread writes, one reads, both sleep by the rules: the reader after unmasking and looking
+ * again, the writer after setting its pending send size. A lost wake-up or a torn packet fails.
+ * With one side slow ("writer", "reader"), the other one goes to sleep all the time, at ever
+ * different moments: that is where a missing barrier shows.
  */
 void stress(uint64_t count, uint64_t seed, const std::string& slow) {
   Memory memory;
@@ -438,7 +454,8 @@ void stress(uint64_t count, uint64_t seed, const std::string& slow) {
       const size_t bytes = random() % (random() % 8 == 0 ? payload.size() : 64);
       std::memset(payload.data(), static_cast<int>(sequence * 37 & 0xff), bytes);
       bool signal = false;
-      while (writer.write(6, static_cast<uint16_t>(bytes), sequence, payload.data(), bytes, signal) != WriteResult::written) {
+      while (writer.write(6, static_cast<uint16_t>(bytes), sequence, payload.data(), bytes,
+                          signal) != WriteResult::written) {
         if (!writer.awaitSpace(bytes)) awaitSignal(writerWake, "writer");
       }
       writer.stopWaiting();
@@ -482,7 +499,8 @@ void stress(uint64_t count, uint64_t seed, const std::string& slow) {
   writing.join();
   std::printf("stress: %llu packets, %llu wraps, %llu signals by the writer, %llu by the reader\n",
               static_cast<unsigned long long>(count), static_cast<unsigned long long>(wraps),
-              static_cast<unsigned long long>(writerSignals), static_cast<unsigned long long>(readerSignals));
+              static_cast<unsigned long long>(writerSignals),
+              static_cast<unsigned long long>(readerSignals));
   CHECK(wraps > 0);
   CHECK(slow == "reader" || writerSignals > 0);
   CHECK(slow == "writer" || readerSignals > 0);
@@ -511,7 +529,8 @@ int main(int argc, char** argv) {
   } else if (mode == "stress") {
     stress(count, seed, argc > 4 ? argv[4] : "");
   } else {
-    std::fprintf(stderr, "usage: core_ring unit | fuzz COUNT SEED | stress COUNT SEED [writer|reader]\n");
+    std::fprintf(stderr,
+                 "usage: core_ring unit | fuzz COUNT SEED | stress COUNT SEED [writer|reader]\n");
     return 2;
   }
   return 0;

@@ -1,5 +1,5 @@
-// Sinks and the form of their messages, on memory of exactly the size they were told, for the sanitizers. By core.test.ts.
-// Usage: core_sink ROUNDS SEED
+// Sinks and the form of their messages, on memory of exactly the size they were told, for the
+// sanitizers. By core.test.ts. Usage: core_sink ROUNDS SEED
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -35,7 +35,8 @@ std::unique_ptr<uint8_t[]> exact(const std::vector<uint8_t>& bytes) {
 }
 
 /// The same question, asked slowly: byte by byte.
-size_t expected(const PartForm& form, const std::vector<uint8_t>& message, uint64_t position, uint64_t left) {
+size_t expected(const PartForm& form, const std::vector<uint8_t>& message, uint64_t position,
+                uint64_t left) {
   if (message.size() != form.messageBytes) return 0;
   uint64_t offset = 0;
   uint32_t size = 0;
@@ -84,10 +85,12 @@ void fuzzForm(size_t rounds) {
     const uint64_t position = below(3) == 0 ? generator() : below(100);
     const uint64_t left = below(60);
     std::vector<uint8_t> message(below(8) == 0 ? below(80) : form.messageBytes);
-    if (!message.empty()) std::memcpy(message.data(), form.sample.data(), std::min(message.size(), form.sample.size()));
+    if (!message.empty())
+      std::memcpy(message.data(), form.sample.data(), std::min(message.size(), form.sample.size()));
     if (message.size() >= form.sample.size()) {
       const uint64_t offset = below(6) == 0 ? generator() : position;
-      const uint32_t size = below(6) == 0 ? static_cast<uint32_t>(generator()) : static_cast<uint32_t>(below(50));
+      const uint32_t size =
+          below(6) == 0 ? static_cast<uint32_t>(generator()) : static_cast<uint32_t>(below(50));
       std::memcpy(message.data() + form.offsetAt, &offset, 8);
       std::memcpy(message.data() + form.sizeAt, &size, 4);
     }
@@ -117,7 +120,8 @@ void fuzzSink(size_t rounds) {
       if (sink.position() != whole.size() || sink.left() != size - whole.size()) fail("position");
     }
     std::vector<uint8_t> written(size + 1);
-    if (::pread(memory, written.data(), written.size(), 0) != static_cast<ssize_t>(size)) fail("size");
+    if (::pread(memory, written.data(), written.size(), 0) != static_cast<ssize_t>(size))
+      fail("size");
     written.resize(size);
     if (written != whole) fail("content");
     sink.close();
@@ -138,7 +142,8 @@ void bigSink() {
   }
   for (size_t i = 0; i < kParts; ++i) {
     uint8_t first = 0;
-    if (::pread(memory, &first, 1, static_cast<off_t>(i * kPart)) != 1 || first != i) fail("big content");
+    if (::pread(memory, &first, 1, static_cast<off_t>(i * kPart)) != 1 || first != i)
+      fail("big content");
   }
 }
 

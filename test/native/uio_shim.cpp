@@ -1,6 +1,7 @@
-// Preloaded into a test's child: makes $VMIC_SHIM_UIO look like a device of uio_hv_generic, on top of a simulated host's
-// seqpacket socket ($VMIC_SHIM_SOCKET). As in the driver, a write of 1 clears the inbound ring's interrupt mask and
-// signals the host, a write of 0 sets the mask; a read gives the number of events so far, or EIO after a rescind.
+// Preloaded into a test's child: makes $VMIC_SHIM_UIO look like a device of uio_hv_generic, on top
+// of a simulated host's seqpacket socket ($VMIC_SHIM_SOCKET). As in the driver, a write of 1 clears
+// the inbound ring's interrupt mask and signals the host, a write of 0 sets the mask; a read gives
+// the number of events so far, or EIO after a rescind.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -57,21 +58,23 @@ void* mapAny(void* at, size_t bytes, int protection, int flags, int fd, off_t of
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-#define OPEN(name)                                 \
+#define OPEN(name)                                    \
   EXPORT int name(const char* path, int flags, ...) { \
-    va_list list;                                  \
-    va_start(list, flags);                         \
-    const int mode = va_arg(list, int);            \
-    va_end(list);                                  \
-    return openAny(path, flags, mode);             \
+    va_list list;                                     \
+    va_start(list, flags);                            \
+    const int mode = va_arg(list, int);               \
+    va_end(list);                                     \
+    return openAny(path, flags, mode);                \
   }
 OPEN(open)
 OPEN(open64)
 
-EXPORT void* mmap(void* at, size_t bytes, int protection, int flags, int fd, off_t offset) noexcept {
+EXPORT void* mmap(void* at, size_t bytes, int protection, int flags, int fd,
+                  off_t offset) noexcept {
   return mapAny(at, bytes, protection, flags, fd, offset);
 }
-EXPORT void* mmap64(void* at, size_t bytes, int protection, int flags, int fd, off64_t offset) noexcept {
+EXPORT void* mmap64(void* at, size_t bytes, int protection, int flags, int fd,
+                    off64_t offset) noexcept {
   return mapAny(at, bytes, protection, flags, fd, offset);
 }
 
@@ -85,7 +88,8 @@ EXPORT ssize_t write(int fd, const void* from, size_t bytes) {
   }
   std::memcpy(&word, from, sizeof(word));
   // Inbound is the second half; the mask lies at 8.
-  __atomic_store_n(reinterpret_cast<uint32_t*>(rings + mapBytes / 2 + 8), word == 0 ? 1 : 0, __ATOMIC_SEQ_CST);
+  __atomic_store_n(reinterpret_cast<uint32_t*>(rings + mapBytes / 2 + 8), word == 0 ? 1 : 0,
+                   __ATOMIC_SEQ_CST);
   if (word != 0 && next(fd, from, bytes) < 0 && errno != EAGAIN) return -1;
   return sizeof(word);
 }

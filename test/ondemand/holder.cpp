@@ -1,12 +1,15 @@
 /**
- * Stands in for systemd with a socket unit of the kind ListenSpecial=, and its service: holds one open channel, starts the program when that is
- * readable, waits for its end, and so on. The program gets the descriptor by sd_listen_fds(3)'s protocol, and is started once at the beginning,
- * as by Wants= of the socket unit. A failed program is started again, as by Restart=on-failure. Sources: systemd.socket(5), systemd.service(5).
+ * Stands in for systemd with a socket unit of the kind ListenSpecial=, and its service: holds one
+ * open channel, starts the program when that is readable, waits for its end, and so on. The program
+ * gets the descriptor by sd_listen_fds(3)'s protocol, and is started once at the beginning, as by
+ * Wants= of the socket unit. A failed program is started again, as by Restart=on-failure. Sources:
+ * systemd.socket(5), systemd.service(5).
  *
  * usage: holder unix|unix-ring SOCKET PROGRAM [ARGUMENT...]
  *
- * Says on standard output: "started PID", "ended STATUS", and in the end "hung up" (the socket unit would have failed). On SIGTERM the
- * program gets SIGTERM, too. SIGUSR1 restarts the program. Exit status 0 unless something is wrong with itself.
+ * Says on standard output: "started PID", "ended STATUS", and in the end "hung up" (the socket unit
+ * would have failed). On SIGTERM the program gets SIGTERM, too. SIGUSR1 restarts the program. Exit
+ * status 0 unless something is wrong with itself.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -34,8 +37,10 @@ volatile sig_atomic_t restarting = 0;
 }
 
 void onSignal(int number) {
-  if (number == SIGTERM) stopping = 1;
-  else restarting = 1;
+  if (number == SIGTERM)
+    stopping = 1;
+  else
+    restarting = 1;
   if (child > 0) kill(child, SIGTERM);
 }
 
