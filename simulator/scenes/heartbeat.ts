@@ -12,7 +12,9 @@ import { VmbusStage, type VmbusStageOptions } from '../stages/vmbus-stage.ts';
 import type { ServiceView } from '../wire.ts';
 import { mistreat, played, type ServiceScene, type Stagehand, script } from './scene.ts';
 
-type Stage = VmbusStage<HeartbeatRequest, HeartbeatReply>;
+/** A simulated host and vmic-heartbeat. */
+export type Heartbeat = VmbusStage<HeartbeatRequest, HeartbeatReply>;
+type Stage = Heartbeat;
 
 export const heartbeatView: ServiceView<HeartbeatRequest, HeartbeatReply> = {
   summarize: ({ sequence }, reply) => ({

@@ -70,10 +70,16 @@ export const openTimesync = (
 const statusFile = (folder: string): string => path.join(folder, 'timesync.json');
 
 /**
+ * The reference counter of the simulated partition is an hour ahead of the raw clock. A message from
+ * ten minutes ago therefore has a valid counter, also on a machine that booted a minute ago.
+ */
+const COUNTER_AHEAD_NS = 3_600_000_000_000n;
+
+/**
  * The clocks of a host: its time runs `driftPpm` faster than the partition's reference counter,
  * which runs with the raw clock.
  */
-export class HostClock {
+export class HostTime {
   /** What an administrator adds to the host's clock. */
   setByNs = 0n;
   readonly #native: Native;
@@ -98,7 +104,7 @@ export class HostClock {
       this.#startNs + elapsedNs + (elapsedNs * this.#driftPpm) / 1_000_000n + this.setByNs;
     return {
       hostTime100ns: hostNs / 100n + UNIX_EPOCH_100NS,
-      referenceTime100ns: rawNs / 100n,
+      referenceTime100ns: (rawNs + COUNTER_AHEAD_NS) / 100n,
       flags: flagsOf(order),
     };
   }
@@ -134,7 +140,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
       played(
         openTimesync(hand, { simulated_error_ms: 90_000, simulated_speed: SPEED }),
         async (stage) => {
-          const clock = new HostClock(hand.native, 300, SPEED);
+          const clock = new HostTime(hand.native, 300, SPEED);
           const set = await tell(stage, clock.message('sync'));
           assert.equal(set.clock, 'simulated');
           assert.equal(set.lastStep?.because, 'sync');
@@ -167,7 +173,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
       'clock was set back',
     run: (hand) =>
       played(openTimesync(hand), async (stage) => {
-        const clock = new HostClock(hand.native);
+        const clock = new HostTime(hand.native);
         await tell(stage, clock.message('sync'));
         await tell(stage, clock.message('sample'));
         clock.setByNs = 60_000_000_000n;
@@ -195,7 +201,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
       'before the last one',
     run: (hand) =>
       played(openTimesync(hand), async (stage) => {
-        const clock = new HostClock(hand.native);
+        const clock = new HostTime(hand.native);
         await tell(stage, clock.message('sync'));
         const minute100ns = 600_000_000n;
         const { hostTime100ns, referenceTime100ns, flags } = clock.message('sample');
@@ -239,7 +245,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
           [version(1, 0), version(1, 0)],
         ] satisfies [Version, Version][]) {
           await stage.alive(stage.host.negotiate({ framework: [framework], message: [message] }));
-          const clock = new HostClock(hand.native);
+          const clock = new HostTime(hand.native);
           const { version: agreed, last, lastStep } = await tell(stage, clock.message('sync'));
           assert.deepEqual(
             [agreed, last?.kind, lastStep?.because],
@@ -255,7 +261,7 @@ export const timesyncScenes: readonly ServiceScene[] = [
     description: 'what a correct host never sends to the time synchronization service',
     run: (hand) =>
       played(openTimesync(hand), async (stage) => {
-        const clock = new HostClock(hand.native);
+        const clock = new HostTime(hand.native);
         const valid = stage.host.encode(clock.message('sync'));
         await mistreat({ host: stage.host, alive: (work) => stage.alive(work) }, valid, 19);
         const { counters } = await tell(stage, clock.message('sample'));
