@@ -1,4 +1,4 @@
-import type { MessageChannel, Native, NativeError } from '../../native/interface.ts';
+import type { Native } from '../../native/interface.ts';
 import {
   HV_UTIL_TIMEOUT_SECS,
   type HvUtilsCodec,
@@ -14,6 +14,7 @@ import {
   type WireMessage,
   type WireTap,
 } from '../wire.ts';
+import { HvUtilsDevice } from './hvutils-device.ts';
 
 export interface HvUtilsHostOptions<Request, Reply extends { readonly status: number }> {
   readonly native: Native;
@@ -28,17 +29,9 @@ export interface HvUtilsHostOptions<Request, Reply extends { readonly status: nu
   readonly tap?: WireTap;
 }
 
-interface Transaction {
-  /** True when the transaction is over. */
-  onAnswer(answer: Uint8Array): boolean;
-  fail(error: HostError): void;
-}
-
 /**
- * Plays hv_utils and its char device on a seqpacket socket: one guest at a time, a registration,
- * then one transaction at a time (source: drivers/hv/hv_utils_transport.c, hv_kvp.c). Where the
- * real device's write fails with EINVAL because nothing is pending, this one hangs up: a socket
- * can't refuse a message it has already taken.
+ * Plays hv_utils for one service: one transaction at a time, in the order asked for, as on the char
+ * device (HvUtilsDevice).
  */
 export class HvUtilsHost<Request, Reply extends { readonly status: number }>
   implements ServiceHost<Request, Reply>
@@ -46,25 +39,14 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
   readonly wire = 'unix';
   readonly transport: string;
   readonly bodyOffset = 0;
-  readonly violations: string[] = [];
-  readyCount = 0;
-  /** Opens refused because another guest had the device. */
-  refusedCount = 0;
 
   readonly #options: HvUtilsHostOptions<Request, Reply>;
   readonly #codec: HvUtilsCodec<Request, Reply>;
   readonly #clock: HostClock;
-  readonly #listener;
-  readonly #buffer: Uint8Array;
-  #channel: MessageChannel | undefined;
-  #registered = false;
-  #transaction: Transaction | undefined;
-  /** The tail of the queue of those who want the device. */
+  readonly #device: HvUtilsDevice<Request, Reply>;
+  /** The tail of the queue of transactions. */
   #turn: Promise<unknown> = Promise.resolve();
-  #waiting = deferred<string>();
-  #refuseReplies = 0;
   #probeSerial = 0;
-  #closed = false;
 
   constructor(options: HvUtilsHostOptions<Request, Reply>) {
     if (!options.protocol.hvUtils)
@@ -72,21 +54,35 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
     this.#options = options;
     this.#codec = options.protocol.hvUtils;
     this.#clock = options.clock ?? systemClock;
-    this.#buffer = new Uint8Array(this.#codec.messageBytes + 1);
     this.transport = `unix:${options.socketPath}`;
-    this.#listener = options.native.listen(options.socketPath);
-    this.#listener.start(
-      (fd) => this.#accept(fd),
-      (end) => this.violations.push(`listener ended: ${end.reason}`),
-    );
+    this.#device = new HvUtilsDevice({
+      native: options.native,
+      socketPath: options.socketPath,
+      codec: this.#codec,
+      versionText: options.versionText ?? '3.1',
+      tap: (message) => this.#tap(message),
+    });
+  }
+
+  get violations(): string[] {
+    return this.#device.violations;
+  }
+
+  get readyCount(): number {
+    return this.#device.readyCount;
+  }
+
+  /** Opens refused because another guest had the device. */
+  get refusedCount(): number {
+    return this.#device.refusedCount;
   }
 
   ready(): Promise<string> {
-    return this.#registered ? Promise.resolve(this.#versionText) : this.#waiting.promise;
+    return this.#device.ready();
   }
 
   nextReady(): Promise<string> {
-    return this.#waiting.promise;
+    return this.#device.nextReady();
   }
 
   async request(request: Request): Promise<Reply> {
@@ -113,7 +109,7 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
     return this.#inTurn(async () => {
       let answer: Uint8Array | undefined;
       const done = deferred<void>();
-      this.#begin({
+      this.#device.begin({
         onAnswer: (bytes) => {
           if (!answersProbe(bytes, probeBytes)) {
             answer = bytes.slice();
@@ -125,8 +121,8 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
         fail: done.reject,
       });
       this.#tap({ from: 'host', operation: 'raw', bytes: message.length });
-      this.#write(message);
-      this.#write(probeBytes);
+      this.#device.write(message);
+      this.#device.write(probeBytes);
       await done.promise;
       this.#tap({
         from: 'guest',
@@ -176,7 +172,7 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
   ) {
     const answers: Uint8Array[] = [];
     const done = deferred<void>();
-    this.#begin({
+    this.#device.begin({
       onAnswer: (bytes) => {
         answers.push(bytes.slice());
         if (!isAll(answers)) return false;
@@ -185,7 +181,7 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
       },
       fail: done.reject,
     });
-    for (const message of messages) this.#write(message);
+    for (const message of messages) this.#device.write(message);
     await done.promise;
     return answers;
   }
@@ -195,28 +191,12 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
   }
 
   takeOver(onAnswer: (answer: Uint8Array, transactionId: bigint) => void): () => void {
-    if (this.#transaction) throw new Error('a request is pending');
-    this.#transaction = {
-      onAnswer: (answer) => {
-        onAnswer(answer, 0n);
-        return false;
-      },
-      fail: () => {},
-    };
-    return () => {
-      this.#transaction = undefined;
-    };
+    if (this.#device.isBusy) throw new Error('a request is pending');
+    return this.#device.takeOver((answer) => onAnswer(answer, 0n));
   }
 
   trySend(message: Uint8Array): boolean {
-    if (!this.#channel) throw new HostError('gone', 'no guest is connected');
-    try {
-      this.#channel.write(message);
-      return true;
-    } catch (error) {
-      if ((error as NativeError).code === 'EAGAIN') return false;
-      throw new HostError('gone', `the guest took no message: ${(error as Error).message}`, error);
-    }
+    return this.#device.tryWrite(message);
   }
 
   /**
@@ -224,7 +204,7 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
    * again.
    */
   refuseNextReply(): void {
-    this.#refuseReplies++;
+    this.#device.refuseNextReply();
   }
 
   /**
@@ -233,89 +213,18 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
    * drivers/hv/hv_snapshot.c: a thaw).
    */
   suspend(parting?: Request): void {
-    this.#fail(new HostError('dropped', 'the virtual machine was suspended'));
+    this.#device.fail(new HostError('dropped', 'the virtual machine was suspended'));
     if (parting === undefined) return;
-    this.#refuseReplies++;
-    this.#write(this.#codec.encodeRequest(parting));
+    this.#device.refuseNextReply();
+    this.#device.write(this.#codec.encodeRequest(parting));
   }
 
   hangUp(): void {
-    this.#end(new HostError('dropped', 'the host destroyed the device'));
+    this.#device.end(new HostError('dropped', 'the host destroyed the device'));
   }
 
   close(): void {
-    this.#closed = true;
-    this.#listener.close();
-    this.hangUp();
-    this.#waiting.reject(new HostError('dropped', 'the host was closed'));
-  }
-
-  get #versionText(): string {
-    return this.#options.versionText ?? '3.1';
-  }
-
-  #accept(fd: number): void {
-    const channel = this.#options.native.adoptMessageChannel(fd);
-    if (this.#channel || this.#closed) {
-      // The real device answers open(2) with EBUSY
-      this.refusedCount++;
-      channel.close();
-      return;
-    }
-    this.#channel = channel;
-    channel.start(
-      this.#buffer,
-      (length) => this.#onMessage(length),
-      (end) =>
-        this.#end(
-          new HostError(
-            'gone',
-            `the guest closed the device${end.reason === 'error' ? `: ${end.error}` : ''}`,
-          ),
-        ),
-    );
-  }
-
-  #onMessage(length: number): void {
-    const message = this.#buffer.subarray(0, length);
-    const { messageBytes, replyBytes = messageBytes } = this.#codec;
-    const expectedBytes = this.#registered ? replyBytes : this.#codec.encodeRegistration().length;
-    if (length !== expectedBytes) {
-      this.#violate(`message length: expected ${expectedBytes} bytes, got ${length}`);
-    } else if (!this.#registered) {
-      this.#register(message);
-    } else if (this.#transaction && this.#refuseReplies === 0) {
-      if (this.#transaction.onAnswer(message)) this.#transaction = undefined;
-    } else if (this.#refuseReplies > 0) {
-      this.#refuseReplies--;
-      this.#end(new HostError('dropped', 'the reply was refused, as after a resume'));
-    } else {
-      this.#violate('a message while nothing was pending');
-    }
-  }
-
-  #register(message: Uint8Array): void {
-    // The registration is recognised by its one answerable feature: it is the first message. Its
-    // operation is checked.
-    const expected = this.#codec.encodeRegistration();
-    if (message[0] !== expected[0]) {
-      this.#violate(`registration: expected operation ${expected[0]}, got ${message[0]}`);
-      return;
-    }
-    this.#tap({ from: 'guest', operation: 'register', bytes: message.length });
-    const answer = this.#codec.encodeRegistrationAnswer(this.#versionText);
-    this.#tap({
-      from: 'host',
-      operation: 'register',
-      subject: this.#versionText,
-      bytes: answer.length,
-    });
-    this.#write(answer);
-    this.#registered = true;
-    this.readyCount++;
-    const waiting = this.#waiting;
-    this.#waiting = deferred();
-    waiting.resolve(this.#versionText);
+    this.#device.close();
   }
 
   /** Sends one message and gives the copied answer. */
@@ -327,11 +236,11 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
     const done = deferred<Uint8Array>();
     const timeoutSecs = this.#options.timeoutSecs ?? kernelTimeoutSecs;
     const cancel = this.#clock.after(timeoutSecs * 1000, () =>
-      this.#fail(
+      this.#device.fail(
         new HostError('silent', `${summary().operation}: no answer within ${timeoutSecs} s`),
       ),
     );
-    this.#begin({
+    this.#device.begin({
       onAnswer: (bytes) => {
         done.resolve(bytes.slice());
         return true;
@@ -340,7 +249,7 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
     });
     this.#tap({ from: 'host', ...summary(), bytes: message.length });
     try {
-      this.#write(message);
+      this.#device.write(message);
       return await done.promise;
     } finally {
       cancel();
@@ -367,45 +276,11 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
     return reply;
   }
 
-  #begin(transaction: Transaction): void {
-    if (!this.#registered) throw new HostError('gone', 'no guest is registered');
-    this.#transaction = transaction;
-  }
-
   /** One transaction at a time, in the order asked for. */
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(work);
     this.#turn = result.catch(() => {});
     return result;
-  }
-
-  #write(message: Uint8Array): void {
-    try {
-      this.#channel?.write(message);
-    } catch (error) {
-      this.#end(
-        new HostError('gone', `the guest took no message: ${(error as Error).message}`, error),
-      );
-    }
-  }
-
-  #violate(what: string): void {
-    this.violations.push(what);
-    this.#end(new HostError('broken', what));
-  }
-
-  #fail(error: HostError): void {
-    const transaction = this.#transaction;
-    this.#transaction = undefined;
-    transaction?.fail(error);
-  }
-
-  #end(error: HostError): void {
-    this.#channel?.close();
-    this.#channel = undefined;
-    this.#registered = false;
-    this.#refuseReplies = 0;
-    this.#fail(error);
   }
 
   #tap(message: Omit<WireMessage, 'wire'>): void {
