@@ -22,10 +22,7 @@ function succeed(program: string, args: readonly string[], cwd = root): string {
   return stdout;
 }
 
-/**
- * Somebody's own test: what was recorded is decoded, and the daemon of the package answers a
- * simulated host.
- */
+/** The program of docs/test-authors.md: decodes a recording, and asks a real daemon. */
 const NPM_USER = `
 import fs from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -37,7 +34,8 @@ import { kvpProtocol } from 'vmic/protocol/services/kvp';
 import { parseTrace, type TracePacket } from 'vmic/protocol/trace/trace';
 
 const file = fileURLToPath(import.meta.resolve('vmic/fixtures/kvp/auto-pool.trace'));
-const packets = parseTrace(fs.readFileSync(file, 'utf8')).entries.filter((entry): entry is TracePacket => entry.kind === 'packet');
+const isPacket = (entry: { kind: string }): entry is TracePacket => entry.kind === 'packet';
+const packets = parseTrace(fs.readFileSync(file, 'utf8')).entries.filter(isPacket);
 const operations = new Set<string>();
 let firstKey: string | undefined;
 let request: ReturnType<typeof kvpProtocol.ic.decodeRequest> | undefined;
@@ -54,7 +52,8 @@ for (const { direction, payload } of packets) {
 const stage = await Stage.open('unix', { native });
 const items = await stage.host.enumerate(2);
 await stage.close();
-console.log(JSON.stringify({ operations: [...operations], recordedKey: firstKey, daemonsKey: items[0]?.key }));
+const daemonsKey = items[0]?.key;
+console.log(JSON.stringify({ operations: [...operations], recordedKey: firstKey, daemonsKey }));
 `;
 
 test('installs elsewhere, is imported there, and decodes a recording', () => {
