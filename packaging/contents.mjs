@@ -43,6 +43,18 @@ export const FOLDERS = ['config.toml.d', ...SERVICES.flatMap(({ folders }) => fo
   (name) => `etc/vmic/${name}`,
 );
 
+/** Documents for users and operators, below docs/. The others are for those who have the sources. */
+export const DOCUMENTS = [
+  'install.md',
+  ...SERVICES.map(({ name }) => `${name}.md`),
+  'configuration.md',
+  'channels.md',
+  'troubleshooting.md',
+  'security.md',
+  'measurements.md',
+  'pictures/status.svg',
+];
+
 /** Scripts that an administrator may change: where they go -> where they are here. */
 export const CONFIGURATION = { 'etc/cloud/clean.d/80-vmic': 'packaging/cloud-init/80-vmic' };
 

@@ -20,6 +20,7 @@ import { capture, Failure, listFiles, root, say } from '../scripts/support.mjs';
 import {
   ARCHITECTURES,
   CONFIGURATION,
+  DOCUMENTS,
   EXECUTABLES,
   FLAVOURS,
   FOLDERS,
@@ -101,6 +102,8 @@ export function stage(folder, { format, flavour, native, node, init = 'systemd' 
   const examples = listFiles(['packaging/examples']);
   for (const path of examples)
     copy(path, join('usr/share/doc', flavour, relative('packaging', path)), 0o755);
+  for (const path of DOCUMENTS)
+    copy(join('docs', path), join('usr/share/doc', flavour, 'docs', path));
   for (const path of FOLDERS) mkdirSync(join(folder, path), { recursive: true });
 
   for (const [page, source] of manPages()) put(`${page}.gz`, gzip(source));

@@ -24,9 +24,10 @@ interface Contents {
   readonly INSTALLED_UNITS: readonly string[];
   readonly C_UNITS: readonly string[];
   readonly FOLDERS: readonly string[];
+  readonly DOCUMENTS: readonly string[];
 }
 // Plain JavaScript, since it runs before anything is installed
-const { SERVICES, PROGRAMS, INSTALLED_UNITS, C_UNITS, FOLDERS } = (await import(
+const { SERVICES, PROGRAMS, INSTALLED_UNITS, C_UNITS, FOLDERS, DOCUMENTS } = (await import(
   path.join(root, 'packaging/contents.mjs')
 )) as Contents;
 
@@ -59,6 +60,15 @@ test('folders that the configuration names by default are there', () => {
   );
   assert.ok(named.length >= 3);
   for (const name of named) assert.ok(FOLDERS.includes(`etc/vmic/${name}`), name);
+});
+
+test('documents for users are part of the packages, and are named by the README', () => {
+  const readme = read('README.md');
+  for (const name of DOCUMENTS) {
+    assert.ok(fs.existsSync(path.join(root, 'docs', name)), name);
+    assert.ok(readme.includes(`docs/${name}`), name);
+  }
+  for (const { name } of SERVICES) assert.ok(DOCUMENTS.includes(`${name}.md`), name);
 });
 
 test(
