@@ -112,6 +112,9 @@ exec ${program} "$@"
     this.#env = {
       ...env,
       HOME: path.join(this.folder, 'home'),
+      EMAIL: 'reader@localhost',
+      GIT_AUTHOR_NAME: 'A reader',
+      GIT_COMMITTER_NAME: 'A reader',
       PATH: [path.join(this.folder, 'bin'), path.dirname(process.execPath), env['PATH']].join(':'),
     };
   }
