@@ -4,11 +4,11 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { blocksFor, copyOfTree, Reader, root, succeed } from './commands.ts';
+import { blocksFor, copyOfTree, noClone, Reader, root, succeed } from './commands.ts';
 
 const isThere = (program: string): boolean =>
   spawnSync(program, ['--version'], { stdio: 'ignore' }).error === undefined;
-const absent = ['git', 'npm', 'g++', 'rpmbuild'].filter((program) => !isThere(program));
+const absent = ['npm', 'g++', 'rpmbuild'].filter((program) => !isThere(program));
 
 /** A new contributor has nothing but the clone. */
 const FROM_NOTHING = 'CONTRIBUTING.md';
@@ -31,7 +31,7 @@ function share(from: string, clone: string): void {
 }
 
 describe('commands of documents, in a clone', {
-  skip: absent.length > 0 && `not installed: ${absent.join(', ')}`,
+  skip: noClone() || (absent.length > 0 && `not installed: ${absent.join(', ')}`),
 }, async () => {
   const documents = await blocksFor('test/docs/commands.package.test.ts');
   const builtBefore = [root];

@@ -59,6 +59,11 @@ export function succeed(
   return stdout;
 }
 
+/** Why no copy of the tree can be made; false when one can. */
+export const noClone = (): string | false =>
+  spawnSync('git', ['rev-parse', '--git-dir'], { cwd: root, stdio: 'ignore' }).status !== 0 &&
+  'this tree is not a clone, or git is not installed';
+
 /**
  * Makes a repository with one commit that holds this tree as it is, also what is not committed yet.
  * Nothing that the build makes is in it, as in a fresh clone.

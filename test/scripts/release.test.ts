@@ -5,13 +5,13 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { copyOfTree, root, succeed } from '../docs/commands.ts';
+import { copyOfTree, noClone, root, succeed } from '../docs/commands.ts';
 
 const { changelogSection } = (await import(path.join(root, 'scripts/release.mjs'))) as {
   changelogSection(changelog: string, version: string): string | undefined;
 };
 
-describe('a release', () => {
+describe('a release', { skip: noClone() }, () => {
   let work: string;
   let tree: string;
   before(() => {
