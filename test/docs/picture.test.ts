@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { describeStatus, summarize } from '../../daemons/vmic/status.ts';
-import { healthy, lastCopy, status } from '../vmic/snapshots.ts';
+import { describeStatus, summarize } from '../../cli/status/status.ts';
+import { healthy, lastCopy, status } from '../cli/snapshots.ts';
 import { root } from './commands.ts';
 
 const { drawTerminal } = (await import(path.join(root, 'scripts/picture.mjs'))) as {
