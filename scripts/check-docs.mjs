@@ -39,7 +39,7 @@ const FOLDERS = [
 const HISTORY = 'CHANGELOG.md';
 
 /**
- * @typedef {{ run: string } | { notRun: string } | undefined} Mark
+ * @typedef {{ run?: string, notRun?: string } | undefined} Mark
  * @typedef {{ file: string, line: number, language: string, text: string, mark: Mark }} Block
  * @typedef {{ file: string, anchors: Set<string>, links: { line: number, href: string }[],
  *             spans: { line: number, text: string }[], blocks: Block[] }} Page
@@ -221,7 +221,8 @@ async function main() {
       },
       allowPositionals: true,
     }));
-  } catch (error) {
+  } catch (thrown) {
+    const error = /** @type {Error} */ (thrown);
     say(`${error.message}\n${USAGE.trimEnd()}`);
     return 2;
   }

@@ -16,7 +16,10 @@ const MARGIN = 18;
 const BAR = 34;
 const FONTS = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace";
 
-/** Colours of words that say how something is. The first one that fits counts. */
+/**
+ * Colours of words that say how something is. The first one that fits counts.
+ * @type {[RegExp, string][]}
+ */
 const COLOURS = [
   [/^\$ .*/, '#e6edf3'],
   [/^[A-Z]+( [A-Z]+)*( {2,}[A-Z]+( [A-Z]+)*)+$/, '#8b949e'],
@@ -32,7 +35,8 @@ function drawLine(line) {
     const found = pattern.exec(line);
     if (found === null) continue;
     const [before, after] = [line.slice(0, found.index), line.slice(found.index + found[0].length)];
-    const coloured = `<tspan fill="${colour}">${escaped(found[0])}</tspan>`;
+    // Lines end within tags, so that none is long and no text gets a space.
+    const coloured = `<tspan fill="${colour}"\n>${escaped(found[0])}</tspan\n>`;
     return `${escaped(before)}${coloured}${escaped(after)}`;
   }
   return escaped(line);
@@ -49,23 +53,19 @@ export function drawTerminal(title, text) {
   );
   const rows = lines.map((line, at) => {
     const y = BAR + (at + 1) * LINE - 4;
-    // So that the columns stand below one another in every font
-    const length =
-      line === ''
-        ? ''
-        : ` textLength="${(line.length * COLUMN).toFixed(1)}" lengthAdjust="spacingAndGlyphs"`;
-    return `<text x="${MARGIN}" y="${y}"${length} xml:space="preserve">${drawLine(line)}</text>`;
+    return `<text x="${MARGIN}" y="${y}"\n>${drawLine(line)}</text\n>`;
   });
   const size = `viewBox="0 0 ${width} ${height}" width="${width}" height="${height}"`;
   return `\
 <svg xmlns="http://www.w3.org/2000/svg" ${size} role="img">
 <title>${escaped(title)}</title>
 <rect width="${width}" height="${height}" rx="8" fill="#0d1117"/>
-${dots.join('')}
+${dots.join('\n')}
 <g fill="#8b949e" font-family="sans-serif" font-size="12">
 <text x="${width / 2}" y="21" text-anchor="middle">${escaped(title)}</text>
 </g>
-<g fill="#c9d1d9" font-family="${FONTS}" font-size="14">
+<g fill="#c9d1d9" font-size="14" xml:space="preserve"
+ font-family="${FONTS}">
 ${rows.join('\n')}
 </g>
 </svg>

@@ -138,7 +138,8 @@ async function main() {
         help: { type: 'boolean', short: 'h', default: false },
       },
     }));
-  } catch (error) {
+  } catch (thrown) {
+    const error = /** @type {Error} */ (thrown);
     say(`${error.message}\n${USAGE.trimEnd()}`);
     return 2;
   }

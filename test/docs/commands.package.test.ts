@@ -24,7 +24,7 @@ function share(from: string, clone: string): void {
     const target = path.join(clone, name);
     if (!fs.existsSync(path.join(from, name)) || fs.existsSync(target)) continue;
     fs.mkdirSync(path.dirname(target), { recursive: true });
-    // npm replaces files and never writes to them, so links will do. The build writes to its stamps.
+    // Links do for npm, which replaces files. The build writes into its stamps.
     const how = name === 'node_modules' ? '-al' : '-a';
     succeed('cp', [how, path.join(from, name), target], { cwd: work });
   }
