@@ -158,6 +158,9 @@ async function main() {
     ...values.flavour.map((one) => `--flavour=${one}`),
   ];
   build('package:deb', choice);
+  const said = capture(process.execPath, ['bin/vmic', '--version'])?.trim();
+  if (!said?.endsWith(version))
+    throw new Failure(`bin/vmic --version says "${said}", not ${version}`);
   build('package:rpm', choice);
   run('npm', ['pack', '--silent', '--pack-destination', join(root, OUT)]);
   const put = (name, content) => writeFileSync(join(root, OUT, name), content);
