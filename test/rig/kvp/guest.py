@@ -74,8 +74,9 @@ def prepare():
     """A guest with made-up addresses and a name of its own."""
     subprocess.run(
         """hostname rig; modprobe dummy numdummies=0
-    ip link add rig0 type dummy; ip link set rig0 address 00:00:5e:00:53:01; ip link set rig0 up
-    ip addr add 192.0.2.10/24 dev rig0; ip -6 addr add 2001:db8::10/64 dev rig0 nodad""",
+    ip link show rig0 2>/dev/null || ip link add rig0 type dummy
+    ip link set rig0 address 00:00:5e:00:53:01; ip link set rig0 up
+    ip addr replace 192.0.2.10/24 dev rig0; ip -6 addr replace 2001:db8::10/64 dev rig0 nodad""",
         shell=True,
         check=True,
     )
@@ -87,11 +88,11 @@ class Daemon:
     all = []
 
     def __init__(self, *args):
-        self.path = "/run/notify-%d" % len(Daemon.all)
+        self.path = "/run/notify-%d-%d" % (os.getpid(), len(Daemon.all))
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(self.path)
         self.states, self.seen = [], 0
-        self.log = open("/run/daemon-%d.log" % len(Daemon.all), "w+")
+        self.log = open("/run/daemon-%d-%d.log" % (os.getpid(), len(Daemon.all)), "w+")
         environment = dict(os.environ, NOTIFY_SOCKET=self.path, NODE_ENV="production")
         self.process = subprocess.Popen(
             COMMAND + list(args),

@@ -5,8 +5,10 @@ from common import *
 
 mode = sys.argv[1]
 HOOKS = "/run/shutdown.d"
-os.makedirs(HOOKS)
+os.makedirs(HOOKS, exist_ok=True)
 OUT = "/rig/out/hook"
+if os.path.exists(OUT):  # of another test in this guest
+    os.remove(OUT)
 
 
 def hook(name, text):

@@ -25,7 +25,7 @@ def install():
     sh(
         "cp /opt/vmic/bin/* /usr/lib/vmic/bin; cp /opt/vmic/build/Release/* /usr/lib/vmic/build/Release"
     )
-    sh("ln -s ../lib/vmic/bin/vmic ../lib/vmic/bin/vmic-vss /usr/bin")
+    sh("ln -sf ../lib/vmic/bin/vmic ../lib/vmic/bin/vmic-vss /usr/bin")
     sh(
         "cp /opt/vmic/systemd/vmic-vss.service /usr/lib/systemd/system; cp /opt/vmic/systemd/70-vmic.rules /usr/lib/udev/rules.d"
     )
