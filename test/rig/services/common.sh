@@ -26,11 +26,25 @@ state() { systemctl show -p "$2" --value "$1"; }
 # has_logged UNIT TEXT: a line may reach the journal after what it tells of
 has_logged() { journalctl -u "$1" -o cat --no-pager | grep -F >/dev/null -- "$2"; }
 
+# Takes the rules of an earlier test away, so that systemd sees the devices appear once more.
+forget_devices() {
+	local rules=/usr/lib/udev/rules.d/70-vmic.rules
+	[[ -e $rules ]] || return 0
+	rm $rules
+	udevadm control --reload
+	udevadm trigger --settle --subsystem-match=vmbus --subsystem-match=misc --subsystem-match=uio
+	devices_are_gone() {
+		[[ -z $(systemctl list-units --no-legend --plain --state=active \
+			'dev-vmbus-*.device' 'vmic-*.device') ]]
+	}
+	wait_for devices_are_gone
+}
 # install_vmic FOLDER NAME...: puts programs of FOLDER/bin, the addon and the rules where a package
 # puts them. Several tests may do so in one guest.
 install_vmic() {
 	local folder=$1 name
 	shift
+	forget_devices
 	mkdir -p /usr/lib/vmic/bin /usr/lib/vmic/build/Release /usr/lib/systemd/system \
 		/usr/lib/udev/rules.d /etc/vmic
 	cp "$folder"/bin/* /usr/lib/vmic/bin
