@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""KVP through the real hv_utils, over /dev/vmbus/hv_kvp. Runs inside the rig's guest; exit status 0: all as it should be."""
+"""KVP through the real hv_utils, over /dev/vmbus/hv_kvp. Runs inside the rig's guest; exit status
+0: all as it should be."""
 
 from guest import *
 
@@ -162,7 +163,7 @@ def device_gone(d):
 
 
 def refused_reply(d):
-    """A daemon that hv_utils gave up on: its reply is refused, or what it registered is forgotten."""
+    """hv_utils gave up on the daemon: it refuses the reply, or forgot the registration."""
     note("the daemon is stopped for longer than hv_utils waits (30 s)")
     h = Host()
     os.kill(d.pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""What the KVP tests inside the guest share: checks, the daemon's process, and the host's requests."""
+"""What the KVP tests in the guest share: checks, the daemon's process, and the host's requests."""
 
 import atexit
 import errno
@@ -19,7 +19,8 @@ BUS = "/sys/bus/vmbus"
 CHARDEV = "/dev/vmbus/hv_kvp"
 POOLS = "/var/lib/hyperv"
 RECORD = 2560
-# The daemon under test; --reference runs the C daemon instead, to tell a defect of ours from one of the rig
+# The daemon under test; --reference runs the C daemon instead, to tell a defect of ours from one of
+# the rig
 REFERENCE = "--reference" in sys.argv
 COMMAND = ["/rig/bin/hv_kvp_daemon", "-n"] if REFERENCE else ["/opt/vmic/bin/vmic-kvp", "-n"]
 
@@ -124,7 +125,8 @@ class Daemon:
             return self.states
 
     def await_serving(self, device=CHARDEV):
-        """Waits until the daemon says that it serves this device (since the last time this was asked)."""
+        """Waits until the daemon says that it serves this device (since the last time this was
+        asked)."""
         if REFERENCE:
             until("the daemon has the device open", lambda: self.has_open(device))
             time.sleep(0.5)
@@ -171,7 +173,8 @@ def end_daemons():
 
 
 class Host:
-    """The host's end of the KVP channel. Every method gives a status; enumerations and gets also what was answered."""
+    """The host's end of the KVP channel. Every method gives a status; enumerations and gets also
+    what was answered."""
 
     def __init__(self, versions=None, frameworks=None, timeout=90):
         self.channel = Channel("kvp", 30, None, timeout)

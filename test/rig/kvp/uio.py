@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""KVP over UIO: the channel bound to uio_hv_generic, our daemon on its rings, and back to hv_utils. Exit status 0: all as it should be."""
+"""KVP over UIO: the channel bound to uio_hv_generic, our daemon on its rings, and back to hv_utils.
+Exit status 0: all as it should be."""
 
 from guest import *
 

@@ -1,4 +1,5 @@
-"""What the tests of all services but KVP inside the guest share: checks (of the KVP tests), channels, and our programs."""
+"""What the tests of all services but KVP inside the guest share: checks (of the KVP tests),
+channels, and our programs."""
 
 import errno
 import glob
@@ -52,8 +53,7 @@ def vmic(*args):
     done = subprocess.run(
         [BIN + "vmic", *args, "--json"],
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
     )
     print(

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""File copy from a host: over /dev/vmbus/hv_fcopy (6.1) and over UIO (from 6.10 on), on a channel that the daemon's own command binds."""
+"""File copy from a host: over /dev/vmbus/hv_fcopy (6.1) and over UIO (from 6.10 on), on a channel
+that the daemon's own command binds."""
 
 import stat
 

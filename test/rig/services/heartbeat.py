@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The heartbeat channel: with hv_utils, in user space, killed, switched off and on, and back. Exit status 0: all as it should be."""
+"""The heartbeat channel: with hv_utils, in user space, killed, switched off and on, and back. Exit
+status 0: all as it should be."""
 
 from common import *
 

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""shutdown.py rehearse|poweroff|reboot: the shutdown channel in user space. The last two end the guest: its exit is what they are about."""
+"""shutdown.py rehearse|poweroff|reboot: the shutdown channel in user space. The last two end the
+guest: its exit is what they are about."""
 
 from common import *
 
@@ -30,7 +31,7 @@ if mode == "rehearse":
             ask_shutdown(flags, message='"; touch /run/evil $(reboot) `reboot`'),
             0,
         )
-        until("the rehearsal's end", lambda: daemon.count(last) == done + 1)
+        until("the rehearsal's end", lambda n=done + 1: daemon.count(last) == n)
     check("nothing of the host's words was run", os.path.exists("/run/evil"), False)
     told = dict(line.rstrip("\n").split("=", 1) for line in open(OUT))
     check(

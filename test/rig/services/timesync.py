@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""The time synchronization channel: the clock of this guest is set and disciplined over UIO, with chronyd too, and by hv_utils again.
-Exit status 0: all as it should be."""
+"""The time synchronization channel: the clock of this guest is set and disciplined over UIO, with
+chronyd too, and by hv_utils again. Exit status 0: all as it should be."""
 
 import ctypes
 
@@ -17,12 +17,14 @@ def raw():
 
 
 def lead():
-    """How far the clock is ahead of the raw one, ns: changes only when somebody sets or slews the clock."""
+    """How far the clock is ahead of the raw one, ns: changes only when somebody sets or slews the
+    clock."""
     return min(readings())[1]
 
 
 def readings():
-    """Of many readings of both clocks the one that was interrupted least is the best: (how long it took, lead)."""
+    """Of many readings of both clocks the one that was interrupted least is the best: (how long it
+    took, lead)."""
     for _ in range(50):
         a = raw()
         real = time.clock_gettime_ns(REAL)
@@ -60,7 +62,8 @@ def slew_is_over():
 
 
 class TimeHost:
-    """A host whose time runs `ppm` faster than this guest's raw clock, which drives the reference counter it tells."""
+    """A host whose time runs `ppm` faster than this guest's raw clock, which drives the reference
+    counter it tells."""
 
     def __init__(self, ppm=0, versions=None):
         self.base, self.raw0, self.ppm = time.clock_gettime_ns(REAL), raw(), ppm
@@ -163,7 +166,8 @@ last, at = before, t0
 while raw() - t0 < 6 * S:
     time.sleep(0.1)
     now, t = lead(), raw()
-    # At most 500 us a second, told from readings that are a little apart, and applied by the kernel once a second
+    # At most 500 us a second, told from readings that are a little apart, and applied by the kernel
+    # once a second
     most = max(most, (now - last) - (t - at) * 500 // 10**6)
     last, at = now, t
 check("it moved forwards", 1 * MS < last - before < 6 * MS, True)
@@ -265,7 +269,8 @@ check("SIGTERM ends the daemon cleanly", daemon.stop(), 0)
 check("and its status", os.path.exists(STATUS), False)
 put(
     "/run/chrony.conf",
-    "refclock SOCK /run/chrony.vmic.sock refid HYPV poll 2 stratum 2\ncmdport 0\nbindcmdaddress /run/chrony/chronyd.sock\npidfile /run/chrony/chronyd.pid\nmakestep 1 3\n",
+    "refclock SOCK /run/chrony.vmic.sock refid HYPV poll 2 stratum 2\ncmdport 0\n"
+    "bindcmdaddress /run/chrony/chronyd.sock\npidfile /run/chrony/chronyd.pid\nmakestep 1 3\n",
 )
 os.makedirs("/run/chrony", exist_ok=True)
 subprocess.call(["chown", "_chrony:_chrony", "/run/chrony"])

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Backups through the real hv_utils, then over UIO, with the root file system, ext4, xfs and btrfs really frozen. Exit status 0: all as it should be.
---reference runs the C daemon instead: what fails then is known of it."""
+"""Backups through the real hv_utils, then over UIO, with the root file system, ext4, xfs and btrfs
+really frozen. Exit status 0: all as it should be. --reference runs the C daemon instead: what fails
+then is known of it."""
 
 from vss_guest import *
 

@@ -1,4 +1,5 @@
-"""What the VSS tests inside the guest share: file systems, programs that write to them, the host's end, and the daemon."""
+"""What the VSS tests inside the guest share: file systems, programs that write to them, the host's
+end, and the daemon."""
 
 import atexit
 import ctypes
@@ -25,7 +26,7 @@ def sh(command):
 
 
 class Writer:
-    """A program that goes on writing to one file system, and so stands still while that is frozen."""
+    """A program that goes on writing to one file system. It stands still while that is frozen."""
 
     all = []
 
@@ -60,7 +61,7 @@ def stands_still(writers, seconds=1.5):
     time.sleep(0.2)
     before = [w.done() for w in writers]
     time.sleep(seconds)
-    return [w.name for w, b in zip(writers, before) if w.done() == b]
+    return [w.name for w, b in zip(writers, before, strict=True) if w.done() == b]
 
 
 def names(writers):
@@ -98,7 +99,8 @@ class Host:
 
 
 class Vssd(Daemon):
-    """The daemon, its log read by a program that writes it to the root file system, as a logger does: that blocks while root is frozen."""
+    """The daemon, its log read by a program that writes it to the root file system, as a logger
+    does: that blocks while root is frozen."""
 
     def __init__(self, *settings, transport=None):
         self.log = LOG
@@ -106,7 +108,8 @@ class Vssd(Daemon):
             [
                 "python3",
                 "-uc",
-                "import os, sys\nout = os.open('%s', os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)\n"
+                "import os, sys\n"
+                "out = os.open('%s', os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)\n"
                 "for line in sys.stdin.buffer: os.write(out, line); os.fsync(out)" % self.log,
             ],
             stdin=subprocess.PIPE,
@@ -192,16 +195,19 @@ def written():
 def make_file_systems():
     sh("modprobe loop; mkfs.xfs -q -f /dev/rig-scratch1; mkfs.btrfs -q -f /dev/rig-scratch2")
     sh(
-        "mkdir -p /mnt/xfs /mnt/btrfs /mnt/sub '/mnt/a name' /mnt/hidden /mnt/ro; mount /dev/rig-scratch1 /mnt/xfs"
+        "mkdir -p /mnt/xfs /mnt/btrfs /mnt/sub '/mnt/a name' /mnt/hidden /mnt/ro;"
+        "mount /dev/rig-scratch1 /mnt/xfs"
     )
     sh(
-        "mount /dev/rig-scratch2 /mnt/btrfs; btrfs subvolume create /mnt/btrfs/sub; mount -o subvol=sub /dev/rig-scratch2 /mnt/sub"
+        "mount /dev/rig-scratch2 /mnt/btrfs; btrfs subvolume create /mnt/btrfs/sub;"
+        "mount -o subvol=sub /dev/rig-scratch2 /mnt/sub"
     )
-    # An ext4 with a name of its own; one below another mount; one that shows through a read-only bind alone. Loop devices on memory: disks of their own
+    # An ext4 with a name of its own; one below another mount; one that shows through a read-only
+    # bind alone. Loop devices on memory: disks of their own
     for n, where in enumerate(("/mnt/a name", "/mnt/hidden", "/mnt/once")):
         sh(
-            "mkdir -p '%s'; truncate -s 32M /run/disk%d; mkfs.ext4 -q -F /run/disk%d; mount -o loop /run/disk%d '%s'"
-            % (where, n, n, n, where)
+            "mkdir -p '%s'; truncate -s 32M /run/disk%d; mkfs.ext4 -q -F /run/disk%d;"
+            "mount -o loop /run/disk%d '%s'" % (where, n, n, n, where)
         )
     sh("mount --bind /mnt/once /mnt/ro; mount -o remount,bind,ro /mnt/ro")
 
@@ -234,8 +240,8 @@ def backup(h, writers, body=b""):
 
 def quiet_for(h, d, writers, seconds):
     note(
-        "%d s with the root file system frozen, under load, with much to log: nothing is written, and none of ours waits for a disk"
-        % seconds
+        "%d s with the root file system frozen, under load, with much to log: nothing is written, "
+        "and none of ours waits for a disk" % seconds
     )
     check("freeze", h.freeze(), OK)
     time.sleep(0.5)
