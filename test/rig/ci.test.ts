@@ -19,8 +19,8 @@ const MACHINES: Readonly<Record<string, Machine>> = {
     kernel: KERNEL,
     end: 'poweroff',
     parts: [
-      ['kvp: hv_utils over /dev/vmbus/hv_kvp', '../kvp/chardev.py'],
-      ['kvp: channel bound to uio_hv_generic', '../kvp/uio.py'],
+      ['kvp: hv_utils over /dev/vmbus/hv_kvp', '/opt/kvp/chardev.py'],
+      ['kvp: channel bound to uio_hv_generic', '/opt/kvp/uio.py'],
       ['file copy: takes whole files, and leaves nothing of others', 'fcopy.py'],
       ['heartbeat: beats, state, and the channel handed over and back', 'heartbeat.py'],
       ['shutdown: requests up to the last command', 'shutdown.py', 'rehearse'],
@@ -55,7 +55,7 @@ const MACHINES: Readonly<Record<string, Machine>> = {
   'kernel 7.2': {
     kernel: '7.2',
     parts: [
-      ['heartbeat: beats, state, and the channel handed over and back', 'heartbeat.py'],
+      ['kvp: channel bound to uio_hv_generic', '/opt/kvp/uio.py'],
       ['file copy: takes whole files, and leaves nothing of others', 'fcopy.py'],
     ],
   },

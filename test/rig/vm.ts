@@ -103,12 +103,16 @@ export async function runTogether(
   const ending = end === undefined ? [] : ['--expect', end, '--expect-wait', '600'];
   const args = [...guestOptions(kernel, staged), ...options, ...ending];
   let ends: (number | undefined)[] = [];
+  let current = 0;
   const status = await runInRig([...args, '--', ...commandOf('parts.sh'), ...commands], (line) => {
     process.stdout.write(`${name} | ${line}\n`);
-    const [, part, status] = /^=== part (\d+) (?:begins|ended with (\d+))/.exec(line) ?? [];
+    const [, part, partStatus] = /^=== part (\d+) (?:begins|ended with (\d+))/.exec(line) ?? [];
     // A second try begins again
-    if (part === '1' && status === undefined) ends = [];
-    if (status !== undefined) ends[Number(part) - 1] = Number(status);
+    if (part === '1' && partStatus === undefined) ends = [];
+    if (part !== undefined) current = Number(part) - 1;
+    if (partStatus !== undefined) ends[current] = Number(partStatus);
+    // Of a check; a guest that goes down may take the part's own status with it
+    else if (line.startsWith('FAILED  ')) ends[current] = 1;
   });
   // The guest may be down before its last part has ended: then the status of the whole says that it went down as it should
   if (end !== undefined) ends[parts.length - 1] ??= status ?? undefined;
