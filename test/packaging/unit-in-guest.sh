@@ -11,7 +11,7 @@ say() { printf '\n--- %s\n' "$*"; }
 # The emulated machine is slow: waits are long, and end as soon as they can.
 # "!" would keep a failure from ending the script.
 refuse() { if "$@"; then echo "should have failed: $*"; return 1; fi; }
-wait_for() { for _ in {1..3000}; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain for: $*"; return 1; }
+wait_for() { for _ in {1..1500}; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain for: $*"; return 1; }
 
 say install
 mkdir -p /usr/lib/vmic/bin /usr/lib/vmic/build/Release /usr/lib/systemd/system /usr/lib/udev/rules.d

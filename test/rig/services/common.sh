@@ -13,7 +13,7 @@ refuse() {
 # follow the clock, which tests set.
 wait_for() {
 	local end
-	end=$(($(cut -d . -f 1 /proc/uptime) + 900))
+	end=$(($(cut -d . -f 1 /proc/uptime) + 300))
 	until "$@" >/dev/null 2>&1; do
 		if (($(cut -d . -f 1 /proc/uptime) >= end)); then
 			echo "waited in vain for: $*"
