@@ -19,7 +19,7 @@ wait_for() {
 			echo "waited in vain for: $*"
 			return 1
 		fi
-		sleep 0.2
+		sleep 0.5
 	done
 }
 state() { systemctl show -p "$2" --value "$1"; }
