@@ -15,7 +15,10 @@ asleep() {
 	[[ $(state vmic-kvp.service ActiveState) == inactive ]] &&
 		refuse pgrep -f 'vmic-kvp|hv_kvp_daemon' >/dev/null
 }
-starts() { journalctl -u vmic-kvp.service --no-pager -o cat | grep -c '^Started' || true; }
+starts() {
+	journalctl --sync
+	journalctl -u vmic-kvp.service --no-pager -o cat | grep -c '^Started' || true
+}
 # Another test in this guest may have started it before.
 first_starts=$(starts)
 # The journal may be late, so this waits; more than so many never come right.
