@@ -43,7 +43,9 @@ export const FOLDERS = ['config.toml.d', ...SERVICES.flatMap(({ folders }) => fo
   (name) => `etc/vmic/${name}`,
 );
 
-/** Documents for users and operators, below docs/. The others are for those who have the sources. */
+/**
+ * Documents for users and operators, below docs/. The others are for those who have the sources.
+ */
 export const DOCUMENTS = [
   'install.md',
   ...SERVICES.map(({ name }) => `${name}.md`),

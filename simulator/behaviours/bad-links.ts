@@ -3,7 +3,7 @@ import { version } from '../../protocol/ic/version.ts';
 import { KvpPool } from '../../protocol/kvp/types.ts';
 import { AUTO_KEYS } from '../hosts/kvp-host.ts';
 import { HostError } from '../wire.ts';
-import { ENUMERATE, GET, SET } from './bad-tools.ts';
+import { ENUMERATE, GET, HANGING_MS, SET } from './bad-tools.ts';
 import {
   type Behaviour,
   bad,
@@ -148,7 +148,7 @@ export const badLinks: readonly Behaviour[] = [
         ring.resumeReading();
         for (
           let idle = 0, last = 0;
-          answers < sent && idle < 500;
+          answers < sent && idle < HANGING_MS / 10;
           idle = answers === last ? idle + 1 : 0, last = answers
         ) {
           await new Promise((resolve) => setTimeout(resolve, 10));

@@ -27,6 +27,9 @@ export const AT = {
   deleteKeySize: 4,
   deleteKey: 8,
 } as const;
+/** Only there against waiting for ever for an answer that does not come. */
+export const HANGING_MS = 300_000;
+
 /** What a set needs of its body; hosts send more. */
 export const SET_BYTES = AT.value + 2048;
 
@@ -38,6 +41,7 @@ export async function flood(
   link: ServiceHost<KvpRequest, unknown>,
   messages: readonly Uint8Array[],
   count: number,
+  { idleMs }: { readonly idleMs: number },
 ): Promise<{ ok: number; refused: number }> {
   const answers = { ok: 0, refused: 0 };
   // hv_utils itself has one transaction at a time; a socket's buffer takes a few replies, then
@@ -53,11 +57,12 @@ export async function flood(
       if (pending < window && link.trySend(messages[i % messages.length]!, BigInt(i + 1))) i++;
       else await new Promise((resolve) => setImmediate(resolve));
     }
-    // The last one's answer may be none: then nothing comes for a while
-    for (let last = -1; last !== answers.ok + answers.refused; ) {
-      last = answers.ok + answers.refused;
-      if (last === count) break;
-      await new Promise((resolve) => setTimeout(resolve, 300));
+    let [last, idle] = [-1, 0];
+    while (last < count && idle < idleMs) {
+      const now = answers.ok + answers.refused;
+      idle = now === last ? idle + 10 : 0;
+      last = now;
+      if (now < count) await new Promise((resolve) => setTimeout(resolve, 10));
     }
   } finally {
     release();

@@ -20,9 +20,9 @@ export interface HvUtilsDeviceOptions<Request, Reply> {
 
 /**
  * The char device of hv_utils on a seqpacket socket: one guest at a time, a registration, then one
- * transaction at a time (source: drivers/hv/hv_utils_transport.c, hv_kvp.c). Where the real device's
- * write fails with EINVAL because nothing is pending, this one hangs up: a socket can't refuse a
- * message it has already taken.
+ * transaction at a time (source: drivers/hv/hv_utils_transport.c, hv_kvp.c). Where the real
+ * device's write fails with EINVAL because nothing is pending, this one hangs up: a socket can't
+ * refuse a message it has already taken.
  */
 export class HvUtilsDevice<Request, Reply> {
   readonly violations: string[] = [];

@@ -42,7 +42,8 @@ export class Transactions {
   }
 
   /**
-   * Calls `send` with a new id. Resolves when `until` does, to the answer that came by then, if any.
+   * Calls `send` with a new id. Resolves when `until` does, to the answer that came by then, if
+   * any.
    */
   async collect(
     send: (id: bigint) => void,
@@ -65,7 +66,9 @@ export class Transactions {
     return answer;
   }
 
-  /** Hands an answer to the request that waits for it. Returns false when this id is not pending. */
+  /**
+   * Hands an answer to the request that waits for it. Returns false when this id is not pending.
+   */
   answer(id: bigint, copy: () => Uint8Array): boolean {
     const pending = this.#pending.get(id);
     if (!pending) return false;

@@ -70,8 +70,8 @@ export const openTimesync = (
 const statusFile = (folder: string): string => path.join(folder, 'timesync.json');
 
 /**
- * The reference counter of the simulated partition is an hour ahead of the raw clock. A message from
- * ten minutes ago therefore has a valid counter, also on a machine that booted a minute ago.
+ * The reference counter of the simulated partition is an hour ahead of the raw clock. A message
+ * from ten minutes ago therefore has a valid counter, also on a machine that booted a minute ago.
  */
 const COUNTER_AHEAD_NS = 3_600_000_000_000n;
 

@@ -58,7 +58,7 @@ export class Props {
 
   /** Somebody thaws it, sooner or later. */
   async thaws(): Promise<void> {
-    for (const until = performance.now() + 30_000; this.scratch?.isFrozen(this.#mountPoint); ) {
+    for (const until = performance.now() + 300_000; this.scratch?.isFrozen(this.#mountPoint); ) {
       assert.ok(performance.now() < until, 'it stays frozen');
       await new Promise((resolve) => setTimeout(resolve, 50));
     }

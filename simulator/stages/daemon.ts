@@ -63,7 +63,8 @@ export interface DaemonOptions {
 
 /** What is kept of a daemon's output: a flooded daemon must not fill its watcher's memory. */
 const MAX_LOG_LINES = 10_000;
-const KILL_AFTER_MS = 5000;
+/** Only there against waiting for ever. */
+const KILL_AFTER_MS = 60_000;
 
 /** A real daemon in a process of its own. */
 export class DaemonProcess {

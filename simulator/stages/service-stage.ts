@@ -27,8 +27,8 @@ export interface ServiceStageOptions<Request, Reply extends { readonly status: n
   readonly onLog?: (line: LogLine) => void;
 }
 
-const READY_SECS = 30;
-const STEP_SECS = 60;
+const READY_SECS = 120;
+const STEP_SECS = 300;
 
 /** All that are open, so that whoever is interrupted leaves nothing behind. */
 export const openStages: Set<{ close(): Promise<unknown>; abandon(): void }> = new Set();

@@ -14,8 +14,8 @@ export interface StageOptions extends Partial<Omit<KvpHostOptions, 'native' | 's
 }
 
 /** A daemon that is not ready by then never will be. */
-const READY_SECS = 30;
-const BEHAVIOUR_SECS = 60;
+const READY_SECS = 120;
+const BEHAVIOUR_SECS = 300;
 
 /** A simulated host and a real daemon on it, in a temporary folder of their own. */
 export class Stage {

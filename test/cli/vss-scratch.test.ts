@@ -11,7 +11,7 @@ import { missingScratch, Scratch } from '../../simulator/stages/scratch.ts';
 const main = path.join(import.meta.dirname, '../../cli/main.ts');
 const skip = missingScratch() ?? false;
 
-describe('vmic vss on scratch file systems', { skip, timeout: 120_000 }, () => {
+describe('vmic vss on scratch file systems', { skip, timeout: 600_000 }, () => {
   let scratch: Scratch;
   let settings: string[];
   let statusFile: string;

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { repetitions } from '../repetitions.ts';
 import { killDuringCopies, tellKills } from './fcopy-kill.ts';
 import { missingFcopyReference } from './reference.ts';
 
 const missing = missingFcopyReference();
-const KILLS = 250;
+const KILLS = repetitions({ all: 250, part: 50 });
 
 for (const link of ['device', 'ring'] as const) {
   test(`${KILLS} kills with -9 while files arrive over the ${link}`, async (t) => {

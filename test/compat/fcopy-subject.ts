@@ -14,7 +14,7 @@ import { findCDaemon, findUioDaemon, shimmedFcopy } from './reference.ts';
 import type { Kind } from './subject.ts';
 
 /** For a machine that is busy with other things. */
-const START_LIMIT_MS = 30_000;
+const START_LIMIT_MS = 300_000;
 
 export class FcopySubject {
   readonly kind: Kind;

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { repetitions } from '../repetitions.ts';
 import { killDuringChanges, tell } from './kill.ts';
 import { missingReference } from './reference.ts';
 
 const skip = missingReference() ?? false;
-const KILLS = 100;
+const KILLS = repetitions({ all: 100, part: 20 });
 
 for (const count of [10, 100, 1000]) {
   test(`${KILLS} kills with -9 during changes of ${count} records`, async (t) => {

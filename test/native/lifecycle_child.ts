@@ -250,7 +250,8 @@ async function runInWorker(step: string): Promise<void> {
     if (round === 1) settled = descriptors();
   }
   // One that had no turn yet has no name yet
-  for (let patience = 100; patience > 0 && descriptors() > settled; patience -= 1) await sleep(20);
+  for (let patience = 15_000; patience > 0 && descriptors() > settled; patience -= 1)
+    await sleep(20);
   if (descriptors() > settled) throw new Error(`${descriptors()} descriptors, ${settled} before`);
 }
 

@@ -15,7 +15,7 @@ import { buildHolder, Holder, missingHolder } from './holder.ts';
 
 const IDLE_MS = 50;
 
-describe('a busy service on demand', { skip: missingHolder() ?? false, timeout: 60_000 }, () => {
+describe('a busy service on demand', { skip: missingHolder() ?? false, timeout: 600_000 }, () => {
   it('stays until it is done', async (t) => {
     const folder = temporaryFolder(t);
     const socketPath = path.join(folder, 'host.sock');

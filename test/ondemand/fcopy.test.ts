@@ -55,7 +55,7 @@ class Stage extends HeldStage<ServiceHost<FcopyRequest, FcopyReply>> {
 }
 
 for (const wire of WIRES) {
-  describe(`file copy on demand over ${wire}`, { skip, timeout: 120_000 }, () => {
+  describe(`file copy on demand over ${wire}`, { skip, timeout: 600_000 }, () => {
     it('a copy wakes it; it stays until the file is whole, and leaves', async (t) => {
       const stage = new Stage(t, wire);
       const { host, holder } = stage;
@@ -78,7 +78,7 @@ for (const wire of WIRES) {
     });
 
     it('a host that falls silent: given up at the limit, and then it leaves', async (t) => {
-      const stage = new Stage(t, wire, { silence_secs: 1 });
+      const stage = new Stage(t, wire, { silence_secs: 5 });
       const { holder } = stage;
       const copy = stage.copyOf('half', 2);
       assert.equal(await stage.ask(startOf(copy)), OK);

@@ -22,7 +22,7 @@ function stage(t: TestContext, options: Omit<OnDemandOptions, 'holder'>): OnDema
 }
 
 for (const wire of WIRES) {
-  describe(`on demand over ${wire}`, { skip, timeout: 120_000 }, () => {
+  describe(`on demand over ${wire}`, { skip, timeout: 600_000 }, () => {
     it('leaves when idle, and the next request finds it registered', async (t) => {
       const { host, holder, status } = bound(stage(t, { wire, idleExitMs: 50 }));
       await host.link.ready();
@@ -89,7 +89,7 @@ for (const wire of WIRES) {
   });
 }
 
-describe('what was agreed on outlives the process', { skip, timeout: 120_000 }, () => {
+describe('what was agreed on outlives the process', { skip, timeout: 600_000 }, () => {
   const offer = { framework: [version(3, 0)], message: [version(3, 0), version(1, 0)] };
 
   it('the status file tells it', async (t) => {

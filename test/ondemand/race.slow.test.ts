@@ -1,10 +1,11 @@
 import { after, describe, it } from 'node:test';
 import { WIRES } from '../../simulator/wire.ts';
+import { repetitions } from '../repetitions.ts';
 import { buildHolder, missingHolder } from './holder.ts';
 import { race } from './race.ts';
 
 /** Over each wire. */
-const WAKE_UPS = 500;
+const WAKE_UPS = repetitions({ all: 500, part: 100 });
 
 describe('requests that race the exit', {
   skip: missingHolder() ?? false,

@@ -55,7 +55,7 @@ class Stage extends HeldStage<ServiceHost<VssRequest, VssReply>> {
 }
 
 for (const wire of WIRES) {
-  describe(`VSS on demand over ${wire}`, { skip, timeout: 120_000 }, () => {
+  describe(`VSS on demand over ${wire}`, { skip, timeout: 600_000 }, () => {
     it(
       'a freeze wakes it; it stays while frozen and until all is cleared up, and ' + 'leaves',
       async (t) => {
@@ -128,7 +128,7 @@ for (const wire of WIRES) {
   });
 }
 
-describe('VSS on demand, and a host that falls silent', { skip, timeout: 120_000 }, () => {
+describe('VSS on demand, and a host that falls silent', { skip, timeout: 600_000 }, () => {
   it('thaws by the limit and leaves; the thaw that comes too late is told, once', async (t) => {
     const stage = new Stage(t, 'unix', { limit_secs: 5 });
     const { holder } = stage;

@@ -11,7 +11,7 @@ say() { printf '\n--- %s\n' "$*"; }
 # The emulated machine is slow: waits are long, and end as soon as they can.
 # "!" would keep a failure from ending the script.
 refuse() { if "$@"; then echo "should have failed: $*"; return 1; fi; }
-wait_for() { for _ in {1..300}; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain for: $*"; return 1; }
+wait_for() { for _ in {1..1500}; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain for: $*"; return 1; }
 
 say install
 mkdir -p /usr/lib/vmic/bin /usr/lib/vmic/build/Release /usr/lib/systemd/system /usr/lib/udev/rules.d
@@ -54,7 +54,8 @@ say 'addresses change while it runs: netlink reaches it'
 ip link add dummy0 type dummy
 ip addr add 192.0.2.33/24 dev dummy0
 ip link set dummy0 up
-hostctl.py kvp enum 2 | grep >/dev/null -F 192.0.2.33
+told() { hostctl.py kvp enum 2 | grep >/dev/null -F 192.0.2.33; }
+wait_for told
 
 say 'killed, it is started again and answers'
 before=$(systemctl show -p MainPID --value vmic-kvp)
@@ -69,7 +70,7 @@ wait_for test ! -e /dev/vmbus/hv_kvp
 hostctl.py offer kvp
 wait_for test -e /dev/vmbus/hv_kvp
 wait_for hostctl.py kvp get 0 FromHost
-systemctl is-active vmic-kvp
+wait_for systemctl is-active vmic-kvp
 
 say 'stopped on request it ends with status 0'
 systemctl stop vmic-kvp

@@ -9,7 +9,6 @@ inEachKernel(
   ({ kernel, passes }) => {
     passes('hv_utils over /dev/vmbus/hv_kvp', '../kvp/chardev.py');
     passes('channel bound to uio_hv_generic', '../kvp/uio.py', {
-      timeoutSecs: 600,
       skip:
         kernel === '6.1' &&
         'uio_hv_generic of 6.1 refuses channels without a monitor page (error 524)',

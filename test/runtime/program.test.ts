@@ -119,7 +119,7 @@ function start(device: Device, args: string[] = [], env: NodeJS.ProcessEnv = {})
   };
 }
 
-describe('life of a daemon', { timeout: 60_000 }, () => {
+describe('life of a daemon', { timeout: 600_000 }, () => {
   it('registers, answers, and stops when told', async () => {
     const device = new Device().plugIn();
     const daemon = start(device, ['-n']);

@@ -32,7 +32,7 @@ for (const [program, setting, complaint] of [
     ];
     const { status, stderr } = spawnSync(process.execPath, args, {
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 600_000,
     });
     assert.equal(status, 78, stderr);
     assert.match(stderr, complaint);

@@ -47,7 +47,7 @@ const UNIX_WINDOW = 8;
 const RING_WINDOW = 64;
 const LOOK_EVERY = 20_000;
 const SAMPLES = 200;
-const SILENT_MS = 20_000;
+const SILENT_MS = 300_000;
 
 /** What the daemon must be doing; undefined after a message that may have meant anything. */
 type Copy =

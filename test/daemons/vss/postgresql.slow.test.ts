@@ -33,7 +33,7 @@ const skip =
     ? 'PostgreSQL is not installed (apt-get install postgresql postgresql-contrib)'
     : false);
 
-describe('a PostgreSQL under load', { skip, timeout: 300_000 }, () => {
+describe('a PostgreSQL under load', { skip, timeout: 600_000 }, () => {
   let scratch: Scratch;
   let sockets: string;
   let data: string;

@@ -1,23 +1,48 @@
 #!/usr/bin/python3
-"""KVP over UIO: the channel bound to uio_hv_generic, our daemon on its rings, and back to hv_utils. Exit status 0: all as it should be."""
+"""KVP over UIO: the channel bound to uio_hv_generic, our daemon on its rings, and back to hv_utils.
+Exit status 0: all as it should be."""
+
 from guest import *
+
 
 def everything(h):
     note("all operations, with the types hv_utils loses")
-    values = (("plain", "välue € 😀", REG_SZ), ("expandable", "%made% up", REG_EXPAND_SZ), ("u32", 0xfedcba98, REG_U32), ("u64", 0xfedcba9876543210, REG_U64))
+    values = (
+        ("plain", "välue € 😀", REG_SZ),
+        ("expandable", "%made% up", REG_EXPAND_SZ),
+        ("u32", 0xFEDCBA98, REG_U32),
+        ("u64", 0xFEDCBA9876543210, REG_U64),
+    )
     for pool in (0, 1, 3, 4):
-        check("pool %d: set a string, an expandable one, u32, u64" % pool, [h.set(pool, k, v, t) for k, v, t in values], [OK] * 4)
+        check(
+            "pool %d: set a string, an expandable one, u32, u64" % pool,
+            [h.set(pool, k, v, t) for k, v, t in values],
+            [OK] * 4,
+        )
         want = [(k, str(v)) for k, v, _ in values]
         got, end = h.all(pool)
         check("pool %d: enumerate" % pool, ([(k, str(v)) for k, v in got], end), (want, NO_MORE))
-        check("pool %d: get" % pool, [(s, str(v)) for s, _, v in (h.get(pool, k) for k, _, _ in values)], [(OK, v) for _, v in want])
-        check("pool %d: the file holds them as text, zero-filled" % pool, records(pool), ([record(*r) for r in want], True))
+        check(
+            "pool %d: get" % pool,
+            [(s, str(v)) for s, _, v in (h.get(pool, k) for k, _, _ in values)],
+            [(OK, v) for _, v in want],
+        )
+        check(
+            "pool %d: the file holds them as text, zero-filled" % pool,
+            records(pool),
+            ([record(*r) for r in want], True),
+        )
         check("pool %d: delete" % pool, [h.delete(pool, k) for k, _, _ in values], [OK] * 4)
-        check("pool %d: delete again, get" % pool, [h.delete(pool, "plain"), h.get(pool, "plain")[0]], [NO_MORE, NO_MORE])
+        check(
+            "pool %d: delete again, get" % pool,
+            [h.delete(pool, "plain"), h.get(pool, "plain")[0]],
+            [NO_MORE, NO_MORE],
+        )
         check("pool %d: empty" % pool, (h.all(pool), records(pool)), (([], NO_MORE), ([], True)))
     got, end = h.all(2)
     check("auto pool: ten keys at least, then the end", (len(got) >= 10, end), (True, NO_MORE))
     check("auto pool: get", h.get(2, "OSBuildNumber"), (OK, REG_SZ, os.uname().release))
+
 
 def longest(h):
     note("the longest keys and values of the protocol; what comes back ends at 1,022 units")
@@ -27,19 +52,42 @@ def longest(h):
         check("enumerate", h.enumerate(0, 0), (OK, key[:254], REG_SZ, value[:1022]))
         check("delete", h.delete(0, key), OK)
 
+
 def wrong(h):
     note("what a correct host never sends")
     check("unknown operation", h.ask(99, 0)[0] != OK, True)
     check("pool 5", (h.enumerate(5, 0)[0] != OK, h.set(5, "k", "v") != OK), (True, True))
-    for what, size in (("0", 0), ("3", 3), ("514", 514), ("4 GiB - 1", 0xffffffff)):
-        status = h.ask(Kvp.SET, 0, struct.pack("<III", REG_SZ, size, 4) + "k\0".encode("utf-16-le").ljust(512, b"\0") + "v\0".encode("utf-16-le"))[0]
+    for what, size in (("0", 0), ("3", 3), ("514", 514), ("4 GiB - 1", 0xFFFFFFFF)):
+        status = h.ask(
+            Kvp.SET,
+            0,
+            struct.pack("<III", REG_SZ, size, 4)
+            + "k\0".encode("utf-16-le").ljust(512, b"\0")
+            + "v\0".encode("utf-16-le"),
+        )[0]
         check("a set whose key size says %s" % what, status != OK, True)
     check("nothing was stored", h.all(0), ([], NO_MORE))
-    for ptype, payload in ((6, b""), (6, b"\1" * 8), (6, h.channel.request(99, bytes(8))[:20]), (0xb, b"")):
+    for ptype, payload in (
+        (6, b""),
+        (6, b"\1" * 8),
+        (6, h.channel.request(99, bytes(8))[:20]),
+        (0xB, b""),
+    ):
         h.channel.send(payload, ptype)
-    h.channel.send(h.channel.request(KVP, b""))	# a good header without a body: this one gets an answer
-    check("a request without a body fails", struct.unpack_from("<I", h.channel.recv()[3], 20)[0] != OK, True)
-    check("after packets without a header all is well", [h.set(0, "k", "v"), h.delete(0, "k")], [OK, OK])
+    h.channel.send(
+        h.channel.request(KVP, b"")
+    )  # a good header without a body: this one gets an answer
+    check(
+        "a request without a body fails",
+        struct.unpack_from("<I", h.channel.recv()[3], 20)[0] != OK,
+        True,
+    )
+    check(
+        "after packets without a header all is well",
+        [h.set(0, "k", "v"), h.delete(0, "k")],
+        [OK, OK],
+    )
+
 
 def many(h):
     note("a host that does not wait for answers")
@@ -47,17 +95,26 @@ def many(h):
     sent, first, ids = 0, h.channel.tid + 1, []
     while sent < 600:
         try:
-            h.channel.send(h.channel.request(KVP, body)); sent += 1
-        except BlockingIOError:	# the ring is full
+            h.channel.send(h.channel.request(KVP, body))
+            sent += 1
+        except BlockingIOError:  # the ring is full
             h.channel.tid -= 1
             ids.append(h.channel.recv()[2])
     while len(ids) < sent:
         ids.append(h.channel.recv()[2])
-    check("%d requests, each answered once and in order" % sent, ids, list(range(first, first + sent)))
+    check(
+        "%d requests, each answered once and in order" % sent, ids, list(range(first, first + sent))
+    )
+
 
 def negotiations():
     note("negotiation")
-    for versions, want in (([(1, 0)], (1, 0)), ([(3, 0)], (3, 0)), ([(3, 0), (4, 0)], (4, 0)), ([(3, 0), (4, 0), (5, 0)], (4, 0))):
+    for versions, want in (
+        ([(1, 0)], (1, 0)),
+        ([(3, 0)], (3, 0)),
+        ([(3, 0), (4, 0)], (4, 0)),
+        ([(3, 0), (4, 0), (5, 0)], (4, 0)),
+    ):
         h = Host(versions, [(1, 0)] if versions == [(1, 0)] else None)
         check("a host that offers %s" % versions, (h.negotiated, h.channel.mv), (True, want))
         check("OSName", h.enumerate(2, 5)[:2], (OK, "OSName"))
@@ -67,6 +124,7 @@ def negotiations():
     check("and may try again", h.channel.negotiate(), True)
     check("OSName", h.enumerate(2, 5)[:2], (OK, "OSName"))
     h.close()
+
 
 prepare()
 note("kernel %s, daemon %s" % (os.uname().release, " ".join(COMMAND)))
@@ -96,7 +154,9 @@ host.close()
 negotiations()
 
 note("the daemon is killed, and started again")
-daemon.process.kill(); daemon.process.wait(); daemon.print_log()
+daemon.process.kill()
+daemon.process.wait()
+daemon.print_log()
 daemon = Daemon("--transport", "uio:")
 daemon.await_serving(device)
 host = Host()
@@ -124,7 +184,11 @@ check("driver", bound_driver(), "hv_utils")
 last = Daemon()
 last.await_serving()
 host = Host()
-check("through hv_utils again", [host.set(0, "k", "v"), host.get(0, "k"), host.delete(0, "k")], [OK, (OK, REG_SZ, "v"), OK])
+check(
+    "through hv_utils again",
+    [host.set(0, "k", "v"), host.get(0, "k"), host.delete(0, "k")],
+    [OK, (OK, REG_SZ, "v"), OK],
+)
 host.close()
 check("SIGTERM ends it cleanly", last.stop(), 0)
 verdict()

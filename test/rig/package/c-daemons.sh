@@ -1,5 +1,6 @@
 #!/bin/bash
-# c-daemons.sh KERNEL FILE   puts Debian's package of the C daemons for one of the rig's kernels into FILE. After setup.sh KERNEL.
+# c-daemons.sh KERNEL FILE   puts Debian's package of the C daemons for one of the rig's kernels
+# into FILE. Needs setup.sh KERNEL.
 set -euo pipefail
 W=${RIG_WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/vmic-rig}
 version=$(sed -n 's/^hyperv-daemons \([^ ]*\).*/\1/p' "$W/k$1/daemons")
@@ -12,8 +13,9 @@ if [ ! -e "$cached" ]; then
 	trap 'rm -rf "$work"' EXIT
 	cd "$work"
 	# The sources that setup.sh wrote, apart from the machine's
-	apt-get -q -o Dir::Etc::sourcelist="$W/apt/sources.list" -o Dir::Etc::sourceparts=- -o Dir::Etc::preferencesparts=- \
-		-o Dir::State::lists="$W/apt/lists" -o Dir::Cache="$W/apt/cache" -o APT::Sandbox::User=root download "hyperv-daemons=$version"
+	apt-get -q -o Dir::Etc::sourcelist="$W/apt/sources.list" -o Dir::Etc::sourceparts=- \
+		-o Dir::Etc::preferencesparts=- -o Dir::State::lists="$W/apt/lists" \
+		-o Dir::Cache="$W/apt/cache" -o APT::Sandbox::User=root download "hyperv-daemons=$version"
 	mv ./*.deb "$cached"
 fi
 cp "$cached" "$2"

@@ -1,11 +1,14 @@
 #!/bin/bash
-# Runs as root in a guest of the rig with systemd, whose root disk is kept from boot to boot: the life of the package on a Debian 13.
+# Runs as root in a guest of the rig with systemd, whose root disk is kept from boot to boot: the
+# life of the package on a Debian 13.
 # usage: system.sh PHASE     in this order, each but the last ends with a reboot:
 #   c-daemons    Debian's C daemons are installed
 #   replace      booted with them; vmic's package takes their place
-#   use          booted with vmic: every service used from the host, upgraded, removed, and the C daemons again; in the end vmic
+#   use          booted with vmic: every service used from the host, upgraded, removed, and the
+#                C daemons again; in the end vmic
 #   shutdown     the host shuts the guest down
-# measure [c|vmic] prints figures of the boot. /opt/package holds hyperv-daemons.deb, vmic.deb, vmic-next.deb and, on one kernel, vmic-bundled-node.deb.
+# measure [c|vmic] prints figures of the boot. /opt/package holds this script, vss-fcopy.sh,
+# common.sh, hyperv-daemons.deb, vmic.deb, vmic-next.deb, and perhaps vmic-bundled-node.deb.
 # (grep -q would end before its input does, which pipefail takes for a failure.)
 set -Eeuo pipefail
 report() {
@@ -19,35 +22,44 @@ report() {
 trap '((BASH_SUBSHELL)) || report "$LINENO" "$BASH_COMMAND"' ERR
 packages=/opt/package
 
-say() { printf '\n--- %s\n' "$*"; }
-refuse() { if "$@"; then echo "should have failed: $*"; return 1; fi; }
-# The emulated machine is slow: waits are long, and end as soon as they can.
-wait_for() { for _ in {1..400}; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain for: $*"; return 1; }
+# shellcheck source=test/rig/services/common.sh
+source $packages/common.sh
 has() { systemctl cat "$1" >/dev/null 2>&1; }
 [[ $(uname -r) == 6.1.* ]] && old_kernel=yes || old_kernel=no
 # Its channel is one that a daemon can take over
-state() { systemctl show --property="$2" --value "$1"; }
 driver() {
 	local device
 	for device in /sys/bus/vmbus/devices/*; do
-		if [[ $(<"$device/class_id") == "{$1}" ]]; then basename "$(readlink "$device/driver")"; return; fi
+		[[ $(<"$device/class_id") == "{$1}" ]] || continue
+		basename "$(readlink "$device/driver")"
+		return
 	done
 }
 heartbeat=57164f39-9115-4e78-ab55-382f3bd5422d
 shutdown=0e0b6031-5213-4934-818b-38d90ced39db
 timesync=9527e630-d0ae-497b-adce-e80ab0175caf
 is_driver() { [[ $(driver "$1") == "$2" ]]; }
+taken_over() {
+	local class
+	for class in $heartbeat $shutdown $timesync; do
+		is_driver "$class" uio_hv_generic || return 1
+	done
+}
 # Processes of the C daemons or ours that stay when nothing happens
 idle_processes() { pgrep -f '/(hv_[a-z_]+_daemon|vmic-[a-z]+)( |$)' || true; }
 # An error of ours, or of systemd's or udev's about us, would be here
 quiet_journal() {
 	local found
-	found=$(journalctl -b -p warning --no-pager -q -o short-monotonic -u 'vmic-*'; journalctl -b -p warning --no-pager -q -o short-monotonic | grep -iE 'vmic|ordering cycle' || true)
+	local warnings=(journalctl -b -p warning --no-pager -q -o short-monotonic)
+	found=$("${warnings[@]}" -u 'vmic-*'
+		"${warnings[@]}" | grep -iE 'vmic|ordering cycle' || true)
 	if [[ -n $found ]]; then echo "$found"; return 1; fi
 }
 # shellcheck source=test/rig/package/vss-fcopy.sh
 source $packages/vss-fcopy.sh
-kvp_is_answered() { hostctl.py --timeout 60 kvp set 0 FromHost "$1" then kvp get 0 FromHost then kvp enum 2; }
+kvp_is_answered() {
+	hostctl.py --timeout 60 kvp set 0 FromHost "$1" then kvp get 0 FromHost then kvp enum 2
+}
 
 measure() {
 	local pid
@@ -56,20 +68,25 @@ measure() {
 	from=$(systemctl show -P UserspaceTimestampMonotonic)
 	# Until all that was begun at boot runs, and until the boot's target, which waits for none of ours
 	echo "FIGURE $1 userspace_ms $((($(systemctl show -P FinishTimestampMonotonic) - from) / 1000))"
-	echo "FIGURE $1 multi_user_ms $((($(state multi-user.target ActiveEnterTimestampMonotonic) - from) / 1000))"
+	local there
+	there=$(state multi-user.target ActiveEnterTimestampMonotonic)
+	echo "FIGURE $1 multi_user_ms $(((there - from) / 1000))"
 	local count=0 pss=0 rss=0
 	for pid in $(idle_processes); do
 		count=$((count + 1))
 		pss=$((pss + $(awk '/^Pss:/ {print $2}' /proc/"$pid"/smaps_rollup)))
 		rss=$((rss + $(awk '/^Rss:/ {print $2}' /proc/"$pid"/smaps_rollup)))
-		echo "   $pid $(</proc/"$pid"/comm) $(awk '/^(Rss|Pss):/ {printf "%s %s kB ", $1, $2}' /proc/"$pid"/smaps_rollup)"
+		awk -v what="   $pid $(</proc/"$pid"/comm)" \
+			'/^(Rss|Pss):/ { what = what " " $1 " " $2 " kB" } END { print what }' \
+			/proc/"$pid"/smaps_rollup
 	done
 	echo "FIGURE $1 processes $count rss_kb $rss pss_kb $pss"
 	systemd-analyze security --no-pager | grep -E '^(UNIT|hv|vmic)'
 }
 
 prepare() {
-	# As early as an initrd would load them, before devices are looked through; hv_vmbus comes with them where it is a module
+	# As early as an initrd would load them, before devices are looked through. hv_vmbus comes with
+	# them where it is a module.
 	cat >/etc/systemd/system/rig-vmbus.service <<-'U'
 	[Unit]
 	DefaultDependencies=no
@@ -85,7 +102,8 @@ prepare() {
 	cat >/etc/systemd/system/systemd-udev-trigger.service.d/vmbus.conf <<-'U'
 	[Service]
 	ExecStart=
-	ExecStart=-udevadm trigger --type=all --action=add --prioritized-subsystem=module,block --subsystem-match=block --subsystem-match=misc --subsystem-match=vmbus --subsystem-match=uio
+	ExecStart=-udevadm trigger --type=all --action=add --prioritized-subsystem=module,block \
+		--subsystem-match=block --subsystem-match=misc --subsystem-match=vmbus --subsystem-match=uio
 	U
 	# Ordered as the one of cloud-init
 	cat >/etc/systemd/system/cloud-init-local.service <<-'U'
@@ -110,7 +128,7 @@ case $1 in
 c-daemons)
 	prepare
 	say 'the C daemons, as Debian packages them'
-	dpkg -i $packages/hyperv-daemons.deb
+	dpkg -i "$packages"/hyperv-daemons.deb
 	udevadm trigger --settle --subsystem-match=misc
 	wait_for systemctl is-active hv-kvp-daemon
 	wait_for kvp_is_answered first
@@ -136,7 +154,7 @@ replace)
 	c_units >/var/lib/rig-c-units
 
 	say 'the package of vmic takes their place'
-	dpkg -i $packages/vmic.deb
+	dpkg -i "$packages"/vmic.deb
 	[[ $(dpkg-query -W -f '${db:Status-Status}' hyperv-daemons) != installed ]]
 	wait_for systemctl is-active vmic-kvp
 	systemctl is-active hv-kvp-daemon hv_kvp_daemon hypervkvpd
@@ -156,17 +174,19 @@ use)
 	wait_for systemctl is-system-running
 	wait_for asleep
 	measure vmic
-	refuse grep -r '^\(After\|Wants\|Requires\)=.*vmic' /usr/lib/systemd/system /etc/systemd/system --include='*.target'
+	refuse grep -r '^\(After\|Wants\|Requires\)=.*vmic' /usr/lib/systemd/system /etc/systemd/system \
+		--include='*.target'
 	refuse sh -c 'systemd-analyze critical-chain | grep vmic'
-	systemd-analyze verify --man=no vmic-kvp.service vmic-heartbeat.service vmic-shutdown.service vmic-timesync.service \
-		vmic-vss.service vmic-vss.socket vmic-fcopy.service vmic-fcopy.socket vmic-fcopy-channel.service
+	systemd-analyze verify --man=no vmic-kvp.service vmic-heartbeat.service \
+		vmic-shutdown.service vmic-timesync.service vmic-vss.service vmic-vss.socket \
+		vmic-fcopy.service vmic-fcopy.socket vmic-fcopy-channel.service
 	quiet_journal
 
 	say 'what tools look for: one process of that name, its device, five pools that all may read'
 	[[ $(pgrep -c 'hypervkvpd|hv_kvp_daemon') == 1 && $(pgrep -cf 'hypervkvpd|hv_kvp_daemon') == 1 ]]
 	pid=$(pgrep 'hypervkvpd|hv_kvp_daemon')
 	[[ $(state hv_kvp_daemon MainPID) == "$pid" ]]
-	ls -l /proc/"$pid"/fd | grep >/dev/null ' /dev/vmbus/hv_kvp$'
+	[[ -n $(find /proc/"$pid"/fd -lname /dev/vmbus/hv_kvp) ]]
 	[[ $(stat -c %a /var/lib/hyperv/.kvp_pool_{0..4} | xargs) == '644 644 644 644 644' ]]
 	command -v hv_kvp_daemon
 
@@ -212,7 +232,7 @@ use)
 		is_driver $heartbeat hv_utils
 		[[ $(systemctl is-system-running) == running ]]
 	else
-		for class in $heartbeat $shutdown $timesync; do wait_for is_driver $class uio_hv_generic; done
+		wait_for taken_over
 		hostctl.py heartbeat 3
 		hostctl.py timesync sample
 		vmic timesync status
@@ -226,21 +246,21 @@ use)
 	asking=$!
 	sleep 2
 	before=$(state vmic-kvp MainPID)
-	dpkg -i $packages/vmic-next.deb
+	dpkg -i "$packages"/vmic-next.deb
 	[[ $(state vmic-kvp MainPID) != "$before" ]]
 	wait $asking
 	echo "answered: $(grep -c . /rig/out/upgrade.txt) lines"
-	for unit in kvp; do systemctl is-active vmic-$unit; done
+	systemctl is-active vmic-kvp
 	systemctl is-enabled vmic-kvp vmic-heartbeat
 	if [[ $old_kernel == no ]]; then
-		for class in $heartbeat $shutdown $timesync; do wait_for is_driver $class uio_hv_generic; done
+		wait_for taken_over
 		hostctl.py heartbeat 3
 		quiet_journal
 	fi
 
 	if [[ -e $packages/vmic-bundled-node.deb ]]; then
 		say 'the flavour with its own Node.js: same services, same choices'
-		dpkg -i $packages/vmic-bundled-node.deb
+		dpkg -i "$packages"/vmic-bundled-node.deb
 		wait_for systemctl is-active vmic-kvp
 		readlink /proc/"$(state vmic-kvp MainPID)"/exe | grep -x >/dev/null /usr/lib/vmic/node
 		[[ $(pgrep -c hv_kvp_daemon) == 1 ]]
@@ -252,7 +272,7 @@ use)
 		dpkg --purge vmic
 		vmic kvp get --pool external FromHost
 		[[ -x /etc/cloud/clean.d/80-vmic ]]
-		dpkg -i $packages/vmic-next.deb
+		dpkg -i "$packages"/vmic-next.deb
 		dpkg --purge vmic-bundled-node
 		wait_for kvp_is_answered 'back'
 	fi
@@ -265,7 +285,7 @@ use)
 
 	say 'removed: the kernel is in charge, values stay'
 	dpkg -r vmic
-	for class in $heartbeat $shutdown $timesync; do is_driver $class hv_utils; done
+	for class in $heartbeat $shutdown $timesync; do is_driver "$class" hv_utils; done
 	hostctl.py heartbeat 3
 	[[ -z $(idle_processes) ]]
 	refuse systemctl cat vmic-kvp
@@ -273,7 +293,7 @@ use)
 	grep -a >/dev/null Upgraded /var/lib/hyperv/.kvp_pool_0
 
 	say 'the C daemons come back'
-	dpkg -i $packages/hyperv-daemons.deb
+	dpkg -i "$packages"/hyperv-daemons.deb
 	udevadm trigger --settle --subsystem-match=misc
 	wait_for systemctl is-active hv-kvp-daemon
 	wait_for pgrep -x hv_kvp_daemon
@@ -286,18 +306,20 @@ use)
 
 	say 'purged without them, nothing is left'
 	dpkg --purge hyperv-daemons
-	dpkg -i $packages/vmic.deb
+	dpkg -i "$packages"/vmic.deb
 	wait_for systemctl is-active vmic-kvp
 	kvp_is_answered last
 	systemctl disable -q vmic-kvp
-	dpkg -i $packages/vmic-next.deb
+	dpkg -i "$packages"/vmic-next.deb
 	refuse systemctl is-enabled -q vmic-kvp
 	dpkg --purge vmic
-	[[ ! -e /var/lib/hyperv && ! -e /etc/vmic && ! -e /var/lib/vmic && ! -e /usr/lib/vmic && ! -e /etc/cloud ]]
+	for path in /var/lib/hyperv /etc/vmic /var/lib/vmic /usr/lib/vmic /etc/cloud; do
+		[[ ! -e $path ]]
+	done
 	[[ -z $(find /etc/systemd /var/lib/systemd -name '*vmic*') ]]
 
 	say 'and installed once more, for what follows'
-	dpkg -i $packages/vmic.deb
+	dpkg -i "$packages"/vmic.deb
 	wait_for kvp_is_answered 'new start'
 	systemctl enable -q vmic-heartbeat vmic-shutdown
 	systemctl reboot

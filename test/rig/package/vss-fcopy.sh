@@ -1,6 +1,7 @@
-# Part of system.sh, which sources it: backup and file copy of the package as installed. systemd holds their channels, nobody runs between requests.
+# Part of system.sh, which sources it: backup and file copy of the package as installed. systemd
+# holds their channels; no process of theirs runs between requests.
 # "vss-fcopy.sh PART" runs one part alone, for hostctl.py in the middle of a freeze.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2317
 
 fcopy=34d14be3-dee4-41c8-9ae7-6b174977c192
 proof=/var/lib/rig-proof
@@ -11,13 +12,17 @@ device_of() { grep -lx "{$1}" /sys/bus/vmbus/devices/*/class_id | xargs -n 1 dir
 fcopy_socket() {
 	local uio
 	if [[ $old_kernel == yes ]]; then echo vmic-fcopy.socket; return; fi
-	for uio in "$(device_of $fcopy)"/uio/uio*; do [[ -e $uio ]] && echo "vmic-fcopy@${uio##*/}.socket"; done
+	for uio in "$(device_of $fcopy)"/uio/uio*; do
+		[[ -e $uio ]] && echo "vmic-fcopy@${uio##*/}.socket"
+	done
 }
 sockets() { echo vmic-vss.socket "$(fcopy_socket)"; }
 asleep() {
 	local unit
 	for unit in $(sockets); do [[ $(state "$unit" SubState) == listening ]] || return 1; done
-	for unit in vmic-vss.service vmic-fcopy.service; do [[ $(state $unit ActiveState) == inactive ]] || return 1; done
+	for unit in vmic-vss.service vmic-fcopy.service; do
+		[[ $(state $unit ActiveState) == inactive ]] || return 1
+	done
 	[[ $(fcopy_socket) && -z $(pgrep -f '/(vmic|hv)[-_](vss|fcopy)') ]]
 }
 # Who has the device open besides systemd would be served, or in the way
@@ -42,23 +47,36 @@ channels_are_held() {
 	read -ra units <<<"$(sockets)"
 	systemctl is-active "${units[@]}"
 	held_by_systemd /dev/vmbus/hv_vss
-	if [[ $old_kernel == yes ]]; then held_by_systemd /dev/vmbus/hv_fcopy; else held_by_systemd "/dev/$(basename "$(device_of $fcopy)"/uio/uio*)"; fi
-	[[ $(systemctl is-enabled vmic-vss.socket vmic-fcopy.socket vmic-fcopy-channel.service vmic-vss.service vmic-fcopy.service | xargs) == 'enabled enabled enabled disabled disabled' ]]
+	if [[ $old_kernel == yes ]]; then
+		held_by_systemd /dev/vmbus/hv_fcopy
+	else
+		held_by_systemd "/dev/$(basename "$(device_of $fcopy)"/uio/uio*)"
+	fi
+	local enabled
+	enabled=$(systemctl is-enabled vmic-vss.socket vmic-fcopy.socket vmic-fcopy-channel.service \
+		vmic-vss.service vmic-fcopy.service | xargs)
+	[[ $enabled == 'enabled enabled enabled disabled disabled' ]]
 }
 
 channel_of_fcopy() {
-	# On an old kernel hv_utils has it; a new one gives it to user space by itself; between the two it is nobody's
+	# On an old kernel hv_utils has it. A new one gives it to user space by itself. Between the two
+	# no driver has it.
 	local result bound
 	result=$(state vmic-fcopy-channel ConditionResult)
 	bound=$(journalctl -b -u vmic-fcopy-channel -o cat --no-pager -q)
-	echo "before vmic: $(</var/lib/rig-fcopy-driver); now: $(driver $fcopy); vmic-fcopy-channel: condition $result, $bound"
+	echo "before vmic: $(</var/lib/rig-fcopy-driver); now: $(driver $fcopy)"
+	echo "vmic-fcopy-channel: condition $result, $bound"
 	[[ $(state vmic-fcopy-channel Result) == success ]]
 	case $(</var/lib/rig-fcopy-driver) in
 	hv_utils) [[ $old_kernel == yes && $result == no && $bound == *'unmet condition'* ]] ;;
 	uio_hv_generic) [[ $old_kernel == no && $result == no && $bound == *'unmet condition'* ]] ;;
 	'') [[ $old_kernel == no && $bound == *'(before: no driver)'* ]] ;;
 	esac
-	if [[ $old_kernel == yes ]]; then is_driver $fcopy hv_utils; else is_driver $fcopy uio_hv_generic; fi
+	if [[ $old_kernel == yes ]]; then
+		is_driver $fcopy hv_utils
+	else
+		is_driver $fcopy uio_hv_generic
+	fi
 }
 
 # A channel that nobody has is given to user space, and systemd holds the new device
@@ -69,7 +87,7 @@ bind_what_nobody_has() {
 	is_driver $fcopy ''
 	systemctl start vmic-fcopy-channel
 	is_driver $fcopy uio_hv_generic
-	journalctl -b -u vmic-fcopy-channel -o cat --no-pager -q | grep >/dev/null 'before: no driver'
+	wait_for has_logged vmic-fcopy-channel 'before: no driver'
 	wait_for asleep
 }
 
@@ -86,15 +104,23 @@ stands_still() {
 	[[ ! -e /run/proof && -e /run/vmic/vss-frozen ]]
 }
 goes_on() { wait_for test -e /run/proof; }
-last_freeze() { vmic vss status --json | python3 -c 'import json, sys; f = json.load(sys.stdin)["freezes"][0]; print(f["by"], f["result"], *sorted(v["mountPoint"] for v in f["volumes"] if v["outcome"] == "frozen"))'; }
+last_freeze() {
+	vmic vss status --json | python3 -c '
+import json, sys
+f = json.load(sys.stdin)["freezes"][0]
+frozen = (v["mountPoint"] for v in f["volumes"] if v["outcome"] == "frozen")
+print(f["by"], f["result"], *sorted(frozen))'
+}
 part=(run bash "$packages/vss-fcopy.sh")
 
 use_backup() {
 	wait_for asleep
-	# Longer than a process stays that has nothing to do. hv_utils gives other first requests 10 s; this machine may need more to start a process
-	hostctl.py --timeout 120 vss freeze then "${part[@]}" stands_still then vss check then sleep 5 then vss thaw then "${part[@]}" goes_on
+	# Longer than a process stays that has nothing to do. hv_utils gives other first requests 10 s.
+	hostctl.py --timeout 120 vss freeze then "${part[@]}" stands_still then vss check \
+		then sleep 5 then vss thaw then "${part[@]}" goes_on
+	thawed() { [[ "$(last_freeze) " == 'host thawed / '* ]]; }
+	wait_for thawed
 	last_freeze
-	[[ "$(last_freeze) " == 'host thawed / '* ]]
 	vmic vss status
 	wait_for asleep
 	vmic vss status | grep >/dev/null "has no process: a host's request starts it"
@@ -116,11 +142,13 @@ use_file_copy() {
 	rm -r /var/tmp/made
 }
 
-# Daemon and guard, while the root file system is frozen: systemd thaws, and the next backup goes well
+# Daemon and guard, while the root file system is frozen: systemd thaws, and the next backup goes
+# well.
 kill_in_freeze() {
 	wait_for asleep
-	hostctl.py --timeout 120 vss freeze then "${part[@]}" stands_still then run systemctl kill --signal=KILL --kill-whom=all vmic-vss then "${part[@]}" goes_on
-	[[ ! -e /run/vmic/vss-frozen ]]
+	hostctl.py --timeout 120 vss freeze then "${part[@]}" stands_still \
+		then run systemctl kill --signal=KILL --kill-whom=all vmic-vss then "${part[@]}" goes_on
+	wait_for test ! -e /run/vmic/vss-frozen
 	interrupted() { [[ "$(last_freeze) " == 'host interrupted '* ]]; }
 	wait_for interrupted
 	use_backup
@@ -128,6 +156,8 @@ kill_in_freeze() {
 
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
 	set -Eeuo pipefail
-	wait_for() { for _ in {1..400}; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain for: $*"; return 1; }
+	packages=$(dirname "$0")
+	# shellcheck source=test/rig/services/common.sh
+	source "$packages/common.sh"
 	"$1"
 fi

@@ -1,33 +1,31 @@
 #!/bin/bash
-# Runs as root in a guest of the rig that was booted with systemd: installs unit, rules and programs as a package would, and has files copied: the
-# channel brings the service, which is killed in the middle of a file, and goes and comes with its channel.
+# Runs as root in a guest of the rig that was booted with systemd: installs unit, rules and
+# programs as a package would, and has files copied. The channel brings the service, which is
+# killed in the middle of a file, and goes and comes with its channel.
 # usage: fcopy-units.sh FOLDER    with bin/, build/Release/vmic.node and systemd/
 set -euo pipefail
-trap 'echo "FAILED in line $LINENO"; systemctl --no-pager status vmic-fcopy || true; journalctl -u vmic-fcopy --no-pager' ERR
+trap 'echo "FAILED in line $LINENO"
+	systemctl --no-pager status vmic-fcopy || true
+	journalctl -u vmic-fcopy --no-pager' ERR
 folder=$1
+# shellcheck source=test/rig/services/common.sh
+source "$(dirname "$0")/common.sh"
 
-say() { printf '\n--- %s\n' "$*"; }
-refuse() { if "$@"; then echo "should have failed: $*"; return 1; fi; }
-# The emulated machine is slow: waits are long, and end as soon as they can.
-wait_for() { for _ in {1..400}; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain for: $*"; return 1; }
 channel=/sys/bus/vmbus/devices/eb765408-105f-49b6-b4aa-c123b64d17d4
-is_serving() { [[ $(systemctl show -p StatusText --value vmic-fcopy) == serving* ]]; }
-main_pid() { systemctl show -p MainPID --value vmic-fcopy; }
+is_serving() { [[ $(state vmic-fcopy StatusText) == serving* ]]; }
+main_pid() { state vmic-fcopy MainPID; }
 # copy FOLDER NAME [overwrite] [mkdir]
-copy() { hostctl.py --timeout 5 fcopy /root/source "$@" && cmp /root/source "$1$2"; }
-is_as() { [[ $(stat -c '%U:%G %a' "$2") == "$1" ]] || { stat "$2"; return 1; }; }
+copy() { hostctl.py fcopy /root/source "$@" && cmp /root/source "$1$2"; }
+is_as() {
+	stat "$2"
+	[[ $(stat -c '%U:%G %a' "$2") == "$1" ]]
+}
 head -c 40000 /dev/urandom >/root/source
 
 say install
-mkdir -p /usr/lib/vmic/bin /usr/lib/vmic/build/Release /usr/lib/udev/rules.d
-cp "$folder"/bin/* /usr/lib/vmic/bin
-cp "$folder"/build/Release/vmic.node /usr/lib/vmic/build/Release
-ln -s ../lib/vmic/bin/vmic{,-fcopy} /usr/bin
+install_vmic "$folder" vmic vmic-fcopy
 cp "$folder"/systemd/vmic-fcopy.service /usr/lib/systemd/system
-cp "$folder"/systemd/70-vmic.rules /usr/lib/udev/rules.d
-# The rig looks like plain QEMU
-mkdir -p /etc/systemd/system/vmic-fcopy.service.d
-printf '[Unit]\nConditionVirtualization=\n' >/etc/systemd/system/vmic-fcopy.service.d/rig.conf
+allow_in_rig vmic-fcopy.service
 systemctl daemon-reload
 systemd-analyze verify vmic-fcopy.service
 
@@ -64,22 +62,29 @@ os.kill(int(sys.argv[1]), signal.SIGKILL)
 P
 came_back() { [[ $(main_pid) != @(0|"$before") ]] && is_serving; }
 wait_for came_back
-refuse ls -A /root/partial
-refuse sh -c 'ls -A /root | grep vmic-fcopy'
+[[ -z $(find /root -name partial -o -name '*vmic-fcopy*') ]]
 rm /root/vmic-copied
 copy /root/ vmic-copied
 
 say 'switched off on the host, and on again at once, and after a while: the service comes back'
-served() { rm -f /root/vmic-copied; copy /root/ vmic-copied; }
+served() {
+	rm -f /root/vmic-copied
+	hostctl.py --timeout 5 fcopy /root/source /root/ vmic-copied &&
+		cmp /root/source /root/vmic-copied
+}
 # With hv_utils the daemon itself finds its device again, which fcopy.py sees
-for pause in 0 $([ -e /dev/vmbus/hv_fcopy ] || echo 5); do
-	hostctl.py rescind fcopy then sleep $pause then offer fcopy
+pauses=(0)
+[ -e /dev/vmbus/hv_fcopy ] || pauses+=(5)
+for pause in "${pauses[@]}"; do
+	hostctl.py rescind fcopy then sleep "$pause" then offer fcopy
 	wait_for served
 done
 
 say 'what it says of itself'
+tells() { vmic fcopy status | grep >/dev/null /root/vmic-copied; }
+wait_for tells # the daemon writes it at most once a second
 vmic fcopy status
-vmic fcopy status | grep >/dev/null /root/vmic-copied
 systemctl stop vmic-fcopy
+systemctl disable vmic-fcopy
 refuse systemctl is-failed vmic-fcopy
 say 'all was well'

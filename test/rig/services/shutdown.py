@@ -1,15 +1,21 @@
 #!/usr/bin/python3
-"""shutdown.py rehearse|poweroff|reboot: the shutdown channel in user space. The last two end the guest: its exit is what they are about."""
+"""shutdown.py rehearse|poweroff|reboot: the shutdown channel in user space. The last two end the
+guest: its exit is what they are about."""
+
 from common import *
 
 mode = sys.argv[1]
 HOOKS = "/run/shutdown.d"
-os.makedirs(HOOKS)
+os.makedirs(HOOKS, exist_ok=True)
 OUT = "/rig/out/hook"
+if os.path.exists(OUT):  # of another test in this guest
+    os.remove(OUT)
+
 
 def hook(name, text):
     put(HOOKS + "/" + name, "#!/bin/sh\n%s\n" % text)
     os.chmod(HOOKS + "/" + name, 0o755)
+
 
 note("kernel %s, %s" % (os.uname().release, mode))
 check("vmic bind", vmic("bind", "shutdown")[0], 0)
@@ -20,14 +26,24 @@ if mode == "rehearse":
     daemon = Daemon("shutdown", "hooks_directory=" + HOOKS, "rehearse=true", "refuse=restart")
     last = "A rehearsal: the last command is not run"
     for done, flags in enumerate((0, 1)):
-        check("power off, flags %d" % flags, ask_shutdown(flags, message='"; touch /run/evil $(reboot) `reboot`'), 0)
-        until("the rehearsal's end", lambda: daemon.count(last) == done + 1)
+        check(
+            "power off, flags %d" % flags,
+            ask_shutdown(flags, message='"; touch /run/evil $(reboot) `reboot`'),
+            0,
+        )
+        until("the rehearsal's end", lambda n=done + 1: daemon.count(last) == n)
     check("nothing of the host's words was run", os.path.exists("/run/evil"), False)
     told = dict(line.rstrip("\n").split("=", 1) for line in open(OUT))
-    check("the hook was told", (told["VMIC_ACTION"], told["VMIC_MESSAGE"]), ("power-off", '"; touch /run/evil $(reboot) `reboot`'))
+    check(
+        "the hook was told",
+        (told["VMIC_ACTION"], told["VMIC_MESSAGE"]),
+        ("power-off", '"; touch /run/evil $(reboot) `reboot`'),
+    )
     check("a restart is refused, as configured", [ask_shutdown(f) for f in (2, 3)], [FAIL, FAIL])
     check("flags that mean nothing", [ask_shutdown(f) for f in (6, 7, 8, 0x80000000)], [FAIL] * 4)
-    check("hibernation, which this system can't do", [ask_shutdown(f) for f in (4, 5)], [FAIL, FAIL])
+    check(
+        "hibernation, which this system can't do", [ask_shutdown(f) for f in (4, 5)], [FAIL, FAIL]
+    )
 
     note("the service is switched off on the host, and on again")
     put("/dev/vmbus-host/ctl", "rescind shutdown")

@@ -1,52 +1,67 @@
 #!/usr/bin/python3
-"""The unit's life in a guest that was booted with systemd: brought by its device, and ended in each way while / is frozen. Exit status 0: all as it
-should be."""
+"""The unit's life in a guest that was booted with systemd: brought by its device, and ended in each
+way while / is frozen. Exit status 0: all as it should be."""
+
 from vss_guest import *
 
 UNIT = "vmic-vss"
 
+
 def show(name):
-    return subprocess.check_output(["systemctl", "show", "-p", name, "--value", UNIT], text=True).strip()
+    return subprocess.check_output(
+        ["systemctl", "show", "-p", name, "--value", UNIT], text=True
+    ).strip()
+
 
 def running():
     return show("ActiveState") == "active" and int(show("MainPID")) or None
 
+
 def install():
     note("installed as a package would")
-    sh("mkdir -p /usr/lib/vmic/bin /usr/lib/vmic/build/Release /etc/vmic/vss.d /etc/systemd/system/vmic-vss.service.d")
-    sh("cp /opt/vmic/bin/* /usr/lib/vmic/bin; cp /opt/vmic/build/Release/* /usr/lib/vmic/build/Release")
-    sh("ln -s ../lib/vmic/bin/vmic ../lib/vmic/bin/vmic-vss /usr/bin")
-    sh("cp /opt/vmic/systemd/vmic-vss.service /usr/lib/systemd/system; cp /opt/vmic/systemd/70-vmic.rules /usr/lib/udev/rules.d")
-    # The rig looks like plain QEMU
-    put("/etc/systemd/system/vmic-vss.service.d/rig.conf", "[Unit]\nConditionVirtualization=\n")
-    put("/etc/vmic/vss.d/10-database", "#!/bin/sh\necho \"$1\" >>/run/hook-calls\n")
+    sh("bash -c '. /opt/services/common.sh; install_vmic /opt/vmic vmic vmic-vss'")
+    sh("bash -c '. /opt/services/common.sh; allow_in_rig vmic-vss.service'")
+    sh("cp /opt/vmic/systemd/vmic-vss.service /usr/lib/systemd/system; mkdir -p /etc/vmic/vss.d")
+    put("/etc/vmic/vss.d/10-database", '#!/bin/sh\necho "$1" >>/run/hook-calls\n')
     os.chmod("/etc/vmic/vss.d/10-database", 0o755)
     sh("systemctl daemon-reload")
-    verify = subprocess.run(["systemd-analyze", "verify", "vmic-vss.service"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    verify = subprocess.run(
+        ["systemd-analyze", "verify", "vmic-vss.service"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     check("systemd-analyze verify", (verify.returncode, verify.stdout), (0, ""))
+
 
 def calls():
     return open("/run/hook-calls").read().split()
 
+
 def last_freeze():
     return vmic("vss", "status")[1]["freezes"][0]
+
 
 install()
 make_file_systems()
 writers = start_writers()
 note("enabled, it is brought by its device")
-sh("systemctl enable vmic-vss; udevadm control --reload; udevadm trigger --settle --subsystem-match=misc")
+sh("systemctl enable vmic-vss; udevadm control --reload")
+sh("udevadm trigger --settle --subsystem-match=misc")
 until("it runs", running)
 
 note("a backup, its hook within the unit's sandbox")
 host = Host()
 backup(host, writers)
 until("the hook was called", lambda: calls() == ["freeze", "thaw"])
-check("what is known of it", (last_freeze()["result"], last_freeze()["by"]), ("thawed", "host"))
+until(
+    "what is known of it",
+    lambda: (last_freeze()["result"], last_freeze()["by"]) == ("thawed", "host"),
+)
 
 note("stopped while / is frozen")
 check("freeze", host.freeze(), OK)
-check("all stand still", stands_still(writers, .5), names(writers))
+check("all stand still", stands_still(writers, 0.5), names(writers))
 sh("systemctl stop vmic-vss")
 for w in writers:
     w.moves()
@@ -60,7 +75,7 @@ host.close()
 host = Host()
 before = running()
 check("freeze", host.freeze(), OK)
-check("all stand still", stands_still(writers, .5), names(writers))
+check("all stand still", stands_still(writers, 0.5), names(writers))
 sh("systemctl kill --signal=KILL --kill-whom=all vmic-vss")
 for w in writers:
     w.moves()
@@ -69,7 +84,7 @@ host.close()
 host = Host()
 check("the thaw of a freeze that was lost fails", host.thaw() != OK, True)
 until("its hook was told", lambda: calls() == ["freeze", "thaw"] * 3)
-check("what is known of it", last_freeze()["result"], "interrupted")
+until("what is known of it", lambda: last_freeze()["result"] == "interrupted")
 backup(host, writers)
 
 note("frozen by hand")
@@ -78,4 +93,5 @@ check("vmic vss freeze", (status, record["result"], record["by"]), (0, "thawed",
 for w in writers:
     w.moves()
 host.close()
+sh("systemctl disable --now vmic-vss")
 verdict()
