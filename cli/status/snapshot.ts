@@ -4,6 +4,7 @@ import { type FcopyStatus, readStatus as readFcopyStatus } from '../../daemons/f
 import { poolFileName } from '../../daemons/kvp/pools/index.ts';
 import { readStatus as readVssStatus, type VssStatus } from '../../daemons/vss/freeze/status.ts';
 import { SERVICE_CLASSES, SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
+import { listFolder, readTrimmed, statFile } from '../../runtime/files.ts';
 import {
   DEFAULT_RUNTIME_DIRECTORY,
   readServiceStatus,
@@ -147,19 +148,19 @@ export async function takeSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
   } = ports;
   const at = (...parts: string[]): string => path.join(root, ...parts);
   const vmbus = new SysfsVmbus({ sysfs: at('sys') });
-  const machineId = stat(at('etc/machine-id'));
+  const machineId = statFile(at('etc/machine-id'));
   const backups = backupsOf(path.join(runtimeDirectory, 'vss.json'));
   const copies = copiesOf(path.join(runtimeDirectory, 'fcopy.json'));
   const [units, denials] = await Promise.all([readUnits(ports), readDenials(ports)]);
   return {
     takenMs: Date.now(),
-    uptimeSecs: Number(read(at('proc/uptime'))?.split(' ')[0] ?? 0),
-    kernel: read(at('proc/sys/kernel/osrelease')) ?? '',
+    uptimeSecs: Number(readTrimmed(at('proc/uptime'))?.split(' ')[0] ?? 0),
+    kernel: readTrimmed(at('proc/sys/kernel/osrelease')) ?? '',
     isRoot: process.geteuid?.() === 0,
     // Microsoft's names in the SMBIOS of its virtual machines of both generations
     isHyperV:
-      read(at('sys/class/dmi/id/sys_vendor')) === 'Microsoft Corporation' &&
-      read(at('sys/class/dmi/id/product_name')) === 'Virtual Machine',
+      readTrimmed(at('sys/class/dmi/id/sys_vendor')) === 'Microsoft Corporation' &&
+      readTrimmed(at('sys/class/dmi/id/product_name')) === 'Virtual Machine',
     hasVmbus: vmbus.hasVmbus,
     // Also those that are built in and have parameters; hv_vmbus and hv_utils show as what they
     // drive
@@ -175,7 +176,7 @@ export async function takeSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
         return channel ? [[service, channel]] : [];
       }),
     ),
-    utilsDevices: list(at('dev/vmbus')).filter((name) => name.startsWith('hv_')),
+    utilsDevices: listFolder(at('dev/vmbus')).filter((name) => name.startsWith('hv_')),
     daemons: Object.fromEntries(
       SERVICE_NAMES.map((service) => [service, daemonOf(runtimeDirectory, service)]),
     ),
@@ -256,10 +257,12 @@ function copiesOf(file: string): CopiesSeen | undefined {
 }
 
 function processes(proc: string): ProcessSeen[] {
-  return list(proc).flatMap((pid) => {
+  return listFolder(proc).flatMap((pid) => {
     if (!/^\d+$/.test(pid)) return [];
-    const name = read(path.join(proc, pid, 'comm')) ?? '';
-    const command = (read(path.join(proc, pid, 'cmdline')) ?? '').replaceAll('\0', ' ').trim();
+    const name = readTrimmed(path.join(proc, pid, 'comm')) ?? '';
+    const command = (readTrimmed(path.join(proc, pid, 'cmdline')) ?? '')
+      .replaceAll('\0', ' ')
+      .trim();
     // Our daemons go by the C daemons' names, too: their command line begins with Node.js, or is a
     // script of ours
     const isOurs = /\bnode\b|vmic/.test(command);
@@ -327,7 +330,7 @@ const POOL_COUNT = 5;
 function poolsOf(directory: string): Snapshot['pools'] {
   const files = Array.from({ length: POOL_COUNT }, (_, pool) => {
     const file = path.join(directory, poolFileName(pool));
-    const found = stat(file);
+    const found = statFile(file);
     if (!found) return undefined;
     const { mode, uid, size, mtimeMs } = found;
     return {
@@ -344,28 +347,4 @@ function poolsOf(directory: string): Snapshot['pools'] {
     exists: fs.existsSync(directory),
     files: files.filter((file) => file !== undefined),
   };
-}
-
-function list(folder: string): string[] {
-  try {
-    return fs.readdirSync(folder).sort();
-  } catch {
-    return [];
-  }
-}
-
-function read(file: string): string | undefined {
-  try {
-    return fs.readFileSync(file, 'utf8').trim();
-  } catch {
-    return undefined;
-  }
-}
-
-function stat(file: string): fs.Stats | undefined {
-  try {
-    return fs.statSync(file);
-  } catch {
-    return undefined;
-  }
 }

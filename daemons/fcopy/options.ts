@@ -1,4 +1,4 @@
-import fs from 'node:fs';
+import { readText } from '../../runtime/files.ts';
 import { DEFAULT_STATUS_FILE } from './status.ts';
 
 const absolutePath = (value: string): string | undefined =>
@@ -99,13 +99,8 @@ const badOwner = (text: string): string | undefined => {
 
 /** The fields of a name's line, by the name alone: a number there is a number. */
 function lookUp(file: string, name: string): string[] | undefined {
-  let text = '';
-  try {
-    text = fs.readFileSync(file, 'utf8');
-  } catch {
-    // A system without names
-  }
-  return text
+  // A system without names has no such file
+  return (readText(file) ?? '')
     .split('\n')
     .map((line) => line.split(':'))
     .find((fields) => fields[0] === name && /^\d+$/.test(fields[2] ?? ''));
