@@ -4,7 +4,10 @@ import { type FcopyStatus, readStatus as readFcopyStatus } from '../../daemons/f
 import { poolFileName } from '../../daemons/kvp/pools/index.ts';
 import { readStatus as readVssStatus, type VssStatus } from '../../daemons/vss/freeze/status.ts';
 import { SERVICE_CLASSES, SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
+import { KVP_POOL_COUNT } from '../../protocol/kvp/types.ts';
+import { CLOCK_PROGRAMS } from '../../runtime/clock-programs.ts';
 import { listFolder, readTrimmed, statFile } from '../../runtime/files.ts';
+import { cDaemonUnits, SERVICE_FACTS, serviceOfProcess } from '../../runtime/services.ts';
 import {
   DEFAULT_RUNTIME_DIRECTORY,
   readServiceStatus,
@@ -106,29 +109,16 @@ export interface Snapshot {
 
 const MODULES = ['hv_vmbus', 'hv_utils', 'uio_hv_generic', 'hv_sock'];
 
-/** The C daemons by the names of their processes: upstream's and Red Hat's. */
-const C_DAEMON =
-  /^(hv_(kvp|vss|fcopy)(_uio)?_daemon|hv_fcopy_uio_da|hypervkvpd|hypervvssd|hypervfcopyd)$/;
-
-/** Units of the C daemons, as distributions call them. */
-const C_UNITS = ['kvp', 'vss', 'fcopy'].flatMap((name) => [
-  `hv-${name}-daemon`,
-  `hv_${name}_daemon`,
-  `hyperv${name}d`,
-]);
 const UNITS = [
-  ...SERVICE_NAMES.flatMap((name) => [`vmic-${name}.service`, `vmic-${name}.socket`]),
-  'vmic-fcopy-channel.service',
-  // Instances that are loaded
-  'vmic-fcopy@*.socket',
-  ...[...C_UNITS, 'hv-fcopy-uio-daemon'].map((name) => `${name}.service`),
-  ...['chrony', 'chronyd', 'systemd-timesyncd', 'ntp', 'ntpd', 'ntpsec'].map(
-    (name) => `${name}.service`,
-  ),
+  ...SERVICE_NAMES.flatMap((service) => SERVICE_FACTS[service].units)
+    // Of a template, the instances that are loaded
+    .map((unit) => unit.replace('@.', '@*.')),
+  ...SERVICE_NAMES.flatMap(cDaemonUnits),
+  ...CLOCK_PROGRAMS.flatMap(({ units }) => units),
 ];
 
-/** Programs that discipline the clock, by their process's name (15 characters at most). */
-const CLOCK_PROGRAMS = ['chronyd', 'systemd-timesyn', 'ntpd', 'ntp-daemon', 'phc2sys'];
+const isClockProgram = (name: string): boolean =>
+  CLOCK_PROGRAMS.some(({ process }) => process === name);
 
 export interface SnapshotPorts {
   /** Where the file system begins; "/" but in tests. */
@@ -266,17 +256,16 @@ function processes(proc: string): ProcessSeen[] {
     // Our daemons go by the C daemons' names, too: their command line begins with Node.js, or is a
     // script of ours
     const isOurs = /\bnode\b|vmic/.test(command);
-    if (!CLOCK_PROGRAMS.includes(name) && !(C_DAEMON.test(name) && command !== '' && !isOurs))
-      return [];
+    if (!isClockProgram(name) && !(serviceOfProcess(name) && command !== '' && !isOurs)) return [];
     return [{ pid: Number(pid), name, command: command.slice(0, 200) }];
   });
 }
 
-export const isCDaemon = ({ name }: ProcessSeen): boolean => C_DAEMON.test(name);
+export const isCDaemon = ({ name }: ProcessSeen): boolean => serviceOfProcess(name) !== undefined;
 
 /** The service a C daemon stands for. */
 export const serviceOfCDaemon = ({ name }: ProcessSeen): ServiceName =>
-  (/(kvp|vss|fcopy)/.exec(name)?.[1] ?? 'kvp') as ServiceName;
+  serviceOfProcess(name) ?? 'kvp';
 
 async function readUnits({ run }: SnapshotPorts): Promise<Record<string, UnitSeen> | undefined> {
   const output = await run('systemctl', [
@@ -325,10 +314,8 @@ async function readDenials({ run }: SnapshotPorts): Promise<string[] | undefined
     .slice(-MAX_DENIALS);
 }
 
-const POOL_COUNT = 5;
-
 function poolsOf(directory: string): Snapshot['pools'] {
-  const files = Array.from({ length: POOL_COUNT }, (_, pool) => {
+  const files = Array.from({ length: KVP_POOL_COUNT }, (_, pool) => {
     const file = path.join(directory, poolFileName(pool));
     const found = statFile(file);
     if (!found) return undefined;
