@@ -64,7 +64,7 @@ export const INSTALLED_UNITS = UNITS.filter((name) =>
 
 const project = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 export const DESCRIPTION = project.description;
-/** A distribution's own number may follow that of vmic: VMIC_PACKAGE_VERSION=0.1.0+1. */
+/** A distribution's own number may follow that of vmic: VMIC_PACKAGE_VERSION=X.Y.Z+1. */
 export const VERSION = process.env.VMIC_PACKAGE_VERSION ?? project.version;
 
 /** Seconds; of the last commit, so that everybody who builds it gets the same bytes. */
