@@ -19,28 +19,16 @@ export const TRANSPORT_FORMS =
   'chardev:/dev/vmbus/NAME, uio: (or uio:CLASS-GUID), auto:/dev/vmbus/NAME (that, or uio:), ' +
   'unix:PATH or unix-ring:PATH';
 
-/** The key `transport`, which every service's section of the configuration has. */
+/** Returns the key `transport`, which every daemon's section of the configuration has. */
 export const transportOption = (defaultTransport: string) =>
   ({
     type: 'string',
     default: defaultTransport,
-    help: `where the channel is: ${TRANSPORT_FORMS}`,
+    expects: TRANSPORT_FORMS,
+    help: 'The daemon finds its channel here.',
     check: (spec: string): string | undefined => {
       const parsed = parseTransport(spec, ANY_CLASS_ID);
       return typeof parsed === 'string' ? parsed : undefined;
-    },
-  }) as const;
-
-/** The keys that every service's section has. */
-export const commonOptions = (defaultTransport: string) =>
-  ({
-    transport: transportOption(defaultTransport),
-    idle_exit_ms: {
-      type: 'integer',
-      default: 10_000,
-      min: 0,
-      max: 86_400_000,
-      help: 'on demand: how long without a request before the process leaves; 0: it stays',
     },
   }) as const;
 
@@ -58,9 +46,9 @@ export function parseTransport(spec: string, ownClassId: string): Transport | st
     case 'chardev':
     case 'unix':
     case 'unix-ring':
-      return rest.startsWith('/') ? { kind, path: rest } : `an absolute path after "${kind}:"`;
+      return path.isAbsolute(rest) ? { kind, path: rest } : `an absolute path after "${kind}:"`;
     case 'auto':
-      return rest.startsWith('/')
+      return path.isAbsolute(rest)
         ? { kind, path: rest, classId: ownClassId }
         : 'an absolute path after "auto:"';
     case 'uio': {

@@ -11,10 +11,10 @@ import {
 import { readText } from '../../../runtime/files.ts';
 import { monotonicMs } from '../../../runtime/log.ts';
 import { identityOf, ownIdentity } from '../../../runtime/status/status-file.ts';
+import type { vssOptions } from '../options.ts';
 import { readBlockFacts } from './block-devices.ts';
 import type { FreezePolicy, FreezerPorts } from './freezer.ts';
 import type { Guard, GuardOptions, GuardStarter, Recovery } from './guard-types.ts';
-import type { vssOptions } from './options.ts';
 import { type Plan, plan } from './plan.ts';
 import { changeStatus, type VssStatus } from './status.ts';
 
