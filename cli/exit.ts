@@ -1,6 +1,6 @@
 import { PoolError, type PoolErrorCode } from '../daemons/kvp/pools/index.ts';
 import { type ExitStatus, numbersOf } from '../runtime/exit-statuses.ts';
-import { wrap } from '../runtime/text.ts';
+import { plain, wrap } from '../runtime/text.ts';
 
 /** Exit statuses of the `vmic` command. They are part of its interface: scripts rely on them. */
 export const EXIT_STATUSES = {
@@ -9,7 +9,7 @@ export const EXIT_STATUSES = {
     status: 1,
     meaning:
       'there is no such key or channel, the condition was not met in time, the service does not ' +
-      'run, what was frozen was thawed too early, or vmic doctor found a problem',
+      'run, what was frozen was thawed too early, or `vmic doctor` found a problem',
   },
   usage: { status: 2, meaning: 'wrong usage' },
   permission: { status: 3, meaning: 'permission denied' },
@@ -33,7 +33,7 @@ export type ExitName = keyof typeof EXIT;
 export const EXIT_HELP = [
   'Exit status:',
   ...Object.values(EXIT_STATUSES).flatMap(({ status, meaning }) =>
-    wrap(meaning, { columns: 79, indent: '     ' }).map((line, i) =>
+    wrap(plain(meaning), { columns: 79, indent: '     ' }).map((line, i) =>
       i === 0 ? `  ${status}  ${line.trimStart()}` : line,
     ),
   ),

@@ -1,7 +1,9 @@
 /** An exit status of a program. */
 export interface ExitStatus {
   readonly status: number;
-  /** What it means, without a capital and a full stop. */
+  /**
+   * What it means, without a capital and a full stop. A command or option stands in backquotes.
+   */
   readonly meaning: string;
 }
 
@@ -21,7 +23,7 @@ export const DAEMON_EXIT_STATUSES = {
   ok: { status: 0, meaning: 'stopped on request' },
   failure: { status: 1, meaning: 'failure' },
   usage: { status: 2, meaning: 'wrong usage' },
-  unbound: { status: 75, meaning: 'channel not in user space (--end-unbound)' },
+  unbound: { status: 75, meaning: 'channel not in user space (`--end-unbound`)' },
   configuration: { status: 78, meaning: 'wrong configuration' },
 } as const satisfies Readonly<Record<string, ExitStatus>>;
 

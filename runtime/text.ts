@@ -30,3 +30,6 @@ export function wrap(
   }
   return line === '' ? lines : [...lines, indent + line];
 }
+
+/** Returns a text of the manuals as a terminal shows it: without backquotes. */
+export const plain = (text: string): string => text.replaceAll('`', '');

@@ -2,18 +2,18 @@ import { expectationOf, type Option, type OptionTable } from './config.ts';
 import { DAEMON_EXIT_STATUSES } from './exit-statuses.ts';
 import { logOptions } from './log-options.ts';
 import { type DaemonDeclaration, sectionOptions } from './options.ts';
-import { wrap } from './text.ts';
+import { plain, wrap } from './text.ts';
 
 /** Columns of a terminal that --help keeps to. */
 const COLUMNS = 79;
 const KEY_INDENT = ' '.repeat(8);
 
-/** Returns which values a key takes, with their unit. */
+/** Returns which values a key takes: what the check expects, with items and unit. */
 export const limitsOf = (option: Option): string => {
-  const items =
-    option.type === 'strings' && option.choices ? ` of ${option.choices.join(', ')}` : '';
+  if (option.type === 'strings' && option.choices)
+    return `a list of these: ${option.choices.join(', ')}`;
   const unit = option.type === 'integer' && option.unit ? ` (${option.unit})` : '';
-  return `${expectationOf(option)}${items}${unit}`;
+  return `${expectationOf(option)}${unit}`;
 };
 
 /** Returns a value as TOML has it: JSON with a space between items. */
@@ -31,7 +31,7 @@ export const keysHelp = (declaration: DaemonDeclaration): string => {
   const lines = Object.entries(sections).flatMap(([section, table]) =>
     Object.entries(table).flatMap(([key, option]) => [
       `  ${section}.${key} = ${formatValue(option.default)}`,
-      ...wrap(`${option.help} Expected: ${limitsOf(option)}.`.replaceAll('`', ''), {
+      ...wrap(plain(`${option.help} Value: ${limitsOf(option)}.`), {
         columns: COLUMNS,
         indent: KEY_INDENT,
       }),
@@ -45,5 +45,5 @@ export const daemonExitHelp = (): string => {
   const list = Object.values(DAEMON_EXIT_STATUSES)
     .map(({ status, meaning }) => `${status} ${meaning}`)
     .join(', ');
-  return wrap(`Exit status: ${list}.`, { columns: COLUMNS }).join('\n');
+  return wrap(plain(`Exit status: ${list}.`), { columns: COLUMNS }).join('\n');
 };

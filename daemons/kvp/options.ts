@@ -10,7 +10,7 @@ export const kvpOptions = {
     example: '/srv/kvp',
     help:
       'The daemon keeps the pool files in this folder, and `vmic kvp` reads them there. ' +
-      'The unit has to name another folder in `ReadWritePaths=`.',
+      'The unit has to allow any other folder by `ReadWritePaths=`.',
   },
   offer_version_5: {
     type: 'boolean',

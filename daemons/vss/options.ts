@@ -76,8 +76,8 @@ export const vssOptions = {
     type: 'path',
     default: '/run/vmic/vss-frozen',
     help:
-      'This file says what is being frozen while it is. It has to be on a tmpfs, because nothing ' +
-      'else can be written then.',
+      'The guard notes in this file what it has frozen. The file has to be on a tmpfs, because ' +
+      'disks may be frozen.',
   },
 } as const satisfies OptionTable;
 
