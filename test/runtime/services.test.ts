@@ -3,15 +3,19 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { kvpOptions } from '../../daemons/kvp/options.ts';
+import { vssOptions } from '../../daemons/vss/options.ts';
 import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
 import { heartbeatProtocol } from '../../protocol/heartbeat/vmbus.ts';
 import { SERVICE_CLASSES, SERVICE_NAMES } from '../../protocol/ic/classes.ts';
+import { formatVersion, type Version } from '../../protocol/ic/version.ts';
 import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
 import { shutdownProtocol } from '../../protocol/shutdown/vmbus.ts';
 import { timesyncProtocol } from '../../protocol/timesync/vmbus.ts';
 import { vssProtocol } from '../../protocol/vss/vmbus.ts';
 import { CLOCK_PROGRAMS } from '../../runtime/clock-programs.ts';
 import { SECTIONS } from '../../runtime/config.ts';
+import { EXIT } from '../../runtime/exit-statuses.ts';
 import {
   cDaemonUnits,
   PROCESS_NAME_BYTES,
@@ -60,6 +64,23 @@ describe('services', () => {
       wanted.map(([, guid]) => guid),
       [SERVICE_CLASSES.fcopy],
     );
+  });
+
+  it('are not started again by their units after an exit status that a restart would repeat', () => {
+    for (const name of SERVICE_NAMES)
+      assert.match(
+        read(`systemd/vmic-${name}.service`),
+        new RegExp(`^RestartPreventExitStatus=${EXIT.usage} ${EXIT.configuration}$`, 'm'),
+      );
+  });
+
+  it('offer the versions that the texts about their options name', () => {
+    const version = (versions: readonly Version[]): string => formatVersion(versions[0]!);
+    const { offer_version_5: kvp } = kvpOptions;
+    assert.ok(kvp.help.includes(`KVP ${version(kvpProtocol.optionalVersions)} `), kvp.help);
+    const { offer_versions: vss } = vssOptions;
+    assert.ok(vss.help.includes(`beside ${version(vssProtocol.messageVersions)},`), vss.help);
+    assert.deepEqual(vss.choices, vssProtocol.optionalVersions.map(formatVersion));
   });
 
   it('have their executables among the targets of binding.gyp', () => {
