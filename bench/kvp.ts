@@ -13,6 +13,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { poolFileName, RECORD_BYTES } from '../daemons/kvp/pools/index.ts';
+import { KEY_FIELD_BYTES } from '../protocol/kvp/sizes.ts';
 import {
   compile,
   findCDaemon,
@@ -78,13 +80,13 @@ function add(
 
 /** Writes a pool file of `count` records: keys of 512 bytes, values of 2,048. */
 function fill(poolFolder: string, pool: number, count: number): void {
-  const bytes = Buffer.alloc(count * 2560);
+  const bytes = Buffer.alloc(count * RECORD_BYTES);
   for (let i = 0; i < count; i++) {
-    bytes.write(key(i), i * 2560);
-    bytes.write(valueFor(i), i * 2560 + 512);
+    bytes.write(key(i), i * RECORD_BYTES);
+    bytes.write(valueFor(i), i * RECORD_BYTES + KEY_FIELD_BYTES);
   }
   fs.mkdirSync(poolFolder, { recursive: true });
-  fs.writeFileSync(path.join(poolFolder, `.kvp_pool_${pool}`), bytes);
+  fs.writeFileSync(path.join(poolFolder, poolFileName(pool)), bytes);
 }
 
 let serial = 0;

@@ -1,10 +1,11 @@
 import yargs, { type Argv, type FallbackCompletionFunction } from 'yargs';
 import { DEFAULT_STATUS_FILE as FCOPY_STATUS_FILE } from '../daemons/fcopy/status.ts';
-import { DEFAULT_POOL_DIRECTORY, kvpOptions } from '../daemons/kvp/pools/index.ts';
+import { daemon as kvpDaemon } from '../daemons/kvp/options.ts';
+import { DEFAULT_POOL_DIRECTORY } from '../daemons/kvp/pools/index.ts';
 import { DEFAULT_STATUS_FILE } from '../daemons/timesync/status.ts';
 import { SERVICE_NAMES, type ServiceName } from '../protocol/ic/classes.ts';
 import { ConfigError, loadConfig } from '../runtime/config.ts';
-import { commonOptions } from '../runtime/transports/transport.ts';
+import { sectionOptions } from '../runtime/options.ts';
 import { VERSION } from '../runtime/version.ts';
 import { SysfsVmbus } from '../runtime/vmbus/index.ts';
 import { moveChannel } from './binding/commands.ts';
@@ -624,7 +625,7 @@ function parseTimeout(text: string | undefined): number | undefined {
 
 /** Where the daemon keeps the pools. */
 async function configuredDirectory(file: string): Promise<string> {
-  const sections = { kvp: { ...kvpOptions, ...commonOptions('') } };
+  const sections = { kvp: sectionOptions(kvpDaemon) };
   try {
     return (await loadConfig({ file, required: false, overrides: [] }, sections)).kvp
       .pool_directory;

@@ -1,42 +1,28 @@
 /**
- * What packages hold. One entry of SERVICES is all that a further service takes: its program,
- * units, presets, man page and the names of the C daemon it replaces follow from it.
+ * What packages hold. One entry of runtime/services.json is all that a further service takes: its
+ * program, units, presets, man page and the names of the C daemon it replaces follow from it.
  */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { capture, root } from '../scripts/support.mjs';
 
-/**
- * name        daemons/NAME, bin/vmic-NAME, systemd/vmic-NAME.{service,socket}
- * daemon      the C daemon's executable, a name people and tools look for
- * units       the C daemon's unit in every spelling, of: Debian and Ubuntu; openSUSE, Arch and Alpine; RHEL, Azure Linux and Oracle
- * executables compiled programs that the service starts, targets of binding.gyp
- * folders     for an administrator's own programs, below /etc/vmic
- */
-const ALL_SERVICES = [
-  { name: 'kvp', daemon: 'hv_kvp_daemon', units: ['hv-kvp-daemon', 'hv_kvp_daemon', 'hypervkvpd'] },
-  { name: 'heartbeat', folders: ['health.d'] },
-  { name: 'shutdown', folders: ['shutdown.d'] },
-  { name: 'timesync' },
-  {
-    name: 'vss',
-    daemon: 'hv_vss_daemon',
-    units: ['hv-vss-daemon', 'hv_vss_daemon', 'hypervvssd'],
-    executables: ['vmic-vss-guard'],
-    folders: ['vss.d'],
-  },
-  {
-    name: 'fcopy',
-    daemon: 'hv_fcopy_daemon',
-    units: ['hv-fcopy-daemon', 'hv_fcopy_daemon', 'hypervfcopyd', 'hv-fcopy-uio-daemon'],
-  },
-];
+/** What runtime/services.ts describes. */
+const FACTS = JSON.parse(readFileSync(join(root, 'runtime/services.json'), 'utf8'));
 
-/** Those whose program there is. */
-export const SERVICES = ALL_SERVICES.filter(({ name }) =>
-  existsSync(join(root, `daemons/${name}/main.ts`)),
-).map((service) => ({ units: [], executables: [], folders: [], ...service }));
+/**
+ * Those whose program there is: daemons/NAME, bin/vmic-NAME. `daemon` and `units` are names of the
+ * C daemon.
+ */
+export const SERVICES = Object.entries(FACTS)
+  .filter(([name]) => existsSync(join(root, `daemons/${name}/main.ts`)))
+  .map(([name, { cDaemon, executables = [], folders = [] }]) => ({
+    name,
+    ...(cDaemon === undefined ? {} : { daemon: cDaemon.executable }),
+    units: cDaemon?.units ?? [],
+    executables,
+    folders,
+  }));
 
 /** Folders that are there, though empty. */
 export const FOLDERS = ['config.toml.d', ...SERVICES.flatMap(({ folders }) => folders)].map(
@@ -64,7 +50,7 @@ export const CONFIGURATION = { 'etc/cloud/clean.d/80-vmic': 'packaging/cloud-ini
  * Unit names of the C daemons, of services that are no part of vmic yet, too: their packages are
  * replaced as a whole.
  */
-export const C_UNITS = ALL_SERVICES.flatMap(({ units = [] }) => units);
+export const C_UNITS = Object.values(FACTS).flatMap(({ cDaemon }) => cDaemon?.units ?? []);
 
 /** Packages that hold the C daemons. */
 export const C_PACKAGES = [
@@ -81,15 +67,9 @@ export const PROGRAMS = ['vmic', ...SERVICES.map(({ name }) => `vmic-${name}`)];
 export const EXECUTABLES = SERVICES.flatMap(({ executables }) => executables);
 
 /** Units of ours, sockets first: a package that is removed stops them in this order. */
-export const UNITS = readdirSync(join(root, 'systemd'))
-  .filter((file) =>
-    SERVICES.some(({ name }) =>
-      new RegExp(`^vmic-${name}(-\\w+)?@?\\.(service|socket|timer)$`).test(file),
-    ),
-  )
-  .sort(
-    (a, b) => Number(a.endsWith('.service')) - Number(b.endsWith('.service')) || (a < b ? -1 : 1),
-  );
+export const UNITS = SERVICES.flatMap(({ name }) => FACTS[name].units).sort(
+  (a, b) => Number(a.endsWith('.service')) - Number(b.endsWith('.service')) || (a < b ? -1 : 1),
+);
 
 /** Those that can be enabled. */
 export const INSTALLED_UNITS = UNITS.filter((name) =>
@@ -98,7 +78,7 @@ export const INSTALLED_UNITS = UNITS.filter((name) =>
 
 const project = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 export const DESCRIPTION = project.description;
-/** A distribution's own number may follow that of vmic: VMIC_PACKAGE_VERSION=0.1.0+1. */
+/** A distribution's own number may follow that of vmic: VMIC_PACKAGE_VERSION=X.Y.Z+1. */
 export const VERSION = process.env.VMIC_PACKAGE_VERSION ?? project.version;
 
 /** Seconds; of the last commit, so that everybody who builds it gets the same bytes. */

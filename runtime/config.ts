@@ -1,29 +1,61 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-/** One key of a section: its type by its default, and what it means. */
-export type Option =
-  | {
-      readonly type: 'string';
-      readonly default: string;
-      readonly help: string;
-      readonly check?: (value: string) => string | undefined;
-    }
-  | {
-      readonly type: 'choice';
-      readonly default: string;
-      readonly choices: readonly string[];
-      readonly help: string;
-    }
-  | { readonly type: 'boolean'; readonly default: boolean; readonly help: string }
-  | {
-      readonly type: 'integer';
-      readonly default: number;
-      readonly min: number;
-      readonly max: number;
-      readonly help: string;
-    }
-  | { readonly type: 'strings'; readonly default: readonly string[]; readonly help: string };
+interface Described {
+  /**
+   * What the key does, in sentences. Manuals show them: a value or command stands in backquotes,
+   * and "vmic-hooks(7)" is a reference to a man page.
+   */
+  readonly help: string;
+}
+
+/** One key of a section: everything that the check, --help and the manuals say of it. */
+export type Option = Described &
+  (
+    | {
+        readonly type: 'string';
+        readonly default: string;
+        /** For the manuals: which values there are. */
+        readonly expects?: string;
+        readonly example?: string;
+        /** Returns what was expected instead of a bad value. */
+        readonly check?: (value: string) => string | undefined;
+      }
+    | {
+        /** An absolute path. */
+        readonly type: 'path';
+        readonly default: string;
+        /** An empty text is good, too: there is no such file. */
+        readonly mayBeEmpty?: true;
+        readonly example?: string;
+      }
+    | {
+        readonly type: 'choice';
+        readonly default: string;
+        readonly choices: readonly string[];
+        readonly example?: string;
+      }
+    | { readonly type: 'boolean'; readonly default: boolean; readonly example?: boolean }
+    | {
+        readonly type: 'integer';
+        readonly default: number;
+        readonly min: number;
+        readonly max: number;
+        readonly unit?: string;
+        readonly example?: number;
+      }
+    | {
+        readonly type: 'strings';
+        readonly default: readonly string[];
+        /** The only items there are. */
+        readonly choices?: readonly string[];
+        /** An empty list is an error. */
+        readonly needsOne?: true;
+        readonly example?: readonly string[];
+        /** Returns what is wrong with an item, to be read after the item itself. */
+        readonly check?: (item: string) => string | undefined;
+      }
+  );
 
 export type OptionTable = Readonly<Record<string, Option>>;
 
@@ -31,9 +63,13 @@ type ValueOf<O extends Option> = O extends { type: 'boolean' }
   ? boolean
   : O extends { type: 'integer' }
     ? number
-    : O extends { type: 'strings' }
-      ? readonly string[]
-      : string;
+    : O extends { type: 'strings'; choices: readonly (infer Item)[] }
+      ? readonly Item[]
+      : O extends { type: 'strings' }
+        ? readonly string[]
+        : O extends { type: 'choice'; choices: readonly (infer Choice)[] }
+          ? Choice
+          : string;
 export type OptionValues<T extends OptionTable> = { readonly [K in keyof T]: ValueOf<T[K]> };
 
 /**
@@ -197,34 +233,74 @@ function optionOf(table: OptionTable, key: string, where: string): Option {
   throw new ConfigError(`${where}: unknown key; there are ${Object.keys(table).join(', ')}`);
 }
 
+/** Returns which values a key takes, as the end of a sentence that begins with "expected". */
+export function expectationOf(option: Option): string {
+  switch (option.type) {
+    case 'string':
+      return option.expects ?? 'a string';
+    case 'path':
+      return `an absolute path${option.mayBeEmpty ? ' or an empty text' : ''}`;
+    case 'choice':
+      return `one of ${option.choices.join(', ')}`;
+    case 'boolean':
+      return 'true or false';
+    case 'integer':
+      return `a whole number from ${option.min} to ${option.max}`;
+    case 'strings':
+      return option.needsOne ? 'a list of one string at least' : 'a list of strings';
+  }
+}
+
 function checked(value: unknown, option: Option, where: string): unknown {
   const fail = (expected: string): never => {
     throw new ConfigError(
       `${where}: expected ${expected}, got ${JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? `${v}` : v))}`,
     );
   };
-  switch (option.type) {
-    case 'string': {
-      if (typeof value !== 'string') return fail('a string');
-      const problem = option.check?.(value);
-      return problem === undefined ? value : fail(problem);
+  if ((option.type === 'string' || option.type === 'path') && typeof value !== 'string')
+    return fail('a string');
+  if (!isOfType(value, option)) return fail(expectationOf(option));
+  if (option.type === 'string') {
+    const expected = option.check?.(value as string);
+    if (expected !== undefined) return fail(expected);
+  }
+  if (option.type === 'strings') {
+    for (const item of value as readonly string[]) {
+      const problem =
+        option.choices && !option.choices.includes(item)
+          ? `is none of ${option.choices.join(', ')}`
+          : option.check?.(item);
+      if (problem !== undefined) throw new ConfigError(`${where}: "${item}" ${problem}`);
     }
+  }
+  return value;
+}
+
+function isOfType(value: unknown, option: Option): boolean {
+  switch (option.type) {
+    case 'string':
+      return typeof value === 'string';
+    case 'path':
+      return (
+        typeof value === 'string' &&
+        (path.isAbsolute(value) || (value === '' && option.mayBeEmpty === true))
+      );
     case 'choice':
-      return typeof value === 'string' && option.choices.includes(value)
-        ? value
-        : fail(`one of ${option.choices.join(', ')}`);
+      return typeof value === 'string' && option.choices.includes(value);
     case 'boolean':
-      return typeof value === 'boolean' ? value : fail('true or false');
+      return typeof value === 'boolean';
     case 'integer':
-      return Number.isInteger(value) &&
+      return (
+        Number.isInteger(value) &&
         (value as number) >= option.min &&
         (value as number) <= option.max
-        ? value
-        : fail(`a whole number from ${option.min} to ${option.max}`);
+      );
     case 'strings':
-      return Array.isArray(value) && value.every((item) => typeof item === 'string')
-        ? value
-        : fail('a list of strings');
+      return (
+        Array.isArray(value) &&
+        value.every((item) => typeof item === 'string') &&
+        (value.length > 0 || !option.needsOne)
+      );
   }
 }
 

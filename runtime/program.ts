@@ -10,6 +10,7 @@ import {
   type OptionTable,
   type OptionValues,
 } from './config.ts';
+import { EXIT } from './exit-statuses.ts';
 import {
   createLog,
   type Log,
@@ -17,10 +18,11 @@ import {
   limitLog,
   monotonicMs,
   type RootLog,
-  SEVERITIES,
   type Severity,
 } from './log.ts';
+import { logOptions } from './log-options.ts';
 import { createNotifier, type Notifier } from './notify.ts';
+import { type DaemonDeclaration, sectionOptions } from './options.ts';
 import type { Peer, Program, Service } from './service.ts';
 import { startHvUtilsSession } from './sessions/hvutils.ts';
 import type { Keeping, Session, SessionEnd } from './sessions/session.ts';
@@ -33,7 +35,6 @@ import {
 } from './status/status.ts';
 import { adoptTransport, type Inherited, identify, listenFds } from './transports/inherited.ts';
 import {
-  commonOptions,
   formatTransport,
   type OpenChannel,
   OpenError,
@@ -43,12 +44,8 @@ import {
   TRANSPORT_FORMS,
   type Transport,
 } from './transports/transport.ts';
+import { daemonExitHelp, keysHelp } from './usage.ts';
 import { VERSION } from './version.ts';
-
-/**
- * Exit statuses; 75 and 78 are sysexits' EX_TEMPFAIL and EX_CONFIG, which systemd shows by name.
- */
-export const EXIT = { ok: 0, failure: 1, usage: 2, unbound: 75, configuration: 78 } as const;
 
 /**
  * A device that is absent or taken is looked for again this often: there is no event for every way
@@ -67,15 +64,6 @@ const HEALTHY_SESSION_MS = 1000;
  * no longer fed.
  */
 const LONGEST_REQUEST_SECS = 60;
-
-const logOptions = {
-  level: {
-    type: 'choice',
-    default: 'info',
-    choices: Object.keys(SEVERITIES),
-    help: 'least severe lines that are logged',
-  },
-} as const satisfies OptionTable;
 
 /** Runs a daemon from its command line to the end of the process. */
 export async function runProgram<
@@ -147,11 +135,7 @@ interface CommandLine {
   readonly endUnbound: boolean;
 }
 
-function parseCommandLine(program: {
-  readonly name: string;
-  readonly summary: string;
-  readonly defaultTransport: string;
-}): CommandLine | number {
+function parseCommandLine(program: DaemonDeclaration): CommandLine | number {
   let values: ReturnType<typeof parse>;
   try {
     values = parse();
@@ -193,11 +177,7 @@ const parse = () =>
     },
   }).values;
 
-const usage = (program: {
-  readonly name: string;
-  readonly summary: string;
-  readonly defaultTransport: string;
-}): string => `\
+const usage = (program: DaemonDeclaration): string => `\
 Usage: ${program.name} [OPTION]...
 ${program.summary}
 It stays in the foreground and logs to standard error.
@@ -213,8 +193,9 @@ It stays in the foreground and logs to standard error.
   -V, --version        print the version
   -h, --help           print this help
 
-Exit status: 0 stopped on request, 1 failure, 2 wrong usage, 75 channel not in
-user space (--end-unbound), 78 wrong configuration.
+${keysHelp(program)}
+
+${daemonExitHelp()}
 `;
 
 const describe = (peer: Peer): Record<string, string> =>
@@ -333,10 +314,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
     const { configFile, overrides, debug } = this.#command;
     const sections = {
       log: logOptions,
-      [program.section]: {
-        ...program.options,
-        ...commonOptions(program.defaultTransport),
-      },
+      [program.section]: sectionOptions<OptionTable>(program),
     } as const satisfies Record<string, OptionTable>;
     const config = await loadConfig(
       { file: configFile ?? DEFAULT_CONFIG_FILE, required: configFile !== undefined, overrides },

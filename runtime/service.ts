@@ -3,6 +3,7 @@ import type { Version } from '../protocol/ic/version.ts';
 import type { ServiceProtocol } from '../protocol/service-protocol.ts';
 import type { OptionTable, OptionValues } from './config.ts';
 import type { Log, LogHold } from './log.ts';
+import type { DaemonDeclaration } from './options.ts';
 
 /**
  * Who is at the other end, told to a service whenever that becomes known or changes (registration,
@@ -76,19 +77,8 @@ export interface Program<
   Request,
   Reply extends { readonly status: number },
   Options extends OptionTable,
-> {
-  /** Executable's name, e.g. "vmic-kvp". */
-  readonly name: string;
-  /** One sentence for --help. */
-  readonly summary: string;
+> extends DaemonDeclaration<Options> {
   readonly protocol: ServiceProtocol<Request, Reply>;
-  /**
-   * The service's section in the configuration, e.g. "kvp", and its keys beside those all services
-   * have.
-   */
-  readonly section: string;
-  readonly options: Options;
-  readonly defaultTransport: string;
   /**
    * How long one request may take before the process counts as stuck and the watchdog bites. 60
    * where not given.

@@ -13,3 +13,23 @@ export function printable(text: string): string {
 }
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+/** Breaks a text between words into lines of at most `columns`, each after `indent`. */
+export function wrap(
+  text: string,
+  { columns, indent = '' }: { readonly columns: number; readonly indent?: string },
+): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/\s+/)) {
+    if (word === '') continue;
+    if (line !== '' && indent.length + line.length + 1 + word.length > columns) {
+      lines.push(indent + line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return line === '' ? lines : [...lines, indent + line];
+}
+
+/** Returns a text of the manuals as a terminal shows it: without backquotes. */
+export const plain = (text: string): string => text.replaceAll('`', '');

@@ -29,6 +29,7 @@ import {
   writeStamp,
 } from './support.mjs';
 
+const { version: VERSION } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const STAMP = 'bin/.inputs';
 const GUARD = 'build/Release/vmic-vss-guard';
 /** Read by packaging/copyright.mjs. */
@@ -59,7 +60,7 @@ function inputsFingerprint(programs) {
     ],
     (path) => /\.(ts|json|mjs)$/.test(path),
   );
-  return fingerprint([...sources, 'package-lock.json', GUARD], { programs });
+  return fingerprint([...sources, 'package-lock.json', GUARD], { programs, version: VERSION });
 }
 
 /** Renamed into place: another process never sees half a program. */
@@ -116,7 +117,7 @@ async function build(programs) {
     legalComments: 'none',
     charset: 'utf8',
     // CommonJS has no import.meta; the sources find files beside themselves with it.
-    define: { 'import.meta.url': '__bundleUrl' },
+    define: { 'import.meta.url': '__bundleUrl', __VMIC_VERSION__: JSON.stringify(VERSION) },
     banner: {
       js:
         '#!/usr/bin/env node\nconst ' +

@@ -1,7 +1,11 @@
 import { RESULTS as COPY_RESULTS } from '../../daemons/fcopy/status.ts';
+import { RECORD_BYTES } from '../../daemons/kvp/pools/index.ts';
 import { FREEZE_RESULTS } from '../../daemons/vss/freeze/status.ts';
 import type { ServiceName } from '../../protocol/ic/classes.ts';
 import { SERVICE_NAMES } from '../../protocol/ic/classes.ts';
+import { KvpPool } from '../../protocol/kvp/types.ts';
+import { CLOCK_PROGRAMS, type ClockProgram } from '../../runtime/clock-programs.ts';
+import { cDaemonUnits } from '../../runtime/services.ts';
 import { isCDaemon, type Snapshot, serviceOfCDaemon } from '../status/snapshot.ts';
 import {
   answersInKernel,
@@ -282,23 +286,12 @@ const cDaemons: Check = ({ snapshot }) =>
   });
 
 function cUnitOf({ units = {} }: Snapshot, service: ServiceName): string | undefined {
-  return Object.entries(units).find(
-    ([unit, { active }]) =>
-      active === 'active' &&
-      !unit.startsWith('vmic-') &&
-      unit.startsWith('h') &&
-      unit.includes(service),
-  )?.[0];
+  return cDaemonUnits(service).find((unit) => units[unit]?.active === 'active');
 }
 
-const CLOCKS: Readonly<
-  Record<string, { readonly program: string; readonly units: readonly string[] }>
-> = {
-  chronyd: { program: 'chronyd', units: ['chrony.service', 'chronyd.service'] },
-  'systemd-timesyn': { program: 'systemd-timesyncd', units: ['systemd-timesyncd.service'] },
-  ntpd: { program: 'ntpd', units: ['ntp.service', 'ntpd.service', 'ntpsec.service'] },
-  'ntp-daemon': { program: 'ntp-daemon', units: [] },
-};
+const CLOCKS: Readonly<Record<string, ClockProgram>> = Object.fromEntries(
+  CLOCK_PROGRAMS.filter(({ mayFeed }) => !mayFeed).map((clock) => [clock.process, clock]),
+);
 
 const clocks: Check = ({ snapshot }) => {
   const running = [...new Set(snapshot.processes.map(({ name }) => name))].filter((name) =>
@@ -339,12 +332,10 @@ const clocks: Check = ({ snapshot }) => {
   return findings;
 };
 
-const RECORD_BYTES = 2560;
 /** The host writes its values soon after it finds the daemon. */
 const HOST_WRITES_WITHIN_SECS = 300;
-const EXTERNAL = 0;
-const GUEST = 1;
-const AUTO_EXTERNAL = 3;
+/** Pools of which a copied image may have values of another machine. */
+const TOLD_POOLS: readonly number[] = [KvpPool.external, KvpPool.guest, KvpPool.autoExternal];
 
 const pools: Check = ({ snapshot, lines }) => {
   const { directory, exists, files } = snapshot.pools;
@@ -419,7 +410,7 @@ const pools: Check = ({ snapshot, lines }) => {
       snapshot.machineIdMs !== undefined &&
       file.modifiedMs < snapshot.machineIdMs &&
       file.modifiedMs < bootMs;
-    if (hasData && isOlderThanMachine && [EXTERNAL, GUEST, AUTO_EXTERNAL].includes(file.pool)) {
+    if (hasData && isOlderThanMachine && TOLD_POOLS.includes(file.pool)) {
       add(
         'pool-stale',
         'warning',
@@ -429,7 +420,7 @@ const pools: Check = ({ snapshot, lines }) => {
       );
     } else if (
       hasData &&
-      file.pool === AUTO_EXTERNAL &&
+      file.pool === KvpPool.autoExternal &&
       file.modifiedMs < bootMs &&
       snapshot.uptimeSecs > HOST_WRITES_WITHIN_SECS &&
       kvp.answerer !== 'nobody'

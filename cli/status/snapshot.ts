@@ -4,6 +4,10 @@ import { type FcopyStatus, readStatus as readFcopyStatus } from '../../daemons/f
 import { poolFileName } from '../../daemons/kvp/pools/index.ts';
 import { readStatus as readVssStatus, type VssStatus } from '../../daemons/vss/freeze/status.ts';
 import { SERVICE_CLASSES, SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
+import { KVP_POOL_COUNT } from '../../protocol/kvp/types.ts';
+import { CLOCK_PROGRAMS } from '../../runtime/clock-programs.ts';
+import { listFolder, readTrimmed, statFile } from '../../runtime/files.ts';
+import { cDaemonUnits, SERVICE_FACTS, serviceOfProcess } from '../../runtime/services.ts';
 import {
   DEFAULT_RUNTIME_DIRECTORY,
   readServiceStatus,
@@ -105,29 +109,16 @@ export interface Snapshot {
 
 const MODULES = ['hv_vmbus', 'hv_utils', 'uio_hv_generic', 'hv_sock'];
 
-/** The C daemons by the names of their processes: upstream's and Red Hat's. */
-const C_DAEMON =
-  /^(hv_(kvp|vss|fcopy)(_uio)?_daemon|hv_fcopy_uio_da|hypervkvpd|hypervvssd|hypervfcopyd)$/;
-
-/** Units of the C daemons, as distributions call them. */
-const C_UNITS = ['kvp', 'vss', 'fcopy'].flatMap((name) => [
-  `hv-${name}-daemon`,
-  `hv_${name}_daemon`,
-  `hyperv${name}d`,
-]);
 const UNITS = [
-  ...SERVICE_NAMES.flatMap((name) => [`vmic-${name}.service`, `vmic-${name}.socket`]),
-  'vmic-fcopy-channel.service',
-  // Instances that are loaded
-  'vmic-fcopy@*.socket',
-  ...[...C_UNITS, 'hv-fcopy-uio-daemon'].map((name) => `${name}.service`),
-  ...['chrony', 'chronyd', 'systemd-timesyncd', 'ntp', 'ntpd', 'ntpsec'].map(
-    (name) => `${name}.service`,
-  ),
+  ...SERVICE_NAMES.flatMap((service) => SERVICE_FACTS[service].units)
+    // Of a template, the instances that are loaded
+    .map((unit) => unit.replace('@.', '@*.')),
+  ...SERVICE_NAMES.flatMap(cDaemonUnits),
+  ...CLOCK_PROGRAMS.flatMap(({ units }) => units),
 ];
 
-/** Programs that discipline the clock, by their process's name (15 characters at most). */
-const CLOCK_PROGRAMS = ['chronyd', 'systemd-timesyn', 'ntpd', 'ntp-daemon', 'phc2sys'];
+const isClockProgram = (name: string): boolean =>
+  CLOCK_PROGRAMS.some(({ process }) => process === name);
 
 export interface SnapshotPorts {
   /** Where the file system begins; "/" but in tests. */
@@ -147,19 +138,19 @@ export async function takeSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
   } = ports;
   const at = (...parts: string[]): string => path.join(root, ...parts);
   const vmbus = new SysfsVmbus({ sysfs: at('sys') });
-  const machineId = stat(at('etc/machine-id'));
+  const machineId = statFile(at('etc/machine-id'));
   const backups = backupsOf(path.join(runtimeDirectory, 'vss.json'));
   const copies = copiesOf(path.join(runtimeDirectory, 'fcopy.json'));
   const [units, denials] = await Promise.all([readUnits(ports), readDenials(ports)]);
   return {
     takenMs: Date.now(),
-    uptimeSecs: Number(read(at('proc/uptime'))?.split(' ')[0] ?? 0),
-    kernel: read(at('proc/sys/kernel/osrelease')) ?? '',
+    uptimeSecs: Number(readTrimmed(at('proc/uptime'))?.split(' ')[0] ?? 0),
+    kernel: readTrimmed(at('proc/sys/kernel/osrelease')) ?? '',
     isRoot: process.geteuid?.() === 0,
     // Microsoft's names in the SMBIOS of its virtual machines of both generations
     isHyperV:
-      read(at('sys/class/dmi/id/sys_vendor')) === 'Microsoft Corporation' &&
-      read(at('sys/class/dmi/id/product_name')) === 'Virtual Machine',
+      readTrimmed(at('sys/class/dmi/id/sys_vendor')) === 'Microsoft Corporation' &&
+      readTrimmed(at('sys/class/dmi/id/product_name')) === 'Virtual Machine',
     hasVmbus: vmbus.hasVmbus,
     // Also those that are built in and have parameters; hv_vmbus and hv_utils show as what they
     // drive
@@ -175,7 +166,7 @@ export async function takeSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
         return channel ? [[service, channel]] : [];
       }),
     ),
-    utilsDevices: list(at('dev/vmbus')).filter((name) => name.startsWith('hv_')),
+    utilsDevices: listFolder(at('dev/vmbus')).filter((name) => name.startsWith('hv_')),
     daemons: Object.fromEntries(
       SERVICE_NAMES.map((service) => [service, daemonOf(runtimeDirectory, service)]),
     ),
@@ -256,24 +247,25 @@ function copiesOf(file: string): CopiesSeen | undefined {
 }
 
 function processes(proc: string): ProcessSeen[] {
-  return list(proc).flatMap((pid) => {
+  return listFolder(proc).flatMap((pid) => {
     if (!/^\d+$/.test(pid)) return [];
-    const name = read(path.join(proc, pid, 'comm')) ?? '';
-    const command = (read(path.join(proc, pid, 'cmdline')) ?? '').replaceAll('\0', ' ').trim();
+    const name = readTrimmed(path.join(proc, pid, 'comm')) ?? '';
+    const command = (readTrimmed(path.join(proc, pid, 'cmdline')) ?? '')
+      .replaceAll('\0', ' ')
+      .trim();
     // Our daemons go by the C daemons' names, too: their command line begins with Node.js, or is a
     // script of ours
     const isOurs = /\bnode\b|vmic/.test(command);
-    if (!CLOCK_PROGRAMS.includes(name) && !(C_DAEMON.test(name) && command !== '' && !isOurs))
-      return [];
+    if (!isClockProgram(name) && !(serviceOfProcess(name) && command !== '' && !isOurs)) return [];
     return [{ pid: Number(pid), name, command: command.slice(0, 200) }];
   });
 }
 
-export const isCDaemon = ({ name }: ProcessSeen): boolean => C_DAEMON.test(name);
+export const isCDaemon = ({ name }: ProcessSeen): boolean => serviceOfProcess(name) !== undefined;
 
 /** The service a C daemon stands for. */
 export const serviceOfCDaemon = ({ name }: ProcessSeen): ServiceName =>
-  (/(kvp|vss|fcopy)/.exec(name)?.[1] ?? 'kvp') as ServiceName;
+  serviceOfProcess(name) ?? 'kvp';
 
 async function readUnits({ run }: SnapshotPorts): Promise<Record<string, UnitSeen> | undefined> {
   const output = await run('systemctl', [
@@ -322,12 +314,10 @@ async function readDenials({ run }: SnapshotPorts): Promise<string[] | undefined
     .slice(-MAX_DENIALS);
 }
 
-const POOL_COUNT = 5;
-
 function poolsOf(directory: string): Snapshot['pools'] {
-  const files = Array.from({ length: POOL_COUNT }, (_, pool) => {
+  const files = Array.from({ length: KVP_POOL_COUNT }, (_, pool) => {
     const file = path.join(directory, poolFileName(pool));
-    const found = stat(file);
+    const found = statFile(file);
     if (!found) return undefined;
     const { mode, uid, size, mtimeMs } = found;
     return {
@@ -344,28 +334,4 @@ function poolsOf(directory: string): Snapshot['pools'] {
     exists: fs.existsSync(directory),
     files: files.filter((file) => file !== undefined),
   };
-}
-
-function list(folder: string): string[] {
-  try {
-    return fs.readdirSync(folder).sort();
-  } catch {
-    return [];
-  }
-}
-
-function read(file: string): string | undefined {
-  try {
-    return fs.readFileSync(file, 'utf8').trim();
-  } catch {
-    return undefined;
-  }
-}
-
-function stat(file: string): fs.Stats | undefined {
-  try {
-    return fs.statSync(file);
-  } catch {
-    return undefined;
-  }
 }

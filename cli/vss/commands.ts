@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Freezer, isWorthTelling } from '../../daemons/vss/freeze/freezer.ts';
-import { vssOptions } from '../../daemons/vss/freeze/options.ts';
 import type { Plan, Skipped } from '../../daemons/vss/freeze/plan.ts';
 import {
   FREEZE_RESULTS,
@@ -16,11 +15,12 @@ import {
   policyOf,
   type VssOptions,
 } from '../../daemons/vss/freeze/system.ts';
+import { daemon as vssDaemon } from '../../daemons/vss/options.ts';
 import { ConfigError, loadConfig } from '../../runtime/config.ts';
 import { type Log, type LogHold, levels } from '../../runtime/log.ts';
+import { sectionOptions } from '../../runtime/options.ts';
 import { isAlive } from '../../runtime/status/status-file.ts';
 import { printable } from '../../runtime/text.ts';
-import { commonOptions } from '../../runtime/transports/transport.ts';
 import { CommandError, EXIT } from '../exit.ts';
 import { type DaemonSurroundings, sleeps } from '../status/daemon-state.ts';
 
@@ -51,7 +51,7 @@ export async function loadVssOptions(
   required: boolean,
   overrides: readonly string[],
 ): Promise<VssOptions> {
-  const sections = { vss: { ...vssOptions, ...commonOptions('') } };
+  const sections = { vss: sectionOptions(vssDaemon) };
   try {
     return (await loadConfig({ file, required, overrides }, sections)).vss;
   } catch (error) {

@@ -1,24 +1,16 @@
 import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
-import { ConfigError } from '../../runtime/config.ts';
 import { type Log, monotonicMs } from '../../runtime/log.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 import { ownIdentity, uptimeSecs, writeJson } from '../../runtime/status/status-file.ts';
 import { Leftover } from './leftover.ts';
-import { parseTarget } from './names.ts';
-import { fcopyOptions, type Owner, parseOwner } from './options.ts';
+import { parseTarget, type Target } from './names.ts';
+import { daemon, type fcopyOptions, type Owner, parseOwner } from './options.ts';
 import { FcopyService } from './service.ts';
 import { type FcopyStatus, readStatus } from './status.ts';
 import { FileMaker } from './system.ts';
 
 const MIB = 1024 * 1024;
-
-function parseRoot(root: string): { readonly folders: readonly string[] } {
-  const parsed = parseTarget(root, 'file');
-  if (typeof parsed === 'string')
-    throw new ConfigError(`fcopy.roots: "${root}": expected a folder, got ${parsed}`);
-  return { folders: parsed.folders };
-}
 
 /** A process that is started on demand knows what the ones before it did. */
 function earlierResults(file: string): FcopyStatus['last'] {
@@ -35,15 +27,13 @@ function create({
   log,
   hostLog,
 }: ServiceContext<typeof fcopyOptions>): FcopyService {
-  if (own.roots.length === 0)
-    throw new ConfigError('fcopy.roots: expected one folder at least, got none');
   const leftover = new Leftover(`${own.status_file}.leftover`, native, hostLog);
   leftover.cleanUp();
   const files = new FileMaker(
     native,
     {
-      roots: own.roots.map(parseRoot),
-      // Checked with the configuration
+      // Roots and owner were checked with the configuration
+      roots: own.roots.map((root) => parseTarget(root, 'file') as Target),
       owner: parseOwner(own.owner) as Owner | undefined,
       mode: Number.parseInt(own.mode, 8),
       folderMode: Number.parseInt(own.folder_mode, 8),
@@ -105,12 +95,8 @@ async function bindChannel(log: Log): Promise<string | undefined> {
 }
 
 void runProgram({
-  name: 'vmic-fcopy',
-  summary: 'Takes the files that a Hyper-V host copies into a Linux guest (Copy-VMFile).',
+  ...daemon,
   protocol: fcopyProtocol,
-  section: 'fcopy',
-  options: fcopyOptions,
-  defaultTransport: 'auto:/dev/vmbus/hv_fcopy',
   bind: bindChannel,
   create,
 });

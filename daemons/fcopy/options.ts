@@ -1,61 +1,90 @@
-import fs from 'node:fs';
+import type { OptionTable } from '../../runtime/config.ts';
+import { readText } from '../../runtime/files.ts';
+import type { DaemonDeclaration } from '../../runtime/options.ts';
+import { parseTarget } from './names.ts';
 import { DEFAULT_STATUS_FILE } from './status.ts';
 
-const absolutePath = (value: string): string | undefined =>
-  value.startsWith('/') ? undefined : 'an absolute path';
+const PERMISSIONS = 'permissions in octal, such as "0644"';
 const permissions = (value: string): string | undefined =>
-  /^[0-7]{3,4}$/.test(value) ? undefined : 'permissions in octal, such as "0644"';
+  /^[0-7]{3,4}$/.test(value) ? undefined : PERMISSIONS;
 
+/** Section [fcopy] of the configuration. */
 export const fcopyOptions = {
   roots: {
     type: 'strings',
     default: ['/'],
-    help: 'folders that files may be copied into; nothing leads out of them',
+    needsOne: true,
+    check: (root: string) => {
+      const parsed = parseTarget(root, 'file');
+      return typeof parsed === 'string' ? `is not a folder: it is ${parsed}` : undefined;
+    },
+    example: ['/srv/incoming'],
+    help: 'The host may copy files into these folders. No link leads out of them.',
   },
   owner: {
     type: 'string',
     default: '',
-    help:
-      'owner of new files and folders, "user" or "user:group" by name or number; empty: whom ' +
-      'the service runs as (root)',
+    expects: '`user` or `user:group`, by name or number, or an empty text',
     check: (value: string) => (value === '' ? undefined : badOwner(value)),
+    help: 'New files and folders belong to this user and group. Empty: to root.',
   },
-  mode: { type: 'string', default: '0644', help: 'permissions of new files', check: permissions },
+  mode: {
+    type: 'string',
+    default: '0644',
+    expects: PERMISSIONS,
+    check: permissions,
+    help: 'New files get these permissions. A file that is replaced keeps its own.',
+  },
   folder_mode: {
     type: 'string',
     default: '0755',
-    help: 'permissions of new folders',
+    expects: PERMISSIONS,
     check: permissions,
+    help: 'New folders get these permissions.',
   },
-  overwrite: { type: 'boolean', default: true, help: 'let a host replace files, when it says so' },
+  overwrite: {
+    type: 'boolean',
+    default: true,
+    help: 'The host may replace files when it asks for that.',
+  },
   max_size_mib: {
     type: 'integer',
     default: 0,
     min: 0,
     max: 2 ** 32,
-    help: 'largest file that is taken, in MiB; 0: no limit',
+    unit: 'MiB',
+    help: 'The daemon refuses files that are larger. 0: no limit.',
   },
   reserve_mib: {
     type: 'integer',
     default: 0,
     min: 0,
     max: 2 ** 32,
-    help: 'space that a new file has to leave free on its disk, in MiB',
+    unit: 'MiB',
+    help: 'The daemon refuses a file that would leave less space than this on its disk.',
   },
   silence_secs: {
     type: 'integer',
     default: 300,
     min: 1,
     max: 86_400,
-    help: 'time without anything of a file after which it is given up',
+    unit: 'seconds',
+    help: 'The daemon gives a file up when nothing of it has come for this time.',
   },
   status_file: {
-    type: 'string',
+    type: 'path',
     default: DEFAULT_STATUS_FILE,
-    help: 'file that vmic fcopy status reads',
-    check: absolutePath,
+    help: 'The daemon writes to this file what `vmic fcopy status` reads.',
   },
-} as const;
+} as const satisfies OptionTable;
+
+export const daemon = {
+  name: 'vmic-fcopy',
+  summary: 'Takes the files that a Hyper-V host copies into a Linux guest (Copy-VMFile).',
+  section: 'fcopy',
+  options: fcopyOptions,
+  defaultTransport: 'auto:/dev/vmbus/hv_fcopy',
+} as const satisfies DaemonDeclaration;
 
 export interface Owner {
   readonly uid: number;
@@ -99,13 +128,8 @@ const badOwner = (text: string): string | undefined => {
 
 /** The fields of a name's line, by the name alone: a number there is a number. */
 function lookUp(file: string, name: string): string[] | undefined {
-  let text = '';
-  try {
-    text = fs.readFileSync(file, 'utf8');
-  } catch {
-    // A system without names
-  }
-  return text
+  // A system without names has no such file
+  return (readText(file) ?? '')
     .split('\n')
     .map((line) => line.split(':'))
     .find((fields) => fields[0] === name && /^\d+$/.test(fields[2] ?? ''));

@@ -3,7 +3,8 @@ import { monotonicMs } from '../../runtime/log.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 import { GuestAutoPool } from './auto-pool.ts';
-import { kvpOptions, PoolStore } from './pools/index.ts';
+import { daemon, type kvpOptions } from './options.ts';
+import { PoolStore } from './pools/index.ts';
 import { KvpService } from './service.ts';
 import { LinuxGuest } from './system.ts';
 
@@ -43,12 +44,8 @@ function create({
 }
 
 void runProgram({
-  name: 'vmic-kvp',
-  summary: 'Answers the Hyper-V data exchange service (KVP) of a Linux guest.',
+  ...daemon,
   protocol: kvpProtocol,
-  section: 'kvp',
-  options: kvpOptions,
-  defaultTransport: 'chardev:/dev/vmbus/hv_kvp',
   extraVersions: (own) => (own.offer_version_5 ? kvpProtocol.optionalVersions : []),
   create,
 });

@@ -1,7 +1,7 @@
-import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { AddressWatch, Native } from '../../native/interface.ts';
+import { listFolder, readText } from '../../runtime/files.ts';
 import { type Log, monotonicMs } from '../../runtime/log.ts';
 import { domainNameFromHosts, searchDomains } from './domain-name.ts';
 import {
@@ -110,12 +110,8 @@ export class LinuxGuest implements GuestSystem {
 
   #link(name: string): LinkFacts | undefined {
     const folder = `sys/class/net/${name}`;
-    let entries: string[];
-    try {
-      entries = fs.readdirSync(path.join(this.#root, folder));
-    } catch {
-      return undefined; // gone since
-    }
+    const entries = listFolder(path.join(this.#root, folder));
+    if (entries.length === 0) return undefined; // gone since
     const number = (file: string): number =>
       Number(this.#text(`${folder}/${file}`)?.trim() ?? Number.NaN);
     return {
@@ -131,10 +127,6 @@ export class LinuxGuest implements GuestSystem {
   }
 
   #text(file: string): string | undefined {
-    try {
-      return fs.readFileSync(path.join(this.#root, file), 'utf8');
-    } catch {
-      return undefined;
-    }
+    return readText(path.join(this.#root, file));
   }
 }

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { killGroup, listExecutables, PROGRAM_PATH, run } from '../../runtime/executables.ts';
+import { readText } from '../../runtime/files.ts';
 import { type Log, monotonicMs } from '../../runtime/log.ts';
 import { printable } from '../../runtime/text.ts';
 import { blockingInhibitors } from './inhibitors.ts';
@@ -202,11 +203,7 @@ export class LinuxShutdown implements ShutdownPorts {
   }
 
   #text(file: string): string {
-    try {
-      return fs.readFileSync(this.#path(file), 'utf8');
-    } catch {
-      return '';
-    }
+    return readText(this.#path(file)) ?? '';
   }
 }
 

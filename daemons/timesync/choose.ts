@@ -1,3 +1,4 @@
+import { CLOCK_PROGRAMS } from '../../runtime/clock-programs.ts';
 import type { Refclock } from './chrony.ts';
 import type { Mode } from './discipline.ts';
 
@@ -19,23 +20,11 @@ export interface Choice {
   readonly advice?: string;
 }
 
-/** Programs that discipline the clock, by their process's name. */
-const DISCIPLINERS: Readonly<Record<string, string>> = {
-  chronyd: 'chronyd',
-  'systemd-timesyn': 'systemd-timesyncd',
-  // The reference implementation, NTPsec and OpenNTPD
-  ntpd: 'ntpd',
-  // ntpd-rs
-  'ntp-daemon': 'ntp-daemon',
-  phc2sys: 'phc2sys',
-};
-
 /** Chooses what to do by what else runs. */
 export function chooseMode(around: Surroundings, chronySocket: string): Choice {
-  const running = Object.entries(DISCIPLINERS).filter(([process]) =>
-    around.processNames.has(process),
+  const names = CLOCK_PROGRAMS.filter(({ process }) => around.processNames.has(process)).map(
+    ({ program }) => program,
   );
-  const names = running.map(([, name]) => name);
   if (names.includes('chronyd') && around.chronySocketExists) {
     return {
       mode: 'chrony',

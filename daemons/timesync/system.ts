@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { type Native, READING_SLOTS, ReadingSlot } from '../../native/interface.ts';
 import { SimulatedClock } from '../../native/memory/simulated-clock.ts';
+import { listFolder, readText, statFile } from '../../runtime/files.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Surroundings } from './choose.ts';
 import { type ConfigurationFiles, readRefclocks } from './chrony.ts';
@@ -149,8 +150,8 @@ const CHRONY_CONFIGURATIONS = ['/etc/chrony/chrony.conf', '/etc/chrony.conf'];
 /** Looks at what else runs. `root` is "/" but in tests. */
 export function lookAround(chronySocket: string, root = '/'): Surroundings {
   const files: ConfigurationFiles = {
-    read: (file) => attempt(() => fs.readFileSync(path.join(root, file), 'utf8')),
-    list: (folder) => (attempt(() => fs.readdirSync(path.join(root, folder))) ?? []).sort(),
+    read: (file) => readText(path.join(root, file)),
+    list: (folder) => listFolder(path.join(root, folder)),
   };
   const processNames = new Set<string>();
   for (const name of files.list('/proc')) {
@@ -159,17 +160,7 @@ export function lookAround(chronySocket: string, root = '/'): Surroundings {
   const configuration = CHRONY_CONFIGURATIONS.find((file) => files.read(file) !== undefined);
   return {
     processNames,
-    chronySocketExists:
-      attempt(() => fs.statSync(path.join(root, chronySocket)).isSocket()) ?? false,
+    chronySocketExists: statFile(path.join(root, chronySocket))?.isSocket() ?? false,
     refclocks: configuration === undefined ? [] : readRefclocks(files, configuration),
   };
-}
-
-/** Undefined where the file is not there, or not for us. */
-function attempt<T>(look: () => T): T | undefined {
-  try {
-    return look();
-  } catch {
-    return undefined;
-  }
 }

@@ -13,9 +13,7 @@ import {
   u8,
 } from '../layout/index.ts';
 
-/** HV_KVP_EXCHANGE_MAX_KEY_SIZE and _VALUE_SIZE, with the NUL. */
-export const KEY_FIELD_BYTES = 512;
-export const VALUE_FIELD_BYTES = 2048;
+export { KEY_FIELD_BYTES, VALUE_FIELD_BYTES } from './sizes.ts';
 
 /**
  * A value with another form on the wire, where either side may refuse: `fail(expected, actual)`

@@ -13,7 +13,7 @@ export const KvpPool = {
   autoExternal: 3,
   autoInternal: 4,
 } as const;
-export const KVP_POOL_COUNT = 5;
+export const KVP_POOL_COUNT = Object.keys(KvpPool).length;
 
 /** Operations by their number on the wire (enum hv_kvp_exchg_op). */
 export const KvpOperation = {

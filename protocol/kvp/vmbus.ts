@@ -40,6 +40,7 @@
  * A reply has the layout of its request, which it overwrites: a request must be long enough for it.
  */
 
+import { SERVICE_CLASSES } from '../ic/classes.ts';
 import { IcStatus } from '../ic/status.ts';
 import { type Version, version } from '../ic/version.ts';
 import {
@@ -514,7 +515,7 @@ const ic: IcCodec<KvpRequest, KvpReply> = {
 
 export const kvpProtocol: ServiceProtocol<KvpRequest, KvpReply> = {
   name: 'kvp',
-  classId: 'a9a0f4e7-5a45-4d96-b827-8a841e8c03e6',
+  classId: SERVICE_CLASSES.kvp,
   messageType: 2,
   frameworkVersions: [version(3, 0), version(1, 0)],
   messageVersions: [version(4, 0), version(3, 0), version(1, 0)],

@@ -2,6 +2,10 @@
  * What the VSS service says, without its bytes. Both wires are mapped to these types; the service
  * knows only them.
  */
+import { type Version, version } from '../ic/version.ts';
+
+/** Versions that hosts are offered only when the configuration asks for them, best first. */
+export const VSS_OPTIONAL_VERSIONS: readonly Version[] = [version(7, 0), version(6, 0)];
 
 /**
  * Operations by their number on the wire (enum hv_vss_op; the last one since 6.0, OpenVMM's

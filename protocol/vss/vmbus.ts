@@ -37,6 +37,7 @@ import { vssHvUtils } from './hvutils.ts';
 import {
   operationCode,
   operationOf,
+  VSS_OPTIONAL_VERSIONS,
   type VssDisks,
   type VssReply,
   type VssRequest,
@@ -156,7 +157,7 @@ export const vssProtocol: ServiceProtocol<VssRequest, VssReply> = {
   messageType: 5,
   frameworkVersions: [version(3, 0)],
   messageVersions: [version(5, 0)],
-  optionalVersions: [version(7, 0), version(6, 0)],
+  optionalVersions: VSS_OPTIONAL_VERSIONS,
   ic,
   hvUtils: vssHvUtils,
 };

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Native } from '../../native/interface.ts';
+import { readText, readTrimmed } from '../files.ts';
 import { findUio, type OpenChannel, OpenError, type Settled, type Transport } from './transport.ts';
 
 /** The first descriptor that is handed over (sd_listen_fds(3), SD_LISTEN_FDS_START). */
@@ -70,9 +71,9 @@ export function identify(
   ];
   const device = path.join(sysfs, `dev/char/${major}:${minor}`);
   const name =
-    /^DEVNAME=(.*)$/m.exec(read(path.join(device, 'uevent')))?.[1] ?? `${major}:${minor}`;
+    /^DEVNAME=(.*)$/m.exec(readText(path.join(device, 'uevent')) ?? '')?.[1] ?? `${major}:${minor}`;
   if (/^uio\d+$/.test(name)) {
-    const found = read(path.join(device, 'device/class_id')).trim().toLowerCase();
+    const found = readTrimmed(path.join(device, 'device/class_id'))?.toLowerCase() ?? '';
     const wanted = 'classId' in configured ? configured.classId : classId;
     if (found !== `{${wanted}}`)
       wrong(`is /dev/${name}, of the class ${found || 'unknown'} instead of {${wanted}}`);
@@ -107,13 +108,5 @@ export function adoptTransport(
         via: 'vmbus',
         channel: native.adoptRingChannel(fd, fd, findUio(transport.classId, sysfs).mapBytes),
       };
-  }
-}
-
-function read(file: string): string {
-  try {
-    return fs.readFileSync(file, 'utf8');
-  } catch {
-    return '';
   }
 }

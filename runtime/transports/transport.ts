@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { MessageChannel, Native, NativeError, RingChannel } from '../../native/interface.ts';
+import { listFolder, readLink, readTrimmed } from '../files.ts';
 
 /** Where a service's channel is: see `parseTransport` for the text form. */
 export type Transport =
@@ -18,28 +19,16 @@ export const TRANSPORT_FORMS =
   'chardev:/dev/vmbus/NAME, uio: (or uio:CLASS-GUID), auto:/dev/vmbus/NAME (that, or uio:), ' +
   'unix:PATH or unix-ring:PATH';
 
-/** The key `transport`, which every service's section of the configuration has. */
+/** Returns the key `transport`, which every daemon's section of the configuration has. */
 export const transportOption = (defaultTransport: string) =>
   ({
     type: 'string',
     default: defaultTransport,
-    help: `where the channel is: ${TRANSPORT_FORMS}`,
+    expects: TRANSPORT_FORMS,
+    help: 'The daemon finds its channel here.',
     check: (spec: string): string | undefined => {
       const parsed = parseTransport(spec, ANY_CLASS_ID);
       return typeof parsed === 'string' ? parsed : undefined;
-    },
-  }) as const;
-
-/** The keys that every service's section has. */
-export const commonOptions = (defaultTransport: string) =>
-  ({
-    transport: transportOption(defaultTransport),
-    idle_exit_ms: {
-      type: 'integer',
-      default: 10_000,
-      min: 0,
-      max: 86_400_000,
-      help: 'on demand: how long without a request before the process leaves; 0: it stays',
     },
   }) as const;
 
@@ -57,9 +46,9 @@ export function parseTransport(spec: string, ownClassId: string): Transport | st
     case 'chardev':
     case 'unix':
     case 'unix-ring':
-      return rest.startsWith('/') ? { kind, path: rest } : `an absolute path after "${kind}:"`;
+      return path.isAbsolute(rest) ? { kind, path: rest } : `an absolute path after "${kind}:"`;
     case 'auto':
-      return rest.startsWith('/')
+      return path.isAbsolute(rest)
         ? { kind, path: rest, classId: ownClassId }
         : 'an absolute path after "auto:"';
     case 'uio': {
@@ -163,53 +152,29 @@ function explain(transport: Transport, error: NativeError): OpenError {
  */
 export function findUio(classId: string, sysfs: string): { path: string; mapBytes: number } {
   const devices = path.join(sysfs, 'bus/vmbus/devices');
-  for (const instance of list(devices)) {
+  for (const instance of listFolder(devices)) {
     const device = path.join(devices, instance);
-    if (read(path.join(device, 'class_id')).toLowerCase() !== `{${classId}}`) continue;
-    const uio = list(path.join(device, 'uio')).find((name) => /^uio\d+$/.test(name));
+    if (readTrimmed(path.join(device, 'class_id'))?.toLowerCase() !== `{${classId}}`) continue;
+    const uio = listFolder(path.join(device, 'uio')).find((name) => /^uio\d+$/.test(name));
     if (uio === undefined) {
-      const driver = boundDriver(device);
+      const driver = readLink(path.join(device, 'driver'));
       throw new OpenError(
-        `channel ${instance} (class ${classId}) is ${driver ? `bound to ${driver}` : 'bound to no driver'}, not to uio_hv_generic: bind it first`,
+        `channel ${instance} (class ${classId}) is ${driver ? `bound to ${path.basename(driver)}` : 'bound to no driver'}, not to uio_hv_generic: bind it first`,
         true,
         undefined,
         true,
       );
     }
-    const mapBytes = Number(read(path.join(device, 'uio', uio, 'maps/map0/size')));
+    const mapBytes = Number(readTrimmed(path.join(device, 'uio', uio, 'maps/map0/size')));
     if (!Number.isSafeInteger(mapBytes) || mapBytes <= 0) {
       throw new OpenError(`${device}/uio/${uio}/maps/map0/size can't be read`, true);
     }
     return { path: `/dev/${uio}`, mapBytes };
   }
   throw new OpenError(
-    list(devices).length > 0
+    listFolder(devices).length > 0
       ? `no VMBus channel of class ${classId}: is the service switched on for this virtual machine?`
       : 'no VMBus channels: this is no Hyper-V guest, or the hv_vmbus module is not loaded',
     true,
   );
-}
-
-function boundDriver(device: string): string | undefined {
-  try {
-    return path.basename(fs.readlinkSync(path.join(device, 'driver')));
-  } catch {
-    return undefined;
-  }
-}
-
-function list(folder: string): string[] {
-  try {
-    return fs.readdirSync(folder).sort();
-  } catch {
-    return [];
-  }
-}
-
-function read(file: string): string {
-  try {
-    return fs.readFileSync(file, 'utf8').trim();
-  } catch {
-    return '';
-  }
 }

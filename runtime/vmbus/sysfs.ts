@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
+import { listFolder, readLink, readTrimmed } from '../files.ts';
 import type { Place, Step } from './plan.ts';
 
 /** What moving a channel needs of the system. */
@@ -49,16 +50,17 @@ export class SysfsVmbus implements BindingPorts {
   }
 
   find(classId: string): readonly string[] {
-    return list(path.join(this.#bus, 'devices')).filter(
+    return listFolder(path.join(this.#bus, 'devices')).filter(
       (name) =>
-        isName(name) && read(this.#device(name, 'class_id'))?.toLowerCase() === `{${classId}}`,
+        isName(name) &&
+        readTrimmed(this.#device(name, 'class_id'))?.toLowerCase() === `{${classId}}`,
     );
   }
 
   place(channel: string): Place | undefined {
-    if (read(this.#device(channel, 'class_id')) === undefined) return undefined;
-    const override = read(this.#device(channel, 'driver_override'));
-    const driver = link(this.#device(channel, 'driver'));
+    if (readTrimmed(this.#device(channel, 'class_id')) === undefined) return undefined;
+    const override = readTrimmed(this.#device(channel, 'driver_override'));
+    const driver = readLink(this.#device(channel, 'driver'));
     return {
       driver: driver && path.basename(driver),
       override:
@@ -83,17 +85,17 @@ export class SysfsVmbus implements BindingPorts {
   }
 
   device(channel: string): string | undefined {
-    const name = list(this.#device(channel, 'uio')).find((entry) => /^uio\d+$/.test(entry));
+    const name = listFolder(this.#device(channel, 'uio')).find((entry) => /^uio\d+$/.test(entry));
     return name === undefined ? undefined : `/dev/${name}`;
   }
 
   users(device: string): readonly string[] {
-    return list(this.#proc).flatMap((pid) => {
+    return listFolder(this.#proc).flatMap((pid) => {
       if (!/^\d+$/.test(pid)) return [];
       const folder = path.join(this.#proc, pid, 'fd');
-      const isOpen = list(folder).some((fd) => link(path.join(folder, fd)) === device);
+      const isOpen = listFolder(folder).some((fd) => readLink(path.join(folder, fd)) === device);
       return isOpen
-        ? [`process ${pid} (${read(path.join(this.#proc, pid, 'comm')) ?? 'unknown'})`]
+        ? [`process ${pid} (${readTrimmed(path.join(this.#proc, pid, 'comm')) ?? 'unknown'})`]
         : [];
     });
   }
@@ -118,30 +120,6 @@ export class SysfsVmbus implements BindingPorts {
         reject(new Error(`the module ${module} can't be loaded: ${why}`));
       });
     });
-  }
-}
-
-function list(folder: string): string[] {
-  try {
-    return fs.readdirSync(folder).sort();
-  } catch {
-    return [];
-  }
-}
-
-function link(file: string): string | undefined {
-  try {
-    return fs.readlinkSync(file);
-  } catch {
-    return undefined;
-  }
-}
-
-function read(file: string): string | undefined {
-  try {
-    return fs.readFileSync(file, 'utf8').trim();
-  } catch {
-    return undefined;
   }
 }
 

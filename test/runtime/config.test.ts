@@ -18,8 +18,21 @@ const sections = {
     offer_version_5: { type: 'boolean', default: false, help: '' },
     limit: { type: 'integer', default: 5, min: 1, max: 10, help: '' },
     names: { type: 'strings', default: [], help: '' },
+    log_file: { type: 'path', default: '/a', help: '' },
+    device: { type: 'path', default: '', mayBeEmpty: true, help: '' },
+    roots: { type: 'strings', default: ['/'], needsOne: true, help: '' },
+    refuse: { type: 'strings', default: [], choices: ['restart', 'hibernate'], help: '' },
+    units: {
+      type: 'strings',
+      default: [],
+      help: '',
+      check: (item) => (item.startsWith('-') ? 'is no name' : undefined),
+    },
   },
 } as const satisfies Record<string, OptionTable>;
+
+/** Keys that few of the tests set. */
+const untouched = { log_file: '/a', device: '', roots: ['/'], refuse: [], units: [] };
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-config-'));
 after(() => fs.rmSync(folder, { recursive: true }));
@@ -51,6 +64,7 @@ describe('configuration', () => {
       offer_version_5: false,
       limit: 5,
       names: [],
+      ...untouched,
     });
     assert.equal(config.log.level, 'info');
   });
@@ -77,6 +91,7 @@ describe('configuration', () => {
       offer_version_5: true,
       limit: 4,
       names: ['x', 'y'],
+      ...untouched,
     });
     assert.equal(config.log.level, 'debug');
     assert.deepEqual((await load(file, ['kvp.names=p,q', 'kvp.limit=9'])).kvp.names, ['p', 'q']);
@@ -112,6 +127,25 @@ describe('configuration', () => {
     await fails(
       load(write('[kvp]\n', { 'a.toml': '[kvp]\noffer_version_5 = 1' })),
       /a\.toml:2: kvp\.offer_version_5: expected true or false, got 1/,
+    );
+  });
+
+  it('checks paths, and the items of lists', async () => {
+    const file = write(undefined);
+    const { kvp } = await load(file, ['kvp.log_file=/b', 'kvp.device=', 'kvp.refuse=restart']);
+    assert.deepEqual([kvp.log_file, kvp.device, kvp.refuse], ['/b', '', ['restart']]);
+    for (const [override, problem] of [
+      ['kvp.log_file=b', /kvp\.log_file: expected an absolute path, got "b"/],
+      ['kvp.log_file=', /expected an absolute path, got ""/],
+      ['kvp.device=./b', /expected an absolute path or an empty text, got ".\/b"/],
+      ['kvp.roots=', /expected a list of one string at least, got \[\]/],
+      ['kvp.refuse=restart,x', /kvp\.refuse: "x" is none of restart, hibernate/],
+      ['kvp.units=a,-b', /kvp\.units: "-b" is no name/],
+    ] as const)
+      await fails(load(file, [override]), problem);
+    await fails(
+      load(write('[kvp]\n\nrefuse = ["x"]\n')),
+      /\.toml:3: kvp\.refuse: "x" is none of restart, hibernate/,
     );
   });
 

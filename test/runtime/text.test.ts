@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { printable } from '../../runtime/text.ts';
+import { printable, wrap } from '../../runtime/text.ts';
 
 for (const [what, text, shown] of [
   ['ordinary text', 'Grüße, 世界 🚀 C:\\dir', 'Grüße, 世界 🚀 C:\\dir'],
@@ -16,3 +16,10 @@ for (const [what, text, shown] of [
   test(`${what} is shown without controlling the terminal`, () =>
     assert.equal(printable(text), shown));
 }
+
+test('lines are broken between words, and a word that is too long stays whole', () => {
+  assert.deepEqual(wrap('one two  three\nfour', { columns: 8 }), ['one two', 'three', 'four']);
+  assert.deepEqual(wrap('one two', { columns: 8, indent: '  ' }), ['  one', '  two']);
+  assert.deepEqual(wrap('a incomprehensible b', { columns: 6 }), ['a', 'incomprehensible', 'b']);
+  assert.deepEqual(wrap(' ', { columns: 6 }), []);
+});

@@ -1,4 +1,8 @@
 import { isUtf8 } from 'node:buffer';
+import {
+  KEY_FIELD_BYTES as KEY_BYTES,
+  VALUE_FIELD_BYTES as VALUE_BYTES,
+} from '../../../protocol/kvp/sizes.ts';
 import { PoolError } from './types.ts';
 
 /**
@@ -8,9 +12,8 @@ import { PoolError } from './types.ts';
  *     0  512  key     UTF-8, NUL padded
  *   512 2048  value   UTF-8, NUL padded
  */
-export const KEY_BYTES = 512;
-export const VALUE_BYTES = 2048;
 export const RECORD_BYTES = KEY_BYTES + VALUE_BYTES;
+export { KEY_BYTES, VALUE_BYTES };
 
 /** Longest key and value in bytes: one byte of each field is its NUL. */
 export const MAX_KEY_BYTES = KEY_BYTES - 1;

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { listFolder, readText } from '../../../runtime/files.ts';
 import { parseMountinfo } from './mountinfo.ts';
 import type { BlockDevice, BlockFacts } from './plan.ts';
 
@@ -51,25 +52,25 @@ function readDevice(link: string): BlockDevice | undefined {
   } catch {
     return undefined;
   }
-  const below = list(path.join(folder, 'slaves')).flatMap((name) =>
+  const below = listFolder(path.join(folder, 'slaves')).flatMap((name) =>
     devOf(path.join(folder, 'slaves', name)),
   );
   if (fs.existsSync(path.join(folder, 'partition'))) below.push(...devOf(path.dirname(folder)));
   // The name ends with a newline of sysfs's own
-  const backingFile = read(path.join(folder, 'loop/backing_file'))?.replace(/\n$/, '');
+  const backingFile = readText(path.join(folder, 'loop/backing_file'))?.replace(/\n$/, '');
   return { name: path.basename(folder), below, ...(backingFile ? { backingFile } : {}) };
 }
 
 function btrfsDevices(sysfs: string): string[][] {
   const folder = path.join(sysfs, 'fs/btrfs');
-  return list(folder).map((uuid) => {
+  return listFolder(folder).map((uuid) => {
     const devices = path.join(folder, uuid, 'devices');
-    return list(devices).flatMap((name) => devOf(path.join(devices, name)));
+    return listFolder(devices).flatMap((name) => devOf(path.join(devices, name)));
   });
 }
 
 function devOf(folder: string): string[] {
-  const number = read(path.join(folder, 'dev'))?.trim();
+  const number = readText(path.join(folder, 'dev'))?.trim();
   return number !== undefined && /^\d+:\d+$/.test(number) ? [number] : [];
 }
 
@@ -83,22 +84,6 @@ function numberOf(file: string): string | undefined {
     const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
     const minor = (device & 0xffn) | ((device >> 12n) & ~0xffn);
     return `${major}:${minor & 0xffff_ffffn}`;
-  } catch {
-    return undefined;
-  }
-}
-
-function list(folder: string): string[] {
-  try {
-    return fs.readdirSync(folder).sort();
-  } catch {
-    return [];
-  }
-}
-
-function read(file: string): string | undefined {
-  try {
-    return fs.readFileSync(file, 'utf8');
   } catch {
     return undefined;
   }

@@ -8,12 +8,13 @@ import {
   PROGRAM_PATH,
   run,
 } from '../../../runtime/executables.ts';
+import { readText } from '../../../runtime/files.ts';
 import { monotonicMs } from '../../../runtime/log.ts';
 import { identityOf, ownIdentity } from '../../../runtime/status/status-file.ts';
+import type { vssOptions } from '../options.ts';
 import { readBlockFacts } from './block-devices.ts';
 import type { FreezePolicy, FreezerPorts } from './freezer.ts';
 import type { Guard, GuardOptions, GuardStarter, Recovery } from './guard-types.ts';
-import type { vssOptions } from './options.ts';
 import { type Plan, plan } from './plan.ts';
 import { changeStatus, type VssStatus } from './status.ts';
 
@@ -38,12 +39,8 @@ export interface Guards extends GuardStarter {
 export function planNow(options: VssOptions, { proc, sysfs }: Places = PLACES): Plan {
   const { include, exclude, optional, freeze_loops: freezesLoops } = options;
   const mountinfo = fs.readFileSync(`${proc}/self/mountinfo`, 'utf8');
-  let swaps = '';
-  try {
-    swaps = fs.readFileSync(`${proc}/swaps`, 'utf8');
-  } catch {
-    // A kernel without swap
-  }
+  // A kernel without swap has no such file
+  const swaps = readText(`${proc}/swaps`) ?? '';
   const facts = readBlockFacts(mountinfo, [...include, ...exclude, ...optional], sysfs);
   return plan(mountinfo, swaps, facts, { include, exclude, optional, freezesLoops });
 }

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { GuestAutoPool } from '../../../daemons/kvp/auto-pool.ts';
 import type { NetworkFacts } from '../../../daemons/kvp/network.ts';
 import type { GuestSystem, OsFacts } from '../../../daemons/kvp/ports.ts';
+import { VERSION } from '../../../runtime/version.ts';
 
 const card = {
   index: 2,
@@ -60,7 +61,7 @@ function guest(facts: Partial<OsFacts> = {}) {
       return state.network;
     },
   };
-  return { state, system, pool: () => new GuestAutoPool(system, '0.1.0') };
+  return { state, system, pool: () => new GuestAutoPool(system, VERSION) };
 }
 
 const settled = () => new Promise((resolve) => setImmediate(resolve));
@@ -71,7 +72,7 @@ describe('the auto pool', () => {
     const records = Array.from({ length: 10 }, (_, index) => pool.at(index));
     assert.deepEqual(records, [
       { key: 'FullyQualifiedDomainName', value: 'web1.example.org' },
-      { key: 'IntegrationServicesVersion', value: '0.1.0' },
+      { key: 'IntegrationServicesVersion', value: VERSION },
       { key: 'NetworkAddressIPv4', value: '10.0.0.4;10.0.0.5' },
       { key: 'NetworkAddressIPv6', value: '2001:db8::4' },
       { key: 'OSBuildNumber', value: '6.1.0-18-cloud-amd64' },

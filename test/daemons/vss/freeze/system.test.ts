@@ -4,9 +4,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { Freezer } from '../../../../daemons/vss/freeze/freezer.ts';
-import { vssOptions } from '../../../../daemons/vss/freeze/options.ts';
 import { changeStatus, readStatus } from '../../../../daemons/vss/freeze/status.ts';
 import { LinuxFreezer, policyOf, type VssOptions } from '../../../../daemons/vss/freeze/system.ts';
+import { vssOptions } from '../../../../daemons/vss/options.ts';
 import { levels } from '../../../../runtime/log.ts';
 import { FakeGuard } from './fake.ts';
 
