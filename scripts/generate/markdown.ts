@@ -83,6 +83,7 @@ export function configurationPage({ log, daemons }: Manual): string {
         'overrides one key; the value stands without quotes, and items of a list are separated ' +
         'by commas. Every daemon lists its keys with `--help`.',
     ),
+    '<!-- not run here: a daemon stays until it is stopped; test/runtime runs --set -->',
     '```sh\nvmic-kvp --set kvp.pool_directory=/srv/kvp --set log.level=debug\n```',
     '## Section `[log]`',
     'Every daemon reads this section.',
