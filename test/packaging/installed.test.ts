@@ -1,4 +1,4 @@
-/** The clone is one way of installing; packages.package.test.ts and npm.package.test.ts the others. */
+/** The clone as a way of installing. The suite of packages tests the other ways. */
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { installedIn, loadsAddon, startsGuard } from './installed.ts';

@@ -170,8 +170,8 @@ describe(
             assert.ok(note.startsWith(asNoted(decoded)), `${note}: ${asNoted(decoded)}`);
 
           const encoded = ic.encodeRequest(decoded, V4);
-          // The one thing that is not kept: a u64 numbered as Linux does is a u64, which hosts number
-          // otherwise
+          // The one thing that is not kept: a u64 numbered as Linux does is a u64, which hosts
+          // number otherwise
           if (note.endsWith('(type 8)')) {
             assert.equal(encoded[4], 11);
             encoded[4] = 8;
