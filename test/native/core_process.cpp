@@ -33,12 +33,6 @@
 #include "core/process.h"
 #include "core_process_support.h"
 
-using vmic::Failure;
-using vmic::Fd;
-using vmic::Process;
-using vmic::ProcessEnd;
-using vmic::ProcessOptions;
-
 namespace {
 
 void outputs() {

@@ -9,12 +9,6 @@
 #include "check.h"
 #include "core_ring.h"
 
-using vmic::Packet;
-using vmic::ReadResult;
-using vmic::RingReader;
-using vmic::RingWriter;
-using vmic::WriteResult;
-
 namespace {
 
 bool same(const char* a, const char* b) { return std::strcmp(a, b) == 0; }

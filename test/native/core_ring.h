@@ -9,6 +9,12 @@
 
 #include "core/ring.h"
 
+using vmic::Packet;
+using vmic::ReadResult;
+using vmic::RingReader;
+using vmic::RingWriter;
+using vmic::WriteResult;
+
 constexpr uint32_t kDataBytes = 4096;
 constexpr uint32_t kRingBytes = 4096 + kDataBytes;
 

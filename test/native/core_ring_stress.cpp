@@ -14,12 +14,6 @@
 #include "check.h"
 #include "core_ring.h"
 
-using vmic::Packet;
-using vmic::ReadResult;
-using vmic::RingReader;
-using vmic::RingWriter;
-using vmic::WriteResult;
-
 namespace {
 
 void awaitSignal(sem_t& wake, const char* who) {
