@@ -3,6 +3,7 @@
     {
       "target_name": "vmic",
       "sources": [
+        "native/core/birth.cpp",
         "native/core/clock.cpp",
         "native/core/errno_name.cpp",
         "native/core/file.cpp",
@@ -25,6 +26,7 @@
         "native/addon/polled.cpp",
         "native/addon/programs.cpp",
         "native/addon/ring_channel.cpp",
+        "native/addon/ring_channel_open.cpp",
         "native/addon/watches.cpp"
       ],
       "include_dirs": ["native"],

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
+import { findBundle } from '../native/locate.ts';
 import { DEFAULT_CONFIG_FILE } from '../runtime/config.ts';
 import { PROGRAM_PATH, run } from '../runtime/executables.ts';
 import { runCli } from './cli.ts';
@@ -10,8 +10,7 @@ import { CommandError } from './exit.ts';
  * The simulated host is a file of its own, which only a development tree has: nothing installed
  * contains test code.
  */
-const simulatorPath = fileURLToPath(new URL('./simulate.js', import.meta.url));
-const simulator = fs.existsSync(simulatorPath) ? simulatorPath : undefined;
+const simulator = findBundle('simulate.js');
 
 /** On standard error, so that the answer to what was asked for stays alone on standard output. */
 async function ask(question: string): Promise<boolean> {

@@ -39,7 +39,8 @@ const VERSION_BYTES = 4;
 const MAX_WHOLE_NAME_BYTES = 255;
 
 const field = text(utf8, NAME_FIELD_BYTES);
-const WHOLE = `at most the ${bytesText(MAX_WHOLE_NAME_BYTES)} that hv_utils is sure to pass on whole`;
+const WHOLE_BYTES = bytesText(MAX_WHOLE_NAME_BYTES);
+const WHOLE = `at most the ${WHOLE_BYTES} that hv_utils is sure to pass on whole`;
 const wholeName: Layout<string> = {
   sizeBytes: NAME_FIELD_BYTES,
   sizeOf: () => NAME_FIELD_BYTES,

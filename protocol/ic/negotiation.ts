@@ -6,7 +6,8 @@
  *   0  2    frameworkCount   at most 100
  *   2  2    messageCount     at most 100
  *   4  4    reserved
- *   8  4*n  versions         {major u16, minor u16}, frameworkCount of the framework, then messageCount of the message
+ *   8  4*n  versions         {major u16, minor u16}, frameworkCount of the framework, then
+ *                            messageCount of the message
  *
  * The answer has the same layout: one version of each kind, or counts 0 and 0 when there is none in
  * common.

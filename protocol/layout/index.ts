@@ -1,7 +1,10 @@
 /**
  * Bytes to values and back: one declaration of a message gives its decoder, encoder, type and size.
  *
- *     const beat = struct('heartbeat').field('sequence', u64).field('state', openEnum(u32, { healthy: 1 })).reserved(4);
+ *     const beat = struct('heartbeat')
+ *       .field('sequence', u64)
+ *       .field('state', openEnum(u32, { healthy: 1 }))
+ *       .reserved(4);
  *     beat.decode(body).sequence;
  */
 export { Cursor, type Layout } from './cursor.ts';

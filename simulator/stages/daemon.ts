@@ -2,14 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { locateBundle } from '../../native/locate.ts';
 import { deferred } from '../wire.ts';
 
-/** The folder with the built programs: beside this one's bundle, or bin/ of the source tree. */
-export function binFolder(): string {
-  const here = path.dirname(fileURLToPath(import.meta.url));
-  return fs.existsSync(path.join(here, 'vmic-kvp')) ? here : path.resolve(here, '../../bin');
-}
+/** The folder with the built programs. */
+export const binFolder = (): string => path.dirname(locateBundle('vmic-kvp'));
 
 /** A temporary folder for one host and one daemon: the socket, and a folder with the pools. */
 export class Ground {

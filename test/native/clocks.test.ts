@@ -8,6 +8,9 @@ import { native } from '../../native/index.ts';
 import { type NativeError, READING_SLOTS, ReadingSlot } from '../../native/interface.ts';
 import { MemoryNative } from '../../native/memory/index.ts';
 
+/** As a literal of JavaScript, for programs of these tests. */
+const ADDON_LITERAL = JSON.stringify(join(import.meta.dirname, '../../build/Release/vmic.node'));
+
 const folder = mkdtempSync(join(tmpdir(), 'vmic-clocks-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -78,8 +81,9 @@ describe('changes', () => {
     // As nobody, who can change no clock; and a slew of nothing would change none
     const script = `
       const module = { exports: {} };
-      process.dlopen(module, ${JSON.stringify(join(import.meta.dirname, '../../build/Release/vmic.node'))});
-      process.setgroups?.([]); process.getuid() === 0 && (process.setgid(65534), process.setuid(65534));
+      process.dlopen(module, ${ADDON_LITERAL});
+      process.setgroups?.([]);
+      process.getuid() === 0 && (process.setgid(65534), process.setuid(65534));
       try { module.exports.adjustClock({ slewUs: 0 }); console.log('changed'); }
       catch ({ code, syscall }) { console.log(code, syscall); }`;
     const { stdout, stderr } = spawnSync(
@@ -118,8 +122,9 @@ print(s.recv(100).hex())`,
         process.execPath,
         '-e',
         `const module = { exports: {} };
-         process.dlopen(module, ${JSON.stringify(join(import.meta.dirname, '../../build/Release/vmic.node'))});
-         if (!module.exports.sendDatagram(${JSON.stringify(path)}, Uint8Array.of(0, 1, 255))) process.exit(1);`,
+         process.dlopen(module, ${ADDON_LITERAL});
+         const { sendDatagram } = module.exports;
+         if (!sendDatagram(${JSON.stringify(path)}, Uint8Array.of(0, 1, 255))) process.exit(1);`,
       ],
       { encoding: 'utf8' },
     );

@@ -11,10 +11,19 @@ import { Compiler } from './compiler.ts';
 const compiler = new Compiler();
 after(() => compiler.remove());
 
-const RING = ['test/native/core_ring.cpp', 'native/core/ring.cpp'];
+const RING = [
+  'test/native/core_ring.cpp',
+  'test/native/core_ring_stress.cpp',
+  'native/core/ring.cpp',
+];
 const SINK = ['test/native/core_sink.cpp', 'native/core/sink.cpp'];
 const FILE = ['test/native/core_file.cpp', 'native/core/file.cpp'];
-const PROCESS = ['test/native/core_process.cpp', 'native/core/process.cpp'];
+const PROCESS = [
+  'test/native/core_process.cpp',
+  'test/native/core_process_support.cpp',
+  'native/core/birth.cpp',
+  'native/core/process.cpp',
+];
 const ASAN = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 // Barriers that stand alone are outside of what the thread sanitizer models, so it warns about
 // them.

@@ -4,8 +4,8 @@
 //   bare    without standard descriptors; exit status only
 //   old     unit where the system knows neither pidfd_open nor close_range
 //   hung    a disk that never answers while a file is executed (a supervised execve stands in for
-//   it) races   processes killed and let go of at any moment
-#include <dirent.h>
+//           it)
+//   races   processes killed and let go of at any moment
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -29,142 +29,11 @@
 #include <string>
 #include <vector>
 
+#include "check.h"
 #include "core/process.h"
-
-using vmic::Failure;
-using vmic::Fd;
-using vmic::Process;
-using vmic::ProcessEnd;
-using vmic::ProcessOptions;
-
-#define CHECK(condition)                                                             \
-  do {                                                                               \
-    if (!(condition)) {                                                              \
-      std::fprintf(stderr, "%s:%d: %s is not so\n", __FILE__, __LINE__, #condition); \
-      std::exit(1);                                                                  \
-    }                                                                                \
-  } while (0)
+#include "core_process_support.h"
 
 namespace {
-
-std::string folder;
-
-ProcessOptions options(const std::string& file, std::vector<std::string> arguments = {}) {
-  ProcessOptions made;
-  made.file = file;
-  arguments.insert(arguments.begin(), file);
-  made.arguments = std::move(arguments);
-  made.environment = {"PATH=/usr/bin:/bin"};
-  made.outputBytes = 64 * 1024;
-  return made;
-}
-
-ProcessOptions shell(const std::string& text) { return options("sh", {"-c", text}); }
-
-/// A process, its end awaited by its events.
-struct Started {
-  Process process;
-  Fd events;
-  uint64_t counted = 0;
-
-  explicit Started(ProcessOptions given) {
-    const Failure failure = Process::start(std::move(given), process, events);
-    CHECK(!failure);
-  }
-
-  void awaitEvents(uint64_t wanted) {
-    while (counted < wanted) {
-      pollfd watched = {events.get(), POLLIN, 0};
-      ::poll(&watched, 1, -1);
-      uint64_t count = 0;
-      if (::read(events.get(), &count, sizeof(count)) == sizeof(count)) counted += count;
-    }
-  }
-
-  const ProcessEnd& end() {
-    while (process.end() == nullptr) awaitEvents(counted + 1);
-    return *process.end();
-  }
-
-  std::string output() { return {reinterpret_cast<const char*>(end().output), end().outputBytes}; }
-  std::string errors() { return {reinterpret_cast<const char*>(end().errors), end().errorsBytes}; }
-};
-
-std::string outputOf(ProcessOptions given) {
-  Started started(std::move(given));
-  const ProcessEnd& end = started.end();
-  if (end.failure)
-    std::fprintf(stderr, "%s: %s\n", end.failure.call, std::strerror(end.failure.code));
-  CHECK(!end.failure);
-  CHECK(end.signal == 0 && end.exitStatus == 0);
-  return started.output();
-}
-
-void failsWith(ProcessOptions given, int code, const char* call, const std::string& path) {
-  Started started(std::move(given));
-  const ProcessEnd& end = started.end();
-  if (end.failure.code != code)
-    std::fprintf(stderr, "%s: %s\n", end.failure.call, std::strerror(end.failure.code));
-  CHECK(end.failure.code == code);
-  CHECK(std::strcmp(end.failure.call, call) == 0);
-  CHECK(end.failurePath == path);
-  CHECK(end.output == nullptr && end.errors == nullptr);
-}
-
-std::string file(const std::string& name, const std::string& text, mode_t mode) {
-  const std::string path = folder + "/" + name;
-  const size_t slash = path.rfind('/');
-  ::mkdir(path.substr(0, slash).c_str(), 0755);
-  const Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
-  CHECK(fd);
-  CHECK(::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()));
-  return path;
-}
-
-/// "name: value" of /proc/PID/status as text.
-std::string field(const std::string& status, const std::string& name) {
-  const size_t at = status.find("\n" + name + ":\t");
-  CHECK(at != std::string::npos);
-  const size_t begin = at + name.size() + 3;
-  return status.substr(begin, status.find('\n', begin) - begin);
-}
-
-bool isAlive(pid_t pid) {
-  const Fd fd(::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC));
-  char text[512] = {};
-  if (!fd || ::read(fd.get(), text, sizeof(text) - 1) <= 0) return false;
-  const char* state = std::strrchr(text, ')');
-  return state != nullptr && state[2] != 'Z';
-}
-
-void pause() {
-  const timespec moment = {0, 1000 * 1000};
-  ::nanosleep(&moment, nullptr);
-}
-
-void awaitDeath(pid_t pid) {
-  while (isAlive(pid)) pause();
-}
-
-size_t countDescriptors() {
-  DIR* open = ::opendir("/proc/self/fd");
-  size_t count = 0;
-  while (::readdir(open) != nullptr) ++count;
-  ::closedir(open);
-  return count;
-}
-
-/// Threads let go of what they have on their own time.
-void awaitNothingLeft(size_t descriptors) {
-  for (;;) {
-    // Reaps none, which is the thread's business
-    siginfo_t info;
-    const bool noChildren =
-        ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 && errno == ECHILD;
-    if (noChildren && countDescriptors() == descriptors) return;
-    pause();
-  }
-}
 
 void outputs() {
   Started both(shell("echo out; echo err >&2; exit 3"));
@@ -317,7 +186,7 @@ void groups() {
   hangs.awaitEvents(1);
   const pid_t group = hangs.process.pid();
   CHECK(group > 0 && ::getpgid(group) == group);
-  while (::access(ready.c_str(), F_OK) < 0) pause();
+  while (::access(ready.c_str(), F_OK) < 0) sleepOneMs();
   hangs.process.kill(SIGTERM);
   CHECK(hangs.end().signal == SIGTERM);
   awaitDeath(std::stoi(hangs.output()));

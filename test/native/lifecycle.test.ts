@@ -7,6 +7,9 @@ import { native } from '../../native/index.ts';
 import { ADDON, bundle } from './bundle.ts';
 import { Inbox, messagePair, temporaryFolder } from './pairs.ts';
 
+/** As a literal of JavaScript, for programs of these tests. */
+const INDEX_LITERAL = JSON.stringify(join(import.meta.dirname, '../../native/index.ts'));
+
 process.env['VMIC_ADDON'] = ADDON;
 const CHILD = bundle({ after }, 'lifecycle_child.ts');
 const steps = JSON.parse(
@@ -42,7 +45,7 @@ for (const place of ['main thread', 'worker']) {
 
 it('an exception nobody catches ends the process with code 1 and its stack', () => {
   const program = `
-    import { native } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'native', 'index.ts'))};
+    import { native } from ${INDEX_LITERAL};
     const path = ${JSON.stringify(`/tmp/vmic-throw-${process.pid}`)};
     const listener = native.listen(path);
     listener.start(() => { listener.close(); throw new Error('on purpose'); }, () => {});

@@ -1,193 +1,20 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, describe, it, type TestContext } from 'node:test';
+import { describe, it } from 'node:test';
 import { native } from '../../native/index.ts';
-import type { ChannelEnd, NativeError, RingChannel } from '../../native/interface.ts';
-import { ADDON, bundle } from './bundle.ts';
-import { Compiler } from './compiler.ts';
-import { messagePair, temporaryFolder, turns } from './pairs.ts';
-import type { GuestCommand, GuestEvent } from './ring_guest.ts';
-
-const compiler = new Compiler();
-after(() => compiler.remove());
-const GUEST = bundle({ after }, 'ring_guest.ts');
-
-const RING_BYTES = 8192;
-const DATA_BYTES = 4096;
-/** Offsets into `ringMemory`: the ring from guest to host, and the one from host to guest. */
-const OUT = { writeIndex: 0, readIndex: 4, mask: 8, pending: 12 };
-const IN = { writeIndex: 8192, readIndex: 8196, mask: 8200, pending: 8204, data: 12_288 };
-
-/** A guest process, and its events to be awaited in order. */
-class Guest {
-  readonly process: ChildProcess;
-  readonly events: GuestEvent[] = [];
-  private wake: () => void = () => {};
-
-  constructor(t: TestContext, parameters: string[], env: Record<string, string>) {
-    this.process = fork(GUEST, parameters, {
-      execArgv: [],
-      serialization: 'advanced',
-      env: { ...process.env, VMIC_ADDON: ADDON, ...env },
-    });
-    this.process.on('message', (event) => {
-      this.events.push(event as GuestEvent);
-      this.wake();
-    });
-    t.after(async () => {
-      if (this.process.exitCode !== null || this.process.signalCode !== null) return;
-      const exited = once(this.process, 'exit');
-      this.process.kill('SIGKILL');
-      await exited;
-    });
-  }
-
-  tell(command: GuestCommand): void {
-    this.process.send(command);
-  }
-
-  async next<Name extends GuestEvent['event']>(
-    name: Name,
-  ): Promise<Extract<GuestEvent, { event: Name }>> {
-    for (;;) {
-      const event = this.events.shift();
-      if (event !== undefined) {
-        assert.equal(
-          event.event,
-          name,
-          JSON.stringify(event, (_, value) => (typeof value === 'bigint' ? `${value}` : value)),
-        );
-        return event as Extract<GuestEvent, { event: Name }>;
-      }
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-    }
-  }
-
-  async statistics() {
-    this.tell({ command: 'statistics' });
-    return (await this.next('statistics')).statistics;
-  }
-}
-
-interface HostPacket {
-  readonly type: number;
-  readonly flags: number;
-  readonly transactionId: bigint;
-  readonly payload: Uint8Array;
-}
-
-/**
- * The host's end in this process: it takes packets when started, and can be broken through
- * `memory`.
- */
-class Host {
-  readonly channel: RingChannel;
-  readonly packets: HostPacket[] = [];
-  end: ChannelEnd | undefined;
-  private wake: () => void = () => {};
-
-  constructor(channel: RingChannel) {
-    this.channel = channel;
-  }
-
-  start(onPacket: (packet: HostPacket) => void = (packet) => this.packets.push(packet)): void {
-    const buffer = new Uint8Array(65_536);
-    this.channel.start(
-      buffer,
-      (type, flags, transactionId, payloadBytes) => {
-        onPacket({ type, flags, transactionId, payload: buffer.slice(0, payloadBytes) });
-        this.wake();
-      },
-      (end) => {
-        this.end = end;
-        this.wake();
-      },
-    );
-  }
-
-  async until(condition: () => boolean): Promise<void> {
-    while (!condition()) {
-      await new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-    }
-  }
-
-  get memory(): DataView {
-    const { buffer, byteOffset, byteLength } = native.ringMemory(this.channel);
-    return new DataView(buffer, byteOffset, byteLength);
-  }
-
-  get(offset: number): number {
-    return this.memory.getUint32(offset, true);
-  }
-
-  set(offset: number, value: number): void {
-    this.memory.setUint32(offset, value, true);
-  }
-}
-
-type Kind = 'socket' | 'uio';
-
-interface Options {
-  readonly mode?: 'report' | 'echo';
-  readonly bufferBytes?: number;
-  readonly ringBytes?: number;
-  /** The guest stays in its packet callback as long as this file exists. */
-  readonly hold?: string;
-  /** Before the guest sees the rings. */
-  readonly prepare?: (host: Host) => void;
-}
-
-const uioMissing = compiler.missing([]);
-const shim = uioMissing
-  ? ''
-  : compiler.build(
-      'uio_shim.so',
-      ['-shared', '-fPIC'],
-      ['test/native/uio_shim.cpp', 'native/core/socket.cpp', 'native/core/ring.cpp'],
-    );
-
-async function connect(t: TestContext, kind: Kind, options: Options = {}): Promise<[Host, Guest]> {
-  const {
-    mode = 'report',
-    bufferBytes = 65_536,
-    ringBytes = RING_BYTES,
-    hold = '',
-    prepare,
-  } = options;
-  const path = join(temporaryFolder(t), 'socket');
-  const listener = native.listen(path);
-  t.after(() => listener.close());
-  const accepted = new Promise<number>((resolve, reject) => listener.start(resolve, reject));
-  const guest = new Guest(
-    t,
-    [
-      kind,
-      kind === 'uio' ? '/dev/uio7' : path,
-      String(2 * ringBytes),
-      mode,
-      String(bufferBytes),
-      hold,
-    ],
-    kind === 'uio' ? { LD_PRELOAD: shim, VMIC_SHIM_UIO: '/dev/uio7', VMIC_SHIM_SOCKET: path } : {},
-  );
-  const host = new Host(native.hostRing(await accepted, ringBytes));
-  t.after(() => host.channel.close());
-  prepare?.(host);
-  assert.deepEqual(await guest.next('opened'), {
-    event: 'opened',
-    ringDataBytes: ringBytes - 4096,
-  });
-  return [host, guest];
-}
-
-const filled = (bytes: number, value: number): Uint8Array => new Uint8Array(bytes).fill(value);
+import type { NativeError, RingChannel } from '../../native/interface.ts';
+import { temporaryFolder, turns } from './pairs.ts';
+import {
+  connect,
+  DATA_BYTES,
+  filled,
+  type Host,
+  IN,
+  OUT,
+  RING_BYTES,
+  uioMissing,
+} from './ring_peer.ts';
 
 for (const kind of ['socket', 'uio'] as const) {
   describe(`ring channel over ${kind === 'uio' ? 'a preloaded UIO device' : 'a socket'}`, {
@@ -541,45 +368,4 @@ it('the memory of a closed channel stays readable', async (t) => {
     (error: NativeError) => error.code === 'EBADF',
   );
   assert.throws(() => native.ringMemory({} as RingChannel), TypeError);
-});
-
-describe('opening', () => {
-  const code = (expected: string) => (error: NativeError) => error.code === expected;
-
-  it('refuses map sizes that can not hold two rings', (t) => {
-    const path = join(temporaryFolder(t), 'file');
-    writeFileSync(path, new Uint8Array(65_536));
-    for (const bytes of [0, 8192, 12_288, 16_383, 20_480, -16_384, Number.NaN, 2 ** 40]) {
-      assert.throws(() => native.openUio(path, bytes), code('EINVAL'), String(bytes));
-    }
-    assert.throws(() => native.openUio(`${path}-absent`, 16_384), code('ENOENT'));
-  });
-
-  it('refuses ring sizes that are no rings, and descriptors that are none', async (t) => {
-    const [, server] = await messagePair(t);
-    assert.throws(() => native.hostRing(1_000_000, RING_BYTES), code('EBADF'));
-    for (const bytes of [0, 4096, 8193]) {
-      const fd = openSync('/dev/null', 'r');
-      // Taken over also when it fails.
-      assert.throws(() => native.hostRing(fd, bytes), code('EINVAL'), String(bytes));
-      assert.throws(() => closeSync(fd), code('EBADF'));
-    }
-    assert.ok(server.fd >= 0);
-  });
-
-  it('refuses a peer that sends something else than ring memory', async (t) => {
-    const path = join(temporaryFolder(t), 'socket');
-    const listener = native.listen(path);
-    t.after(() => listener.close());
-    const accepted = new Promise<number>((resolve, reject) => listener.start(resolve, reject));
-    const guest = new Guest(t, ['socket', path, '0', 'report', '64'], {});
-    const server = native.adoptMessageChannel(await accepted);
-    server.write(new Uint8Array([0x56, 0x52, 0x4e, 0x47, 0, 0x40, 0, 0]));
-    assert.deepEqual(await guest.next('failed'), {
-      event: 'failed',
-      code: 'EPROTO',
-      syscall: 'recvmsg',
-    });
-    server.close();
-  });
 });

@@ -7,6 +7,9 @@ import { native } from '../../native/index.ts';
 import type { NativeError } from '../../native/interface.ts';
 import { temporaryFolder, turns } from './pairs.ts';
 
+/** As a literal of JavaScript, for programs of these tests. */
+const INDEX_LITERAL = JSON.stringify(join(import.meta.dirname, '../../native/index.ts'));
+
 const IN = {
   MODIFY: 0x2,
   ATTRIB: 0x4,
@@ -117,7 +120,7 @@ describe('watchAddresses', () => {
     const program = `
       import { spawnSync } from 'node:child_process';
       import { existsSync } from 'node:fs';
-      import { native } from ${JSON.stringify(join(import.meta.dirname, '..', '..', 'native', 'index.ts'))};
+      import { native } from ${INDEX_LITERAL};
       const ip = (...parameters) => {
         const ran = spawnSync('ip', parameters, { encoding: 'utf8' });
         if (ran.status !== 0) throw new Error(ran.stderr);
@@ -126,7 +129,9 @@ describe('watchAddresses', () => {
       const seen = [watch.changed()];
       const changes = [['link', 'set', 'lo', 'up'], ['addr', 'add', '127.0.0.9/32', 'dev', 'lo'],
         ['addr', 'del', '127.0.0.9/32', 'dev', 'lo']];
-      if (existsSync('/proc/net/if_inet6')) changes.push(['-6', 'addr', 'add', '2001:db8::1/128', 'dev', 'lo']);
+      if (existsSync('/proc/net/if_inet6')) {
+        changes.push(['-6', 'addr', 'add', '2001:db8::1/128', 'dev', 'lo']);
+      }
       for (const change of changes) {
         ip(...change);
         seen.push(watch.changed(), watch.changed());

@@ -100,17 +100,20 @@ describe('arm64', { skip }, () => {
   const compiler = new Compiler(CROSS, EMULATOR);
   after(() => compiler.remove());
   const RUNS = {
-    ring: [['unit'], ['fuzz', '20000', seed], ['stress', '200000', seed, 'neither']],
-    sink: [['10000', seed]],
+    ring: {
+      tests: ['core_ring.cpp', 'core_ring_stress.cpp'],
+      runs: [['unit'], ['fuzz', '20000', seed], ['stress', '200000', seed, 'neither']],
+    },
+    sink: { tests: ['core_sink.cpp'], runs: [['10000', seed]] },
   };
-  for (const [name, runs] of Object.entries(RUNS)) {
+  for (const [name, { tests, runs }] of Object.entries(RUNS)) {
     describe(`the ${name} core`, () => {
       let program: string;
       before(() => {
         program = compiler.build(
           name,
           ['-O2'],
-          [`test/native/core_${name}.cpp`, `native/core/${name}.cpp`],
+          [...tests.map((file) => `test/native/${file}`), `native/core/${name}.cpp`],
         );
       });
       for (const parameters of runs) {

@@ -6,6 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { installedIn, loadsAddon, startsGuard } from './installed.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8')) as {
@@ -56,7 +57,7 @@ const daemonsKey = items[0]?.key;
 console.log(JSON.stringify({ operations: [...operations], recordedKey: firstKey, daemonsKey }));
 `;
 
-test('installs elsewhere, is imported there, and decodes a recording', () => {
+test('installs elsewhere, is imported there, and decodes a recording', async () => {
   const folder = path.join(work, 'npm');
   const user = path.join(work, 'user');
   for (const made of [folder, user]) fs.mkdirSync(made);
@@ -94,4 +95,8 @@ test('installs elsewhere, is imported there, and decodes a recording', () => {
   // The addon for this machine is there, without a compiler
   fs.mkdirSync(path.join(user, 'pools'));
   succeed(command, ['kvp', 'set', 'Ready', 'yes', '--pool-directory', path.join(user, 'pools')]);
+  // Through npm's links, as they are on the path of whoever installs it globally
+  const installed = installedIn(path.join(user, 'node_modules/.bin'));
+  loadsAddon(installed);
+  await startsGuard(installed);
 });

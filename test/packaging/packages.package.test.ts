@@ -10,6 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { installedIn, loadsAddon, startsGuard } from './installed.ts';
 import { skipWithout } from './programs.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -135,9 +136,10 @@ describe('Debian and RPM packages', {
     assert.match(stdout, / 0 errors, 0 warnings/);
   });
 
-  /** Unpacks a package; gives the folder. */
+  /** Unpacks a package, once; gives the folder. */
   function unpack(file: string): string {
     const folder = path.join(work, `unpacked-${path.basename(file)}`);
+    if (fs.existsSync(folder)) return folder;
     fs.mkdirSync(folder);
     if (file.endsWith('.deb')) succeed('dpkg-deb', ['-x', file, folder]);
     else succeed('sh', ['-c', 'rpm2cpio "$1" | cpio --quiet -idm', 'sh', file], { cwd: folder });
@@ -179,8 +181,7 @@ describe('Debian and RPM packages', {
 
   test('nothing tells where it was built', () => {
     for (const name of files(first)) {
-      const folder = path.join(work, `unpacked-${name}`);
-      if (!fs.existsSync(folder)) unpack(dist(name));
+      const folder = unpack(dist(name));
       for (const file of tree(folder)) {
         const full = path.join(folder, file);
         if (fs.lstatSync(full).isSymbolicLink() || file.endsWith('lib/vmic/node')) continue;
@@ -265,6 +266,28 @@ describe('Debian and RPM packages', {
       assert.equal(vmic('get', 'Ready'), 'yes\n');
     }
   });
+
+  const INSTALLED: Readonly<Record<string, () => string>> = {
+    deb: () => unpack(dist(`vmic_${version}_amd64.deb`)),
+    rpm: () => unpack(dist(`vmic-${version}-1.x86_64.rpm`)),
+    tree: () => {
+      const folder = path.join(work, 'tree');
+      succeed('npm', ['run', '--silent', 'package:tree', '--', folder], { cwd: first });
+      return folder;
+    },
+  };
+  for (const [way, install] of Object.entries(INSTALLED)) {
+    test(`${way}: the addon is loaded, and the guard starts`, {
+      skip:
+        process.arch === 'x64'
+          ? way === 'rpm' && skipWithout('rpm2cpio', 'cpio')
+          : 'the packages are for amd64',
+    }, async () => {
+      const installed = installedIn(path.join(install(), 'usr/bin'));
+      loadsAddon(installed);
+      await startsGuard(installed);
+    });
+  }
 
   test('with its own Node.js', {
     skip: process.arch !== 'x64' && 'the package is for amd64',

@@ -18,44 +18,9 @@ import { IcStatus } from '../../protocol/ic/status.ts';
 import { formatVersion, version } from '../../protocol/ic/version.ts';
 import type { KvpReply, KvpRequest } from '../../protocol/kvp/types.ts';
 import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
-import { parseTrace, printTrace, type TracePacket } from '../../protocol/trace/trace.ts';
+import { parseTrace, printTrace } from '../../protocol/trace/trace.ts';
+import { exchanges, FIXTURES, recorded } from './recorded.ts';
 import { hex } from './vector.ts';
-
-const FIXTURES = path.join(import.meta.dirname, '../../fixtures');
-
-interface Exchange {
-  readonly request: TracePacket;
-  readonly answer: TracePacket;
-  readonly notes: readonly string[];
-}
-
-/** The files as recorded, by their checksums. */
-const recorded = fs
-  .readFileSync(path.join(FIXTURES, 'RECORDED.sha256'), 'utf8')
-  .trim()
-  .split('\n')
-  .map((line) => {
-    const [sha256, file] = line.split('  ') as [string, string];
-    return { sha256, file, text: fs.readFileSync(path.join(FIXTURES, file), 'utf8') };
-  });
-
-function exchanges(text: string): Exchange[] {
-  const found: Exchange[] = [];
-  let notes: string[] = [];
-  let request: TracePacket | undefined;
-  for (const entry of parseTrace(text).entries) {
-    if (entry.kind === 'note') notes.push(entry.text);
-    else if (entry.direction === 'h2g') request = entry;
-    else {
-      assert.ok(request, 'an answer follows its request');
-      found.push({ request, answer: entry, notes });
-      notes = [];
-      request = undefined;
-    }
-  }
-  assert.equal(request, undefined, 'every request is answered');
-  return found;
-}
 
 /** A whole payload made anew from what was decoded of it, padded as in the ring. */
 function rebuilt(header: IcHeader, body: Uint8Array): Uint8Array {

@@ -84,8 +84,10 @@ export class PoolStore implements Pools {
     const raw = rawKey(key);
     const file = this.#file(pool);
     try {
-      if (file.isUnchanged() && file.remembers(raw)) return file.getRemembered(raw);
-      return file.begin('shared') ? file.get(raw) : undefined;
+      if (file.isUnchanged() && file.content.remembers(raw)) {
+        return file.content.getRemembered(raw);
+      }
+      return file.begin('shared') ? file.content.get(raw) : undefined;
     } catch (error) {
       throw file.failure(error);
     } finally {
@@ -124,11 +126,11 @@ export class PoolStore implements Pools {
     const file = this.#file(pool);
     try {
       if (file.isUnchanged()) {
-        if (index >= file.records) return undefined;
-        const record = file.atRemembered(index);
+        if (index >= file.content.count) return undefined;
+        const record = file.content.atRemembered(index);
         if (record) return record;
       }
-      return file.begin('shared') ? file.at(index) : undefined;
+      return file.begin('shared') ? file.content.at(index) : undefined;
     } catch (error) {
       throw file.failure(error);
     } finally {
@@ -139,7 +141,7 @@ export class PoolStore implements Pools {
   list(pool: number): PoolRecord[] {
     const file = this.#file(pool);
     try {
-      return file.begin('shared') ? file.list() : [];
+      return file.begin('shared') ? file.content.list() : [];
     } catch (error) {
       throw file.failure(error);
     } finally {
@@ -150,7 +152,7 @@ export class PoolStore implements Pools {
   count(pool: number): number {
     const file = this.#file(pool);
     try {
-      return file.begin('shared') ? file.records : 0;
+      return file.begin('shared') ? file.content.count : 0;
     } catch (error) {
       throw file.failure(error);
     } finally {

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import type { Duplex, Readable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
+import { locateProgram } from '../../../native/locate.ts';
 import { run } from '../../../runtime/executables.ts';
 import type {
   FreezeReport,
@@ -35,16 +35,7 @@ const escapePath = (path: string): string =>
     (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`,
   );
 
-/** bin/ beside a bundle, build/Release beside the sources. */
-function findProgram(): string {
-  const candidates = ['./vmic-vss-guard', '../../../build/Release/vmic-vss-guard'].map((path) =>
-    fileURLToPath(new URL(path, import.meta.url)),
-  );
-  const found = candidates.find((path) => fs.existsSync(path));
-  if (found === undefined)
-    throw new Error(`The guard is missing (looked for ${candidates.join(' and ')})`);
-  return found;
-}
+const findProgram = (): string => locateProgram('vmic-vss-guard');
 
 class GuardError extends Error {
   readonly code: string;
