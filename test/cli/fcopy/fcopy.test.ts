@@ -3,12 +3,12 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { fcopyStatus } from '../../cli/fcopy/commands.ts';
-import type { FcopyStatus } from '../../daemons/fcopy/status.ts';
-import { statusFile } from '../../runtime/status/status.ts';
-import { ownIdentity, uptimeSecs, writeJson } from '../../runtime/status/status-file.ts';
-import { vmic } from './run.ts';
-import { status } from './snapshots.ts';
+import { fcopyStatus } from '../../../cli/fcopy/commands.ts';
+import type { FcopyStatus } from '../../../daemons/fcopy/status.ts';
+import { statusFile } from '../../../runtime/status/status.ts';
+import { ownIdentity, uptimeSecs, writeJson } from '../../../runtime/status/status-file.ts';
+import { vmic } from '../run.ts';
+import { status } from '../status/snapshots.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-status-'));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { status as showStatus } from '../../cli/status/commands.ts';
-import type { Snapshot } from '../../cli/status/snapshot.ts';
-import { describeStatus, summarize } from '../../cli/status/status.ts';
-import type { ServiceName } from '../../protocol/ic/classes.ts';
+import { status as showStatus } from '../../../cli/status/commands.ts';
+import type { Snapshot } from '../../../cli/status/snapshot.ts';
+import { describeStatus, summarize } from '../../../cli/status/status.ts';
+import type { ServiceName } from '../../../protocol/ic/classes.ts';
 import { healthy, lastCopy, status, withService } from './snapshots.ts';
 
 const line = (snapshot: Snapshot, service: ServiceName) =>

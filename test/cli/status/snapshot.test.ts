@@ -3,9 +3,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { takeSnapshot } from '../../cli/status/snapshot.ts';
-import { statusFile } from '../../runtime/status/status.ts';
-import { ownIdentity, writeJson } from '../../runtime/status/status-file.ts';
+import { takeSnapshot } from '../../../cli/status/snapshot.ts';
+import { statusFile } from '../../../runtime/status/status.ts';
+import { ownIdentity, writeJson } from '../../../runtime/status/status-file.ts';
 import { lastCopy, status } from './snapshots.ts';
 
 let root: string;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { CHANNEL, FakeSysfs } from '../runtime/vmbus/fake-kernel.ts';
-import { vmic } from './run.ts';
+import { CHANNEL, FakeSysfs } from '../../runtime/vmbus/fake-kernel.ts';
+import { vmic } from '../run.ts';
 
 /** No addon: a channel can be given back even when that is broken. */
 const without = {

@@ -4,19 +4,19 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { parseDuration } from '../../cli/vss/commands.ts';
-import type { Guard, Recovery } from '../../daemons/vss/freeze/guard-types.ts';
+import { parseDuration } from '../../../cli/vss/commands.ts';
+import type { Guard, Recovery } from '../../../daemons/vss/freeze/guard-types.ts';
 import {
   type CurrentFreeze,
   changeStatus,
   readStatus,
   type VssStatus,
-} from '../../daemons/vss/freeze/status.ts';
-import { statusFile } from '../../runtime/status/status.ts';
-import { identityOf, ownIdentity, writeJson } from '../../runtime/status/status-file.ts';
-import { FakeGuard } from '../daemons/vss/freeze/fake.ts';
-import { vmic } from './run.ts';
-import { status as serviceStatus } from './snapshots.ts';
+} from '../../../daemons/vss/freeze/status.ts';
+import { statusFile } from '../../../runtime/status/status.ts';
+import { identityOf, ownIdentity, writeJson } from '../../../runtime/status/status-file.ts';
+import { FakeGuard } from '../../daemons/vss/freeze/fake.ts';
+import { vmic } from '../run.ts';
+import { status as serviceStatus } from '../status/snapshots.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-vss-command-'));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));

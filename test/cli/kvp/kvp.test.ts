@@ -4,10 +4,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { CommandError, EXIT, toCommandError } from '../../cli/exit.ts';
-import { PoolError } from '../../daemons/kvp/pools/index.ts';
-import { newFolder, poolPath, record } from '../daemons/kvp/pools/folder.ts';
-import { native, skip, vmic } from './run.ts';
+import { CommandError, EXIT, toCommandError } from '../../../cli/exit.ts';
+import { PoolError } from '../../../daemons/kvp/pools/index.ts';
+import { newFolder, poolPath, record } from '../../daemons/kvp/pools/folder.ts';
+import { native, skip, vmic } from '../run.ts';
 
 /** A pool folder with the given records, as any program may have left them. */
 function pools(content: Readonly<Record<number, readonly Buffer[]>>): string {
@@ -217,7 +217,7 @@ test('a file that stays locked is status 5', { skip }, async () => {
   }
 });
 
-const bin = fileURLToPath(new URL('../../bin/vmic', import.meta.url));
+const bin = fileURLToPath(new URL('../../../bin/vmic', import.meta.url));
 const unbuilt = fs.existsSync(bin) ? false : 'bin/vmic is not built (npm run build)';
 
 test('reading needs no root, what only root may read or write is status 3', {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { test } from 'node:test';
-import { EXIT } from '../../cli/exit.ts';
-import { differences } from '../../cli/kvp/watch.ts';
-import { newFolder, poolPath, record } from '../daemons/kvp/pools/folder.ts';
-import { native, skip, vmic } from './run.ts';
+import { EXIT } from '../../../cli/exit.ts';
+import { differences } from '../../../cli/kvp/watch.ts';
+import { newFolder, poolPath, record } from '../../daemons/kvp/pools/folder.ts';
+import { native, skip, vmic } from '../run.ts';
 
 /** A pool folder with one record in the guest pool. */
 function folderWith(...records: readonly Buffer[]): string {

@@ -4,13 +4,13 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { timesyncStatus } from '../../cli/timesync/command.ts';
+import { timesyncStatus } from '../../../cli/timesync/command.ts';
 import {
   ownIdentity,
   type TimesyncStatus,
   uptimeSecs,
   writeStatus,
-} from '../../daemons/timesync/status.ts';
+} from '../../../daemons/timesync/status.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-status-'));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));

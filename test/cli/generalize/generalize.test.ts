@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { describe, it } from 'node:test';
-import { poolFileName } from '../../daemons/kvp/pools/index.ts';
-import { Ground } from '../../simulator/stages/daemon.ts';
-import { native, skip, vmic } from './run.ts';
+import { poolFileName } from '../../../daemons/kvp/pools/index.ts';
+import { Ground } from '../../../simulator/stages/daemon.ts';
+import { native, skip, vmic } from '../run.ts';
 
 const RECORD = Buffer.alloc(2560, 'secret');
 

@@ -1,6 +1,6 @@
-import type { Channel, Snapshot } from '../../cli/status/snapshot.ts';
-import { SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
-import type { ServiceStatus } from '../../runtime/status/status.ts';
+import type { Channel, Snapshot } from '../../../cli/status/snapshot.ts';
+import { SERVICE_NAMES, type ServiceName } from '../../../protocol/ic/classes.ts';
+import type { ServiceStatus } from '../../../runtime/status/status.ts';
 
 const NOW_MS = Date.UTC(2026, 5, 1, 12);
 const UPTIME_SECS = 1000;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { diagnose } from '../../cli/doctor/checks.ts';
-import { EXPLANATIONS, findExplanation } from '../../cli/doctor/explain.ts';
-import { doctor, explain } from '../../cli/status/commands.ts';
-import type { Snapshot } from '../../cli/status/snapshot.ts';
-import { BOOT_MS, healthy, lastCopy, pool, status, withService } from './snapshots.ts';
+import { diagnose } from '../../../cli/doctor/checks.ts';
+import { EXPLANATIONS, findExplanation } from '../../../cli/doctor/explain.ts';
+import { doctor, explain } from '../../../cli/status/commands.ts';
+import type { Snapshot } from '../../../cli/status/snapshot.ts';
+import { BOOT_MS, healthy, lastCopy, pool, status, withService } from '../status/snapshots.ts';
 
 const found = (snapshot: Snapshot): string[] =>
   diagnose(snapshot).map(

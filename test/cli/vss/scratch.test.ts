@@ -5,10 +5,10 @@ import { once } from 'node:events';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { readStatus } from '../../daemons/vss/freeze/status.ts';
-import { missingScratch, Scratch } from '../../simulator/stages/scratch.ts';
+import { readStatus } from '../../../daemons/vss/freeze/status.ts';
+import { missingScratch, Scratch } from '../../../simulator/stages/scratch.ts';
 
-const main = path.join(import.meta.dirname, '../../cli/main.ts');
+const main = path.join(import.meta.dirname, '../../../cli/main.ts');
 const skip = missingScratch() ?? false;
 
 describe('vmic vss on scratch file systems', { skip, timeout: 120_000 }, () => {
