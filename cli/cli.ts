@@ -7,11 +7,11 @@ import { ConfigError, loadConfig } from '../runtime/config.ts';
 import { commonOptions } from '../runtime/transports/transport.ts';
 import { VERSION } from '../runtime/version.ts';
 import { SysfsVmbus } from '../runtime/vmbus/index.ts';
-import { moveChannel } from './binding/commands.ts';
-import { completionScript, SHELLS, type Shell, safeWords } from './completion.ts';
+import { moveChannel } from './binding/move-channel.ts';
+import { completionScript, SHELLS, type Shell, safeWords } from './completion/script.ts';
 import { CommandError, EXIT, EXIT_HELP, toCommandError } from './exit.ts';
-import { fcopyStatus } from './fcopy/commands.ts';
-import { generalize } from './generalize.ts';
+import { fcopyStatus } from './fcopy/status.ts';
+import { generalize } from './generalize/generalize.ts';
 import {
   get,
   type KvpOptions,
@@ -26,7 +26,7 @@ import { watch } from './kvp/watch.ts';
 import { doctor, explain, status as showStatus } from './status/commands.ts';
 import { type DaemonSurroundings, runs } from './status/daemon-state.ts';
 import { type Snapshot, takeSnapshot } from './status/snapshot.ts';
-import { timesyncStatus } from './timesync/command.ts';
+import { timesyncStatus } from './timesync/status.ts';
 import {
   freezeFor,
   loadVssOptions,

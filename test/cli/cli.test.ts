@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { completionScript, SHELLS, safeWords } from '../../cli/completion.ts';
+import { completionScript, SHELLS, safeWords } from '../../cli/completion/script.ts';
 import { EXIT } from '../../cli/exit.ts';
 import { VERSION } from '../../runtime/version.ts';
 import { newFolder, poolPath, record } from '../daemons/kvp/pools/folder.ts';

@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { fcopyStatus } from '../../../cli/fcopy/commands.ts';
+import { fcopyStatus } from '../../../cli/fcopy/status.ts';
 import type { FcopyStatus } from '../../../daemons/fcopy/status.ts';
 import { statusFile } from '../../../runtime/status/status.ts';
 import { ownIdentity, uptimeSecs, writeJson } from '../../../runtime/status/status-file.ts';

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { timesyncStatus } from '../../../cli/timesync/command.ts';
+import { timesyncStatus } from '../../../cli/timesync/status.ts';
 import {
   ownIdentity,
   type TimesyncStatus,

@@ -5,12 +5,12 @@ import {
   PoolError,
   poolFileName,
   retryWhileLocked,
-} from '../daemons/kvp/pools/index.ts';
-import type { Native } from '../native/interface.ts';
-import { poolName } from '../protocol/kvp/pool-names.ts';
-import { printable } from '../runtime/text.ts';
-import { CommandError, EXIT } from './exit.ts';
-import { ALL_POOLS } from './kvp/pool-names.ts';
+} from '../../daemons/kvp/pools/index.ts';
+import type { Native } from '../../native/interface.ts';
+import { poolName } from '../../protocol/kvp/pool-names.ts';
+import { printable } from '../../runtime/text.ts';
+import { CommandError, EXIT } from '../exit.ts';
+import { ALL_POOLS } from '../kvp/pool-names.ts';
 
 export interface GeneralizeOptions {
   readonly directory: string;
