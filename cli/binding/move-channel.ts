@@ -40,7 +40,8 @@ export async function moveChannel(
 }
 
 function describe({ service, channel, driver, previousDriver, changed, device }: Moved): string {
-  const where = `${service}: channel ${channel} is bound to ${driver}${device ? ` as ${device}` : ''}`;
+  const as = device ? ` as ${device}` : '';
+  const where = `${service}: channel ${channel} is bound to ${driver}${as}`;
   if (!changed) return `${where}, as it was`;
   return previousDriver === driver ? where : `${where} (before: ${previousDriver ?? 'no driver'})`;
 }

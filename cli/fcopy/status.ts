@@ -6,19 +6,21 @@ import {
 } from '../../daemons/fcopy/status.ts';
 import { isAlive, uptimeSecs } from '../../runtime/status/status-file.ts';
 import { printable } from '../../runtime/text.ts';
-import { CommandError, EXIT } from '../exit.ts';
+import { EXIT } from '../exit.ts';
 import { type DaemonSurroundings, sleeps } from '../status/daemon-state.ts';
-
-interface Output extends DaemonSurroundings {
-  out(text: string): void;
-}
+import { readStatusFile } from '../status/read-status.ts';
+import type { Surroundings } from '../surroundings.ts';
 
 /**
  * Prints what the daemon of file copy said last; "not found" when it neither runs nor will when a
  * host copies something.
  */
-export async function fcopyStatus(around: Output, file: string, json: boolean): Promise<number> {
-  const status = read(file);
+export async function fcopyStatus(
+  around: Pick<Surroundings, 'out'> & DaemonSurroundings,
+  file: string,
+  json: boolean,
+): Promise<number> {
+  const status = readStatusFile(file, readStatus);
   const running = status !== undefined && isAlive(status.process);
   const asleep = !running && (await sleeps(around, 'fcopy'));
   const nowSecs = uptimeSecs();
@@ -33,17 +35,6 @@ export async function fcopyStatus(around: Output, file: string, json: boolean): 
 
 const NOT_RUNNING = 'vmic-fcopy does not run: hosts can copy no files into this guest.\n';
 const ASLEEP = 'Process  none: a host that copies a file starts it\n';
-
-function read(file: string): FcopyStatus | undefined {
-  try {
-    return readStatus(file);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw code === 'EACCES' || code === 'EPERM'
-      ? new CommandError('permission', `${file}: permission denied`)
-      : new CommandError('system', message);
-  }
-}
 
 function describe(status: FcopyStatus, nowSecs: number): string {
   const { process, peer, copy, counters } = status;

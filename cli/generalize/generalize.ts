@@ -1,16 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {
-  type Patience,
-  PoolError,
-  poolFileName,
-  retryWhileLocked,
-} from '../../daemons/kvp/pools/index.ts';
+import { PoolError, poolFileName, retryWhileLocked } from '../../daemons/kvp/pools/index.ts';
 import type { Native } from '../../native/interface.ts';
 import { poolName } from '../../protocol/kvp/pool-names.ts';
 import { printable } from '../../runtime/text.ts';
 import { CommandError, EXIT } from '../exit.ts';
 import { ALL_POOLS } from '../kvp/pool-names.ts';
+import type { Surroundings } from '../surroundings.ts';
 
 export interface GeneralizeOptions {
   readonly directory: string;
@@ -22,14 +18,9 @@ export interface GeneralizeOptions {
   readonly daemonRuns: boolean;
 }
 
-interface Around {
+type Around = Pick<Surroundings, 'out' | 'err' | 'ask' | 'patience'> & {
   readonly native: Pick<Native, 'tryLock' | 'unlock'>;
-  readonly patience?: Patience;
-  out(text: string): void;
-  err(text: string): void;
-  /** Asks a person; undefined: there is none. */
-  readonly ask: ((question: string) => Promise<boolean>) | undefined;
-}
+};
 
 interface Remainder {
   readonly pool: number;

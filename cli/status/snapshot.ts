@@ -4,6 +4,7 @@ import { type FcopyStatus, readStatus as readFcopyStatus } from '../../daemons/f
 import { poolFileName } from '../../daemons/kvp/pools/index.ts';
 import { readStatus as readVssStatus, type VssStatus } from '../../daemons/vss/freeze/status.ts';
 import { SERVICE_CLASSES, SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
+import { KVP_POOL_COUNT } from '../../protocol/kvp/types.ts';
 import {
   DEFAULT_RUNTIME_DIRECTORY,
   readServiceStatus,
@@ -12,6 +13,9 @@ import {
 } from '../../runtime/status/status.ts';
 import { isAlive } from '../../runtime/status/status-file.ts';
 import { SysfsVmbus } from '../../runtime/vmbus/index.ts';
+import { C_UNITS, serviceOfCDaemon } from './c-daemons.ts';
+import { CLOCK_PROGRAMS } from './clock-programs.ts';
+import { VMIC_UNITS } from './units.ts';
 
 export interface Channel {
   readonly name: string;
@@ -105,29 +109,12 @@ export interface Snapshot {
 
 const MODULES = ['hv_vmbus', 'hv_utils', 'uio_hv_generic', 'hv_sock'];
 
-/** The C daemons by the names of their processes: upstream's and Red Hat's. */
-const C_DAEMON =
-  /^(hv_(kvp|vss|fcopy)(_uio)?_daemon|hv_fcopy_uio_da|hypervkvpd|hypervvssd|hypervfcopyd)$/;
-
-/** Units of the C daemons, as distributions call them. */
-const C_UNITS = ['kvp', 'vss', 'fcopy'].flatMap((name) => [
-  `hv-${name}-daemon`,
-  `hv_${name}_daemon`,
-  `hyperv${name}d`,
-]);
-const UNITS = [
-  ...SERVICE_NAMES.flatMap((name) => [`vmic-${name}.service`, `vmic-${name}.socket`]),
-  'vmic-fcopy-channel.service',
-  // Instances that are loaded
-  'vmic-fcopy@*.socket',
-  ...[...C_UNITS, 'hv-fcopy-uio-daemon'].map((name) => `${name}.service`),
-  ...['chrony', 'chronyd', 'systemd-timesyncd', 'ntp', 'ntpd', 'ntpsec'].map(
-    (name) => `${name}.service`,
-  ),
+/** The units that matter. */
+const UNITS: readonly string[] = [
+  ...VMIC_UNITS,
+  ...C_UNITS,
+  ...CLOCK_PROGRAMS.flatMap(({ units }) => units),
 ];
-
-/** Programs that discipline the clock, by their process's name (15 characters at most). */
-const CLOCK_PROGRAMS = ['chronyd', 'systemd-timesyn', 'ntpd', 'ntp-daemon', 'phc2sys'];
 
 export interface SnapshotPorts {
   /** Where the file system begins; "/" but in tests. */
@@ -263,17 +250,11 @@ function processes(proc: string): ProcessSeen[] {
     // Our daemons go by the C daemons' names, too: their command line begins with Node.js, or is a
     // script of ours
     const isOurs = /\bnode\b|vmic/.test(command);
-    if (!CLOCK_PROGRAMS.includes(name) && !(C_DAEMON.test(name) && command !== '' && !isOurs))
-      return [];
+    const isCDaemon = serviceOfCDaemon(name) !== undefined && command !== '' && !isOurs;
+    if (!isCDaemon && !CLOCK_PROGRAMS.some(({ process }) => process === name)) return [];
     return [{ pid: Number(pid), name, command: command.slice(0, 200) }];
   });
 }
-
-export const isCDaemon = ({ name }: ProcessSeen): boolean => C_DAEMON.test(name);
-
-/** The service a C daemon stands for. */
-export const serviceOfCDaemon = ({ name }: ProcessSeen): ServiceName =>
-  (/(kvp|vss|fcopy)/.exec(name)?.[1] ?? 'kvp') as ServiceName;
 
 async function readUnits({ run }: SnapshotPorts): Promise<Record<string, UnitSeen> | undefined> {
   const output = await run('systemctl', [
@@ -322,10 +303,8 @@ async function readDenials({ run }: SnapshotPorts): Promise<string[] | undefined
     .slice(-MAX_DENIALS);
 }
 
-const POOL_COUNT = 5;
-
 function poolsOf(directory: string): Snapshot['pools'] {
-  const files = Array.from({ length: POOL_COUNT }, (_, pool) => {
+  const files = Array.from({ length: KVP_POOL_COUNT }, (_, pool) => {
     const file = path.join(directory, poolFileName(pool));
     const found = stat(file);
     if (!found) return undefined;

@@ -3,13 +3,8 @@ import { FREEZE_RESULTS } from '../../daemons/vss/freeze/status.ts';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
 import { formatVersion, type Version } from '../../protocol/ic/version.ts';
 import { printable } from '../../runtime/text.ts';
-import {
-  type BackupsSeen,
-  type CopiesSeen,
-  isCDaemon,
-  type Snapshot,
-  serviceOfCDaemon,
-} from './snapshot.ts';
+import { cDaemonOf } from './c-daemons.ts';
+import type { BackupsSeen, CopiesSeen, Snapshot } from './snapshot.ts';
 
 /** Who answers: nobody, the kernel itself, our daemon in one of its states, or a C daemon. */
 export type Answerer =
@@ -91,9 +86,6 @@ const agreed = ({
   readonly framework: Version;
   readonly message: Version;
 }): string => `${formatVersion(framework)}/${formatVersion(message)}`;
-
-export const cDaemonOf = ({ processes }: Snapshot, service: ServiceName) =>
-  processes.find((process) => isCDaemon(process) && serviceOfCDaemon(process) === service);
 
 function answererOf(snapshot: Snapshot, service: ServiceName): Answerer {
   const channel = snapshot.channels[service];

@@ -5,15 +5,17 @@ import {
   uptimeSecs,
 } from '../../daemons/timesync/status.ts';
 import { printable } from '../../runtime/text.ts';
-import { CommandError, EXIT } from '../exit.ts';
-
-interface Output {
-  out(text: string): void;
-}
+import { EXIT } from '../exit.ts';
+import { readStatusFile } from '../status/read-status.ts';
+import type { Surroundings } from '../surroundings.ts';
 
 /** Prints what the daemon of time synchronization said last; "not found" when it does not run. */
-export function timesyncStatus(around: Output, file: string, json: boolean): number {
-  const status = read(file);
+export function timesyncStatus(
+  around: Pick<Surroundings, 'out'>,
+  file: string,
+  json: boolean,
+): number {
+  const status = readStatusFile(file, readStatus);
   const running = status !== undefined && isAlive(status.process);
   const nowSecs = uptimeSecs();
   if (json) around.out(`${JSON.stringify({ running, nowUptimeSecs: nowSecs, ...status })}\n`);
@@ -21,21 +23,9 @@ export function timesyncStatus(around: Output, file: string, json: boolean): num
   return running ? EXIT.ok : EXIT.notFound;
 }
 
-const NOT_RUNNING = `\
-vmic-timesync does not run. If the kernel's hv_utils has the channel, it sets the clock when the host orders it,
-but corrects no drift.
-`;
-
-function read(file: string): TimesyncStatus | undefined {
-  try {
-    return readStatus(file);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw code === 'EACCES' || code === 'EPERM'
-      ? new CommandError('permission', `${file}: permission denied`)
-      : new CommandError('system', message);
-  }
-}
+const NOT_RUNNING =
+  "vmic-timesync does not run. If the kernel's hv_utils has the channel, it sets the clock when " +
+  'the host orders it,\nbut corrects no drift.\n';
 
 const ACCURACY: Readonly<Record<string, string>> = {
   exact: "exact, by the partition's reference counter",
@@ -48,11 +38,9 @@ function describe(status: TimesyncStatus, nowSecs: number): string {
   const ago = (secs: number): string => `${Math.max(0, Math.round(nowSecs - secs))} s ago`;
   const count = (...names: string[]): number =>
     names.reduce((sum, name) => sum + (counters[name] ?? 0), 0);
+  const negotiated = status.version ? `messages ${status.version}` : 'no host has negotiated yet';
   const rows: [string, string][] = [
-    [
-      'Process',
-      `${status.process.pid}${status.version ? `, messages ${status.version}` : ', no host has negotiated yet'}`,
-    ],
+    ['Process', `${status.process.pid}, ${negotiated}`],
     [
       'Clock',
       status.clock === 'system' ? "the machine's" : "SIMULATED: the machine's clock is left alone",

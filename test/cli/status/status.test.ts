@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { status as showStatus } from '../../../cli/status/commands.ts';
+import { showStatus } from '../../../cli/status/show.ts';
 import type { Snapshot } from '../../../cli/status/snapshot.ts';
 import { describeStatus, summarize } from '../../../cli/status/status.ts';
 import type { ServiceName } from '../../../protocol/ic/classes.ts';

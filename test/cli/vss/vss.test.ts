@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
-import { parseDuration } from '../../../cli/vss/commands.ts';
+import { parseDuration } from '../../../cli/vss/options.ts';
 import type { Guard, Recovery } from '../../../daemons/vss/freeze/guard-types.ts';
 import {
   type CurrentFreeze,

@@ -1,23 +1,12 @@
 import { printable } from '../../runtime/text.ts';
-import { diagnose, type Finding } from '../doctor/checks.ts';
-import { EXPLANATIONS, findExplanation } from '../doctor/explain.ts';
 import { CommandError, EXIT } from '../exit.ts';
-import type { Snapshot } from './snapshot.ts';
-import { describeStatus, summarize } from './status.ts';
+import type { Snapshot } from '../status/snapshot.ts';
+import type { Surroundings } from '../surroundings.ts';
+import { diagnose } from './diagnose.ts';
+import { EXPLANATIONS, findExplanation } from './explain.ts';
+import type { Finding } from './finding.ts';
 
-interface Output {
-  out(text: string): void;
-}
-
-/** `vmic status`; "not found" where there is no VMBus. */
-export function status({ out }: Output, snapshot: Snapshot, json: boolean): number {
-  const lines = summarize(snapshot);
-  if (json) {
-    const { isHyperV, hasVmbus, kernel } = snapshot;
-    out(`${JSON.stringify({ isHyperV, hasVmbus, kernel, services: lines })}\n`);
-  } else out(describeStatus(snapshot, lines));
-  return snapshot.hasVmbus ? EXIT.ok : EXIT.notFound;
-}
+type Output = Pick<Surroundings, 'out'>;
 
 const MARKS = { problem: 'PROBLEM', warning: 'WARNING', note: 'note' } as const;
 
@@ -40,8 +29,13 @@ export function doctor(
 }
 
 function describe({ severity, title, explanation, mend = [] }: Finding): string {
-  const indented = explanation.split('\n').map((line) => `    ${printable(line)}\n`);
-  return `${MARKS[severity]}  ${printable(title)}\n${indented.join('')}${mend.map((command) => `      ${printable(command)}\n`).join('')}\n`;
+  const lines = [
+    `${MARKS[severity]}  ${printable(title)}`,
+    ...explanation.split('\n').map((line) => `    ${printable(line)}`),
+    ...mend.map((command) => `      ${printable(command)}`),
+    '',
+  ];
+  return lines.map((line) => `${line}\n`).join('');
 }
 
 /** `vmic doctor --explain CODE`. */
@@ -61,7 +55,8 @@ export function explain({ out }: Output, code: string, json: boolean): number {
   const list = (title: string, items: readonly string[]): string =>
     items.length === 0 ? '' : `\n${title}\n${items.map((item) => `  ${item}\n`).join('')}`;
   out(
-    `${found.code}\n${found.meaning}\n${list('It may be that:', found.causes)}${list('Look at:', found.look)}`,
+    `${found.code}\n${found.meaning}\n` +
+      `${list('It may be that:', found.causes)}${list('Look at:', found.look)}`,
   );
   return EXIT.ok;
 }

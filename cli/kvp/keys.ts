@@ -1,36 +1,18 @@
 import { isUtf8 } from 'node:buffer';
-import fs from 'node:fs';
-import {
-  type Patience,
-  type PoolLog,
-  PoolStore,
-  retryWhileLocked,
-} from '../../daemons/kvp/pools/index.ts';
-import type { Native } from '../../native/interface.ts';
 import { poolName } from '../../protocol/kvp/pool-names.ts';
 import { KvpPool } from '../../protocol/kvp/types.ts';
 import { printable } from '../../runtime/text.ts';
 import { CommandError, EXIT } from '../exit.ts';
-import { ALL_POOLS } from './pool-names.ts';
-
-/** What a command needs of the process around it. */
-export interface Surroundings {
-  readonly native: Native;
-  out(text: string): void;
-  err(text: string): void;
-  /** Output goes to a terminal, which hostile text must not control. */
-  readonly outIsTerminal: boolean;
-  readInput(): Promise<Buffer>;
-  /** How long another program's lock is waited for; by default as long as the daemon does. */
-  readonly patience?: Patience;
-}
-
-export interface KvpOptions {
-  readonly json: boolean;
-  readonly directory: string;
-  /** Pools named on the command line, by number. */
-  readonly pools: readonly number[];
-}
+import {
+  json,
+  type KvpOptions,
+  type KvpSurroundings,
+  nameWidth,
+  type OpenedStore,
+  requireDirectory,
+  selected,
+  withStore,
+} from './store.ts';
 
 /**
  * hv_utils passes no more to a host (drivers/hv/hv_kvp.c: the UTF-16 fields hold a NUL too, and so
@@ -39,82 +21,12 @@ export interface KvpOptions {
 const HOST_KEY_UNITS = 254;
 const HOST_VALUE_UNITS = 1022;
 
-interface OpenedStore {
-  readonly store: PoolStore;
-  /** One operation, tried again for a while when another program holds the lock. */
-  attempt<T>(operation: (store: PoolStore) => T): T | Promise<T>;
-  /** A warning about the content of a pool file was given. */
-  readonly damaged: boolean;
-}
-
-/**
- * A pool store for one command: what it reports goes to standard error, and damage is remembered.
- */
-export function openStore(
-  around: Surroundings,
-  options: KvpOptions,
-  access: 'read' | 'write',
-): OpenedStore {
-  let damaged = false;
-  const log: PoolLog = {
-    warning: (message, fields) => {
-      const path = String(fields?.['path'] ?? '');
-      // A warning about the folder is about watching it, not about what it holds
-      if (path !== options.directory) damaged = true;
-      around.err(`vmic: warning: ${printable(`${path}: ${message}`)}\n`);
-    },
-    // Opening reports each file that can't be opened, also those we were not asked about; the
-    // operation itself fails
-    error: () => {},
-  };
-  const store = PoolStore.open(options.directory, {
-    native: around.native,
-    log,
-    readOnly: access === 'read',
-  });
-  return {
-    store,
-    attempt: (operation) => retryWhileLocked(() => operation(store), around.patience),
-    get damaged() {
-      return damaged;
-    },
-  };
-}
-
-async function withStore<T>(
-  around: Surroundings,
-  options: KvpOptions,
-  access: 'read' | 'write',
-  work: (opened: OpenedStore) => Promise<T>,
-): Promise<T> {
-  const opened = openStore(around, options, access);
-  try {
-    return await work(opened);
-  } finally {
-    opened.store.close();
-  }
-}
-
-function requireDirectory(directory: string): void {
-  if (!fs.existsSync(directory)) {
-    throw new CommandError(
-      'notFound',
-      `${directory} does not exist: no KVP daemon has run on this machine yet`,
-    );
-  }
-}
-
-/** The pools a command looks at: all, unless some are named. */
-export const selected = ({ pools }: KvpOptions): readonly number[] =>
-  pools.length > 0 ? pools : ALL_POOLS;
-
-export const nameWidth = (pools: readonly number[]): number =>
-  Math.max(...pools.map((pool) => poolName(pool).length));
-
-export const json = (value: unknown): string => `${JSON.stringify(value)}\n`;
-
 /** Prints the value of a key, looked for in all pools unless some are named. */
-export async function get(around: Surroundings, options: KvpOptions, key: string): Promise<number> {
+export async function get(
+  around: KvpSurroundings,
+  options: KvpOptions,
+  key: string,
+): Promise<number> {
   requireDirectory(options.directory);
   return withStore(around, options, 'read', async (opened) => {
     const found: { pool: number; value: string }[] = [];
@@ -153,7 +65,7 @@ function inputText(bytes: Buffer): string {
 
 /** Writes a key; says what changed only in JSON. */
 export async function set(
-  around: Surroundings,
+  around: KvpSurroundings,
   options: KvpOptions,
   key: string,
   given: string | undefined,
@@ -190,7 +102,7 @@ export async function set(
 }
 
 export async function remove(
-  around: Surroundings,
+  around: KvpSurroundings,
   options: KvpOptions,
   key: string,
 ): Promise<number> {
@@ -222,7 +134,7 @@ async function readAll(opened: OpenedStore, pools: readonly number[]): Promise<P
   return entries;
 }
 
-export async function list(around: Surroundings, options: KvpOptions): Promise<number> {
+export async function list(around: KvpSurroundings, options: KvpOptions): Promise<number> {
   requireDirectory(options.directory);
   const pools = selected(options);
   return withStore(around, options, 'read', async (opened) => {
@@ -243,7 +155,7 @@ export async function list(around: Surroundings, options: KvpOptions): Promise<n
 }
 
 /** The keys there are, for completion: without a word when they can't be read. */
-export async function listKeys(around: Surroundings, options: KvpOptions): Promise<string[]> {
+export async function listKeys(around: KvpSurroundings, options: KvpOptions): Promise<string[]> {
   try {
     return await withStore({ ...around, err: () => {} }, options, 'read', async (opened) =>
       (await readAll(opened, selected(options))).map(({ key }) => key),

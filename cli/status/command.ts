@@ -1,0 +1,17 @@
+import { JSON_OBJECT } from '../arguments.ts';
+import { command } from '../command.ts';
+import { showStatus } from './show.ts';
+import { snapshotThisMachine } from './this-machine.ts';
+
+export const statusCommand = command({
+  usage: 'status',
+  about: 'Print who answers each service, and how',
+  options: (y) =>
+    y
+      .option('json', JSON_OBJECT)
+      .epilog(
+        'Needs no root. Exit status 1 when there is no VMBus: no Hyper-V guest, or ' +
+          'hv_vmbus is not loaded.',
+      ),
+  run: async (around, { json }) => showStatus(around, await snapshotThisMachine(around), json),
+});
