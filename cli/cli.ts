@@ -36,7 +36,8 @@ const COMPLETE = '--get-yargs-completions';
 export async function runCli(argv: readonly string[], around: Surroundings): Promise<number> {
   try {
     const action = await parse(argv, around);
-    return await action();
+    // Words that are being completed name a command, and must not run it
+    return isCompleting(argv) ? EXIT.ok : await action();
   } catch (error) {
     const failure = toCommandError(error);
     // A line that is still being written is seldom complete

@@ -16,12 +16,14 @@ export const safeWords = (words: readonly string[]): string[] =>
  */
 export const completionScript = (shell: Shell): string => SCRIPTS[shell];
 
+/** A backslash at the end of a line joins it with the next one here, not in the script. */
 const SCRIPTS: Readonly<Record<Shell, string>> = {
   bash: `\
 # bash completion for vmic
 _vmic() {
   local words
-  mapfile -t words < <(SHELL=bash ZSH_NAME= vmic --get-yargs-completions "\${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null)
+  mapfile -t words < <(SHELL=bash ZSH_NAME= vmic --get-yargs-completions \
+"\${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null)
   local word
   COMPREPLY=()
   for word in "\${words[@]}"; do
@@ -34,16 +36,18 @@ complete -o default -F _vmic vmic
 #compdef vmic
 _vmic() {
   local -a proposals
-  proposals=("\${(@f)$(SHELL=zsh vmic " +
-    "--get-yargs-completions "\${(@)words[1,CURRENT]}" 2>/dev/null)}")
-  if (( \${#proposals} )) && [[ -n \${proposals[1]} ]]; then _describe vmic proposals; else _default; fi
+  proposals=("\${(@f)$(SHELL=zsh vmic --get-yargs-completions \
+"\${(@)words[1,CURRENT]}" 2>/dev/null)}")
+  if (( \${#proposals} )) && [[ -n \${proposals[1]} ]]; then _describe vmic proposals; \
+else _default; fi
 }
 if [[ \${zsh_eval_context[-1]} == loadautofunc ]]; then _vmic "$@"; else compdef _vmic vmic; fi
 `,
   fish: `\
 # fish completion for vmic
 function __vmic_complete
-    SHELL=fish ZSH_NAME= command vmic --get-yargs-completions (commandline -opc) (commandline -ct) 2>/dev/null
+    SHELL=fish ZSH_NAME= command vmic --get-yargs-completions \
+(commandline -opc) (commandline -ct) 2>/dev/null
 end
 complete -c vmic -f -a '(__vmic_complete)'
 `,
