@@ -1,9 +1,7 @@
 import type { Argv } from 'yargs';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
-import { SysfsVmbus } from '../../runtime/vmbus/index.ts';
 import { command } from '../command.ts';
 import type { Surroundings } from '../surroundings.ts';
-import { moveChannel } from './move-channel.ts';
 
 const channelArguments = (y: Argv<object>) =>
   y
@@ -15,9 +13,18 @@ const channelArguments = (y: Argv<object>) =>
     })
     .option('json', { type: 'boolean', default: false, describe: 'print JSON' });
 
-/** These commands need no addon: a channel can be given back even if nothing else works. */
-const vmbusOf = ({ sysfs }: Surroundings): SysfsVmbus =>
-  new SysfsVmbus(sysfs === undefined ? {} : { sysfs });
+/** Needs no addon: a channel can be given back even if nothing else works. */
+async function move(
+  around: Surroundings,
+  how: 'bind' | 'release',
+  { service, ...options }: { service: ServiceName; json: boolean; ifUnbound?: boolean },
+): Promise<number> {
+  const { SysfsVmbus } = await import('../../runtime/vmbus/index.ts');
+  const { moveChannel } = await import('./move-channel.ts');
+  const { sysfs } = around;
+  const vmbus = new SysfsVmbus(sysfs === undefined ? {} : { sysfs });
+  return moveChannel(around, vmbus, how, service, options);
+}
 
 export const bindCommand = command({
   usage: 'bind <service>',
@@ -35,7 +42,7 @@ export const bindCommand = command({
           'Undone completely when it fails. Takes root, and a kernel from about 6.12 on.',
       ),
   run: (around, { service, json, ifUnbound }) =>
-    moveChannel(around, vmbusOf(around), 'bind', service as ServiceName, { json, ifUnbound }),
+    move(around, 'bind', { service: service as ServiceName, json, ifUnbound }),
 });
 
 export const releaseCommand = command({
@@ -47,5 +54,5 @@ export const releaseCommand = command({
         'Takes root.',
     ),
   run: (around, { service, json }) =>
-    moveChannel(around, vmbusOf(around), 'release', service as ServiceName, { json }),
+    move(around, 'release', { service: service as ServiceName, json }),
 });

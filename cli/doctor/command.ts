@@ -1,7 +1,5 @@
 import { JSON_OBJECT, once } from '../arguments.ts';
 import { command } from '../command.ts';
-import { snapshotThisMachine } from '../status/this-machine.ts';
-import { doctor, explain } from './show.ts';
 
 export const doctorCommand = command({
   usage: 'doctor',
@@ -25,8 +23,10 @@ export const doctorCommand = command({
           'Exit status: 0 nothing is wrong, 1 there is a problem, or no VMBus; warnings ' +
           'do not count.',
       ),
-  run: async (around, { json, all, explain: code }) =>
-    code === undefined
-      ? doctor(around, await snapshotThisMachine(around), { json, all })
-      : explain(around, code, json),
+  run: async (around, { json, all, explain: code }) => {
+    const { doctor, explain } = await import('./show.ts');
+    if (code !== undefined) return explain(around, code, json);
+    const { snapshotThisMachine } = await import('../status/this-machine.ts');
+    return doctor(around, await snapshotThisMachine(around), { json, all });
+  },
 });

@@ -1,8 +1,6 @@
 import { JSON_OBJECT } from '../arguments.ts';
 import { command } from '../command.ts';
 import { configuredDirectory, POOL_DIRECTORY } from '../kvp/arguments.ts';
-import { runs } from '../status/daemon-state.ts';
-import { generalize } from './generalize.ts';
 
 export const generalizeCommand = command({
   usage: 'generalize',
@@ -24,6 +22,8 @@ export const generalizeCommand = command({
   run: async (around, { dryRun, yes, json, poolDirectory }) => {
     const directory = poolDirectory ?? (await configuredDirectory(around.configFile));
     const native = await around.loadNative();
+    const { runs } = await import('../status/daemon-state.ts');
+    const { generalize } = await import('./generalize.ts');
     const options = { directory, dryRun, yes, json, daemonRuns: runs(around, 'kvp') };
     return generalize({ ...around, native }, options);
   },

@@ -1,7 +1,5 @@
 import { JSON_OBJECT } from '../arguments.ts';
 import { command } from '../command.ts';
-import { showStatus } from './show.ts';
-import { snapshotThisMachine } from './this-machine.ts';
 
 export const statusCommand = command({
   usage: 'status',
@@ -13,5 +11,9 @@ export const statusCommand = command({
         'Needs no root. Exit status 1 when there is no VMBus: no Hyper-V guest, or ' +
           'hv_vmbus is not loaded.',
       ),
-  run: async (around, { json }) => showStatus(around, await snapshotThisMachine(around), json),
+  run: async (around, { json }) => {
+    const { showStatus } = await import('./show.ts');
+    const { snapshotThisMachine } = await import('./this-machine.ts');
+    return showStatus(around, await snapshotThisMachine(around), json);
+  },
 });

@@ -3,11 +3,7 @@ import type { VssOptions } from '../../daemons/vss/freeze/system.ts';
 import { JSON_OBJECT, once } from '../arguments.ts';
 import { command, group } from '../command.ts';
 import type { Surroundings } from '../surroundings.ts';
-import { freezeFor } from './freeze.ts';
 import { loadVssOptions, parseDuration } from './options.ts';
-import { showPlan } from './plan.ts';
-import { vssStatus } from './status.ts';
-import { thawNow } from './thaw.ts';
 
 /** The options of `vmic vss` as yargs gives them. */
 interface VssArguments {
@@ -24,7 +20,10 @@ const statusCommand = command({
   about: 'Print what was frozen, for how long, and what was left out',
   options: (y: Argv<VssArguments>) =>
     y.epilog('Exit status 1 when vmic-vss neither runs nor is started by requests.'),
-  run: async (around, argv) => vssStatus(around, await vssOptions(around, argv), argv.json),
+  run: async (around, argv) => {
+    const { vssStatus } = await import('./status.ts');
+    return vssStatus(around, await vssOptions(around, argv), argv.json);
+  },
 });
 
 const planCommand = command({
@@ -32,7 +31,10 @@ const planCommand = command({
   about: 'Print what a backup would freeze now, and what not, and why',
   options: (y: Argv<VssArguments>) =>
     y.example('$0 vss plan --set vss.include=/', 'what another configuration would come to'),
-  run: async (around, argv) => showPlan(around, await vssOptions(around, argv), argv.json),
+  run: async (around, argv) => {
+    const { showPlan } = await import('./plan.ts');
+    return showPlan(around, await vssOptions(around, argv), argv.json);
+  },
 });
 
 const freezeCommand = command({
@@ -56,6 +58,7 @@ const freezeCommand = command({
       ),
   run: async (around, argv) => {
     const { for: forMs, yes, json } = argv;
+    const { freezeFor } = await import('./freeze.ts');
     return freezeFor(around, await vssOptions(around, argv), { forMs, yes, json });
   },
 });
@@ -78,6 +81,7 @@ const thawCommand = command({
       .epilog('Takes root. What others have frozen (fsfreeze) is left alone.'),
   run: async (around, argv) => {
     const { force, json, lastResort } = argv;
+    const { thawNow } = await import('./thaw.ts');
     return thawNow(around, await vssOptions(around, argv), { force, lastResort, json });
   },
 });
