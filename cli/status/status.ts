@@ -5,6 +5,7 @@ import { formatVersion, type Version } from '../../protocol/ic/version.ts';
 import { printable } from '../../runtime/text.ts';
 import { cDaemonOf } from './c-daemons.ts';
 import type { BackupsSeen, CopiesSeen, Snapshot } from './snapshot.ts';
+import { isSocketOf } from './units.ts';
 
 /** Who answers: nobody, the kernel itself, our daemon in one of its states, or a C daemon. */
 export type Answerer =
@@ -107,10 +108,9 @@ function answererOf(snapshot: Snapshot, service: ServiceName): Answerer {
 }
 
 /** Some socket unit has the channel: that of its device, or an instance for its UIO device. */
-export const isHeld = (units: NonNullable<Snapshot['units']>, service: ServiceName): boolean =>
+const isHeld = (units: NonNullable<Snapshot['units']>, service: ServiceName): boolean =>
   Object.entries(units).some(
-    ([unit, { active }]) =>
-      active === 'active' && new RegExp(`^vmic-${service}(@.*)?\\.socket$`).test(unit),
+    ([unit, { active }]) => active === 'active' && isSocketOf(unit, service),
   );
 
 function hostSees(

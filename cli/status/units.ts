@@ -22,3 +22,7 @@ export const VMIC_UNITS: readonly string[] = [
 /** The service that a unit of vmic belongs to. */
 export const serviceOfUnit = (unit: string): ServiceName | undefined =>
   SERVICE_NAMES.find((service) => new RegExp(`^vmic-${service}[-@.]`).test(unit));
+
+/** True for the socket unit of a service, and for its instances. */
+export const isSocketOf = (unit: string, service: ServiceName): boolean =>
+  new RegExp(`^vmic-${service}(@.*)?\\.socket$`).test(unit);
