@@ -6,11 +6,11 @@ import { CommandError, EXIT } from '../exit.ts';
 import {
   json,
   type KvpOptions,
+  type KvpSurroundings,
   nameWidth,
   openStore,
-  type Surroundings,
   selected,
-} from './commands.ts';
+} from './store.ts';
 
 /** A folder that is not there yet (early boot) is looked for this often. */
 const DIRECTORY_POLL_MS = 250;
@@ -112,13 +112,13 @@ class Bell {
 
 /** The watched pools as they were at the last look. */
 class Watch {
-  readonly #around: Surroundings;
+  readonly #around: KvpSurroundings;
   readonly #options: WatchOptions;
   readonly #pools: readonly number[];
   readonly #nameWidth: number;
   readonly #known = new Map<number, ReadonlyMap<string, string>>();
 
-  constructor(around: Surroundings, options: WatchOptions) {
+  constructor(around: KvpSurroundings, options: WatchOptions) {
     this.#around = around;
     this.#options = options;
     this.#pools = selected(options);
@@ -174,7 +174,7 @@ class Watch {
  * Prints changes as they happen, until a condition is met, the time is over, or somebody ends the
  * program.
  */
-export async function watch(around: Surroundings, options: WatchOptions): Promise<number> {
+export async function watch(around: KvpSurroundings, options: WatchOptions): Promise<number> {
   const { directory, until, timeoutSecs } = options;
   const bell = new Bell();
   let expired = false;

@@ -7,6 +7,7 @@ import {
   statusFile,
 } from '../../runtime/status/status.ts';
 import { isAlive } from '../../runtime/status/status-file.ts';
+import { socketInstance, socketUnit } from './units.ts';
 
 /** What finding out about one daemon needs of the surroundings. */
 export interface DaemonSurroundings {
@@ -43,14 +44,14 @@ export function runs(around: DaemonSurroundings, service: ServiceName): boolean 
 export async function sleeps(around: DaemonSurroundings, service: ServiceName): Promise<boolean> {
   const status = statusOf(around, service);
   if (!status?.onDemand || status.state !== 'left') return false;
-  const names = [`vmic-${service}.socket`, `vmic-${service}@*.socket`];
   const states = await around.run?.('systemctl', [
     'show',
     '--no-pager',
     '-p',
     'ActiveState',
     '--value',
-    ...names,
+    socketUnit(service),
+    socketInstance(service, '*'),
   ]);
   return states === undefined || /^active$/m.test(states);
 }

@@ -7,7 +7,7 @@ import { SERVICE_CLASSES, SERVICE_NAMES, type ServiceName } from '../../protocol
 import { KVP_POOL_COUNT } from '../../protocol/kvp/types.ts';
 import { CLOCK_PROGRAMS } from '../../runtime/clock-programs.ts';
 import { listFolder, readTrimmed, statFile } from '../../runtime/files.ts';
-import { cDaemonUnits, SERVICE_FACTS, serviceOfProcess } from '../../runtime/services.ts';
+import { serviceOfProcess } from '../../runtime/services.ts';
 import {
   DEFAULT_RUNTIME_DIRECTORY,
   readServiceStatus,
@@ -16,6 +16,8 @@ import {
 } from '../../runtime/status/status.ts';
 import { isAlive } from '../../runtime/status/status-file.ts';
 import { SysfsVmbus } from '../../runtime/vmbus/index.ts';
+import { C_UNITS } from './c-daemons.ts';
+import { VMIC_UNITS } from './units.ts';
 
 export interface Channel {
   readonly name: string;
@@ -109,16 +111,12 @@ export interface Snapshot {
 
 const MODULES = ['hv_vmbus', 'hv_utils', 'uio_hv_generic', 'hv_sock'];
 
-const UNITS = [
-  ...SERVICE_NAMES.flatMap((service) => SERVICE_FACTS[service].units)
-    // Of a template, the instances that are loaded
-    .map((unit) => unit.replace('@.', '@*.')),
-  ...SERVICE_NAMES.flatMap(cDaemonUnits),
+/** The units that matter. */
+const UNITS: readonly string[] = [
+  ...VMIC_UNITS,
+  ...C_UNITS,
   ...CLOCK_PROGRAMS.flatMap(({ units }) => units),
 ];
-
-const isClockProgram = (name: string): boolean =>
-  CLOCK_PROGRAMS.some(({ process }) => process === name);
 
 export interface SnapshotPorts {
   /** Where the file system begins; "/" but in tests. */
@@ -256,16 +254,11 @@ function processes(proc: string): ProcessSeen[] {
     // Our daemons go by the C daemons' names, too: their command line begins with Node.js, or is a
     // script of ours
     const isOurs = /\bnode\b|vmic/.test(command);
-    if (!isClockProgram(name) && !(serviceOfProcess(name) && command !== '' && !isOurs)) return [];
+    const isCDaemon = serviceOfProcess(name) !== undefined && command !== '' && !isOurs;
+    if (!isCDaemon && !CLOCK_PROGRAMS.some(({ process }) => process === name)) return [];
     return [{ pid: Number(pid), name, command: command.slice(0, 200) }];
   });
 }
-
-export const isCDaemon = ({ name }: ProcessSeen): boolean => serviceOfProcess(name) !== undefined;
-
-/** The service a C daemon stands for. */
-export const serviceOfCDaemon = ({ name }: ProcessSeen): ServiceName =>
-  serviceOfProcess(name) ?? 'kvp';
 
 async function readUnits({ run }: SnapshotPorts): Promise<Record<string, UnitSeen> | undefined> {
   const output = await run('systemctl', [

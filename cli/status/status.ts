@@ -3,13 +3,9 @@ import { FREEZE_RESULTS } from '../../daemons/vss/freeze/status.ts';
 import { SERVICE_NAMES, type ServiceName } from '../../protocol/ic/classes.ts';
 import { formatVersion, type Version } from '../../protocol/ic/version.ts';
 import { printable } from '../../runtime/text.ts';
-import {
-  type BackupsSeen,
-  type CopiesSeen,
-  isCDaemon,
-  type Snapshot,
-  serviceOfCDaemon,
-} from './snapshot.ts';
+import { cDaemonOf } from './c-daemons.ts';
+import type { BackupsSeen, CopiesSeen, Snapshot } from './snapshot.ts';
+import { isSocketOf } from './units.ts';
 
 /** Who answers: nobody, the kernel itself, our daemon in one of its states, or a C daemon. */
 export type Answerer =
@@ -92,9 +88,6 @@ const agreed = ({
   readonly message: Version;
 }): string => `${formatVersion(framework)}/${formatVersion(message)}`;
 
-export const cDaemonOf = ({ processes }: Snapshot, service: ServiceName) =>
-  processes.find((process) => isCDaemon(process) && serviceOfCDaemon(process) === service);
-
 function answererOf(snapshot: Snapshot, service: ServiceName): Answerer {
   const channel = snapshot.channels[service];
   if (!channel) return 'nobody';
@@ -115,10 +108,9 @@ function answererOf(snapshot: Snapshot, service: ServiceName): Answerer {
 }
 
 /** Some socket unit has the channel: that of its device, or an instance for its UIO device. */
-export const isHeld = (units: NonNullable<Snapshot['units']>, service: ServiceName): boolean =>
+const isHeld = (units: NonNullable<Snapshot['units']>, service: ServiceName): boolean =>
   Object.entries(units).some(
-    ([unit, { active }]) =>
-      active === 'active' && new RegExp(`^vmic-${service}(@.*)?\\.socket$`).test(unit),
+    ([unit, { active }]) => active === 'active' && isSocketOf(unit, service),
   );
 
 function hostSees(

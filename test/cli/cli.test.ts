@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { completionScript, SHELLS, safeWords } from '../../cli/completion.ts';
+import { completionScript, SHELLS, safeWords } from '../../cli/completion/script.ts';
 import { EXIT } from '../../cli/exit.ts';
 import { VERSION } from '../../runtime/version.ts';
 import { newFolder, poolPath, record } from '../daemons/kvp/pools/folder.ts';
@@ -87,6 +87,16 @@ test('the help explains exit statuses, pools and every command', async () => {
   }
 });
 
+/** What bash is given for the words of a command line; the last one is being written. */
+const propose = (...words: string[]): string[] => {
+  const { status, stdout, stderr } = spawnSync(bin, ['--get-yargs-completions', 'vmic', ...words], {
+    encoding: 'utf8',
+    env: { ...process.env, SHELL: 'bash', ZSH_NAME: '' },
+  });
+  assert.deepEqual([status, stderr], [0, '']);
+  return stdout.split('\n').slice(0, -1);
+};
+
 test('completion proposes commands, pools, and the keys there are', { skip: needsAll }, () => {
   const folder = guestPool(
     record('Ready', '1'),
@@ -94,18 +104,6 @@ test('completion proposes commands, pools, and the keys there are', { skip: need
     record('a b', '1'),
     record('-x', '1'),
   );
-  const propose = (...words: string[]): string[] => {
-    const { status, stdout, stderr } = spawnSync(
-      bin,
-      ['--get-yargs-completions', 'vmic', ...words],
-      {
-        encoding: 'utf8',
-        env: { ...process.env, SHELL: 'bash', ZSH_NAME: '' },
-      },
-    );
-    assert.deepEqual([status, stderr], [0, '']);
-    return stdout.split('\n').slice(0, -1);
-  };
   assert.deepEqual(propose('kvp', ''), ['get', 'set', 'list', 'delete', 'watch']);
   assert.deepEqual(propose('vss', ''), ['status', 'plan', 'freeze', 'thaw']);
   assert.ok(propose('vss', 'freeze', '--f').includes('--for'));
@@ -115,6 +113,14 @@ test('completion proposes commands, pools, and the keys there are', { skip: need
   // Nothing a shell would run, split, or take for an option
   assert.deepEqual(
     proposed.filter((word) => /[$ ]|^-x/.test(word)),
+    [],
+  );
+});
+
+test('a command line that is being completed is not run', { skip: unbuilt }, () => {
+  const file = newFolder();
+  assert.deepEqual(
+    propose('timesync', 'status', '--status-file', file, '--').filter((word) => /run/.test(word)),
     [],
   );
 });
@@ -159,8 +165,11 @@ for (const shell of SHELLS) {
 
 test('bash completes a key', { skip: needsAll }, (t) => {
   const folder = guestPool(record('ReadyNow', '1'), record('Other', '1'));
-  const script = `${completionScript('bash')}
-    COMP_WORDS=(vmic kvp get --pool-directory '${folder}' Rea); COMP_CWORD=5; _vmic; printf '%s|' "\${COMPREPLY[@]}"`;
+  const script = [
+    completionScript('bash'),
+    `COMP_WORDS=(vmic kvp get --pool-directory '${folder}' Rea); COMP_CWORD=5; _vmic`,
+    `printf '%s|' "\${COMPREPLY[@]}"`,
+  ].join('\n');
   const environment = { ...process.env, PATH: `${path.dirname(bin)}:${process.env['PATH']}` };
   const { error, stdout, stderr } = spawnSync('bash', ['-c', script], {
     encoding: 'utf8',
@@ -170,9 +179,28 @@ test('bash completes a key', { skip: needsAll }, (t) => {
   assert.equal(stdout, 'ReadyNow|', stderr);
 });
 
+test('zsh completes a key', { skip: needsAll }, (t) => {
+  const folder = guestPool(record('ReadyNow', '1'), record('Other', '1'));
+  // Stand for zsh's own completion, which needs a terminal
+  const script = [
+    `compdef() { : }; _default() { : }; _describe() { print -rl -- \${(P)2} }`,
+    completionScript('zsh'),
+    `words=(vmic kvp get --pool-directory '${folder}' Rea); CURRENT=6; _vmic`,
+  ].join('\n');
+  const { error, stdout, stderr } = spawnSync('zsh', ['-f', '-c', script], {
+    encoding: 'utf8',
+    env: { ...process.env, PATH: `${path.dirname(bin)}:${process.env['PATH']}` },
+  });
+  if (error !== undefined) return t.skip('zsh is not installed');
+  assert.match(stdout, /^ReadyNow$/m, stderr);
+});
+
 test('fish completes a key', { skip: needsAll }, (t) => {
   const folder = guestPool(record('ReadyNow', '1'), record('Other', '1'));
-  const script = `${completionScript('fish')}\ncomplete -C 'vmic kvp get --pool-directory ${folder} Rea'`;
+  const script = [
+    completionScript('fish'),
+    `complete -C 'vmic kvp get --pool-directory ${folder} Rea'`,
+  ].join('\n');
   const environment = {
     ...process.env,
     PATH: `${path.dirname(bin)}:${process.env['PATH']}`,

@@ -1,4 +1,5 @@
-import { type CliSurroundings, runCli } from '../../cli/cli.ts';
+import { runCli } from '../../cli/cli.ts';
+import type { Surroundings } from '../../cli/surroundings.ts';
 import { loadNative } from '../daemons/kvp/pools/folder.ts';
 
 export const { native, skip } = await loadNative();
@@ -13,7 +14,7 @@ export interface Run {
 }
 
 /** Runs `vmic ARGUMENTS` in this process. */
-export function vmic(args: readonly string[], around: Partial<CliSurroundings> = {}): Run {
+export function vmic(args: readonly string[], around: Partial<Surroundings> = {}): Run {
   let out = '';
   let err = '';
   let look = (): void => {};

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { describeStatus, summarize } from '../../cli/status/status.ts';
-import { healthy, lastCopy, status } from '../cli/snapshots.ts';
+import { healthy, lastCopy, status } from '../cli/status/snapshots.ts';
 import { root } from './commands.ts';
 
 const { drawTerminal } = (await import(path.join(root, 'scripts/picture.mjs'))) as {
