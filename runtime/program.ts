@@ -3,6 +3,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Native } from '../native/interface.ts';
 import { formatVersion, type Version } from '../protocol/ic/version.ts';
+import { monotonicMs } from './clock.ts';
 import {
   ConfigError,
   DEFAULT_CONFIG_FILE,
@@ -10,16 +11,10 @@ import {
   type OptionTable,
   type OptionValues,
 } from './config.ts';
-import {
-  createLog,
-  type Log,
-  lastWords,
-  limitLog,
-  monotonicMs,
-  type RootLog,
-  SEVERITIES,
-  type Severity,
-} from './log.ts';
+import { lastWords } from './log/last-words.ts';
+import { limitLog } from './log/limit.ts';
+import { SEVERITIES, type Severity } from './log/severity.ts';
+import { createLog, type Log, type RootLog } from './log.ts';
 import { createNotifier, type Notifier } from './notify.ts';
 import type { Peer, Program, Service } from './service.ts';
 import { startHvUtilsSession } from './sessions/hvutils.ts';

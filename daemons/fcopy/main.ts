@@ -1,6 +1,7 @@
 import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { ConfigError } from '../../runtime/config.ts';
-import { type Log, monotonicMs } from '../../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 import { ownIdentity, uptimeSecs, writeJson } from '../../runtime/status/status-file.ts';

@@ -2,7 +2,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { AddressWatch, Native } from '../../native/interface.ts';
-import { type Log, monotonicMs } from '../../runtime/log.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
+import type { Log } from '../../runtime/log.ts';
 import { domainNameFromHosts, searchDomains } from './domain-name.ts';
 import {
   type InterfaceAddress,

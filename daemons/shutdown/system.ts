@@ -1,7 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { killGroup, listExecutables, PROGRAM_PATH, run } from '../../runtime/executables.ts';
-import { type Log, monotonicMs } from '../../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 import { printable } from '../../runtime/text.ts';
 import { blockingInhibitors } from './inhibitors.ts';
 import type { Action, Gone, ShutdownPorts, Urgency } from './ports.ts';

@@ -1,6 +1,6 @@
 import type { MessageChannel, NativeError } from '../../native/interface.ts';
 import { HV_UTIL_TIMEOUT_SECS, type HvUtilsCodec } from '../../protocol/service-protocol.ts';
-import type { MonotonicMs } from '../log.ts';
+import type { MonotonicMs } from '../clock.ts';
 import type { Service } from '../service.ts';
 import {
   answer,

@@ -20,7 +20,7 @@ import { IcStatus } from '../../protocol/ic/status.ts';
 import { sameVersion, type Version } from '../../protocol/ic/version.ts';
 import { DecodeError } from '../../protocol/layout/index.ts';
 import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
-import type { MonotonicMs } from '../log.ts';
+import type { MonotonicMs } from '../clock.ts';
 import type { Peer, Service } from '../service.ts';
 import {
   answer,

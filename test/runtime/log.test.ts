@@ -3,14 +3,6 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import {
-  decorate,
-  type Fields,
-  HOST_LOG_BURST,
-  HOST_LOG_INTERVAL_MS,
-  levels,
-  limitLog,
-} from '../../runtime/log.ts';
 
 const module = path.join(import.meta.dirname, '../../runtime/log.ts');
 const program = (body: string): string[] => [
@@ -23,37 +15,34 @@ const program = (body: string): string[] => [
 const run = (body: string) => spawnSync(process.execPath, program(body), { encoding: 'utf8' });
 
 describe('log', () => {
-  it(
-    'writes JSON lines with journald priorities, lines from before pino was loaded ' + 'included',
-    () => {
-      const { stderr, status } = run(`
+  it('writes JSON lines with journald priorities, lines from before pino was loaded included', () => {
+    const { stderr, status } = run(`
       const log = createLog('vmic-x', 'info', 'json');
       log.error('first', { error: new Error('boom'), size: 5n });
       log.debug('not wanted');
       log.notice('second');
       await log.close();`);
-      assert.equal(status, 0);
-      const lines = stderr
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line));
-      assert.deepEqual(
-        lines.map(({ time, pid, ...rest }) => rest),
-        [
-          {
-            level: 'error',
-            priority: 3,
-            name: 'vmic-x',
-            error: 'boom',
-            size: '5',
-            message: 'first',
-          },
-          { level: 'notice', priority: 5, name: 'vmic-x', message: 'second' },
-        ],
-      );
-      assert.ok(lines.every(({ time }) => !Number.isNaN(Date.parse(time))));
-    },
-  );
+    assert.equal(status, 0);
+    const lines = stderr
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    assert.deepEqual(
+      lines.map(({ time, pid, ...rest }) => rest),
+      [
+        {
+          level: 'error',
+          priority: 3,
+          name: 'vmic-x',
+          error: 'boom',
+          size: '5',
+          message: 'first',
+        },
+        { level: 'notice', priority: 5, name: 'vmic-x', message: 'second' },
+      ],
+    );
+    assert.ok(lines.every(({ time }) => !Number.isNaN(Date.parse(time))));
+  });
 
   it('keeps lines to itself while it is held, and writes them with their times after', () => {
     const { stderr, status } = run(`
@@ -139,21 +128,6 @@ describe('log', () => {
     assert.match(withStream("'nonsense'"), /^\{/);
   });
 
-  it('is readable on a terminal, and safe against what a host sends', () => {
-    const line = JSON.stringify({
-      level: 'warning',
-      priority: 4,
-      time: '2026-01-02T03:04:05.678Z',
-      name: 'x',
-      message: 'Key "a"',
-      key: '\u001b[2J\u009b',
-    });
-    assert.equal(
-      decorate(`${line}\n`, 'terminal'),
-      '03:04:05.678 x warning  Key "a" key="\\u001b[2J\\u009b"\n',
-    );
-  });
-
   it('goes on when nobody reads, and says how many lines that cost', {
     timeout: 30_000,
   }, async () => {
@@ -167,7 +141,10 @@ describe('log', () => {
           await new Promise((done) => setTimeout(done, 5));
         }
         process.stdout.write('alive\\n');
-        process.stdin.once('data', () => setTimeout(() => { log.info('again'); setTimeout(() => process.exit(0), 200); }, 500));`),
+        process.stdin.once('data', () => setTimeout(() => {
+          log.info('again');
+          setTimeout(() => process.exit(0), 200);
+        }, 500));`),
     );
     let alive = false;
     let text = '';
@@ -210,42 +187,4 @@ it('a log whose reader has gone closes', async () => {
   });
   assert.deepEqual(await once(child, 'close'), [7, null]);
   assert.equal(said, 'ready\ntrue\n');
-});
-
-describe('limited log', () => {
-  const record = () => {
-    const lines: [string, string, (Fields | undefined)?][] = [];
-    let now = 0;
-    const log = limitLog(
-      levels((...line) => lines.push(line)),
-      () => now,
-    );
-    return { log, lines, advance: (ms: number) => (now += ms) };
-  };
-
-  it('lets a burst through, then one line an interval that counts the others', () => {
-    const { log, lines, advance } = record();
-    for (let i = 0; i < 1000; i++) log.warning('bad', { i });
-    assert.equal(lines.length, HOST_LOG_BURST);
-    advance(HOST_LOG_INTERVAL_MS);
-    log.warning('bad', { i: 'x' });
-    log.warning('bad');
-    assert.equal(lines.length, HOST_LOG_BURST + 1);
-    assert.deepEqual(lines.at(-1), [
-      'warning',
-      'bad',
-      { i: 'x', suppressedBefore: 1000 - HOST_LOG_BURST },
-    ]);
-  });
-
-  it('limits each kind for itself, and has a full burst again after a while', () => {
-    const { log, lines, advance } = record();
-    for (let i = 0; i < 10; i++) log.info('a');
-    log.error('b');
-    assert.equal(lines.length, HOST_LOG_BURST + 1);
-    advance(HOST_LOG_INTERVAL_MS * 100);
-    lines.length = 0;
-    for (let i = 0; i < 10; i++) log.info('a');
-    assert.equal(lines.length, HOST_LOG_BURST);
-  });
 });

@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { monotonicMs } from '../../../runtime/clock.ts';
 import type { OptionValues } from '../../../runtime/config.ts';
 import {
   type Executables,
@@ -8,7 +9,6 @@ import {
   PROGRAM_PATH,
   run,
 } from '../../../runtime/executables.ts';
-import { monotonicMs } from '../../../runtime/log.ts';
 import { identityOf, ownIdentity } from '../../../runtime/status/status-file.ts';
 import { readBlockFacts } from './block-devices.ts';
 import type { FreezePolicy, FreezerPorts } from './freezer.ts';
