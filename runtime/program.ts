@@ -17,9 +17,9 @@ import { SEVERITIES, type Severity } from './log/severity.ts';
 import { createLog, type Log, type RootLog } from './log.ts';
 import { createNotifier, type Notifier } from './notify.ts';
 import type { Peer, Program, Service } from './service.ts';
-import { startHvUtilsSession } from './sessions/hvutils.ts';
+import { createHvUtilsSession } from './sessions/hvutils.ts';
 import type { Keeping, Session, SessionEnd } from './sessions/session.ts';
-import { startIcSession } from './sessions/vmbus.ts';
+import { createVmbusSession } from './sessions/vmbus.ts';
 import {
   readPeer,
   runtimeDirectory,
@@ -520,30 +520,25 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
         ended: resolve,
       };
       this.#stop = () => resolve({ reason: 'gone' });
+      const serving = { service, hostLog, events, now: monotonicMs };
       if (opened.via === 'hv_utils') {
         if (!protocol.hvUtils)
           throw new ConfigError(
             `transport ${where}: hv_utils has no char device for ${protocol.name}`,
           );
-        this.#session = startHvUtilsSession(
+        this.#session = createHvUtilsSession(
           opened.channel,
-          protocol.hvUtils,
-          service,
-          { hostLog },
-          events,
-          monotonicMs,
-          keeping,
+          { codec: protocol.hvUtils, keeping },
+          serving,
         );
+        this.#session.start();
       } else {
-        this.#session = startIcSession(
+        this.#session = createVmbusSession(
           opened.channel,
-          { protocol, extraVersions },
-          service,
-          { hostLog },
-          events,
-          monotonicMs,
-          keeping,
+          { protocol, extraVersions, keeping },
+          serving,
         );
+        this.#session.start();
         // Over VMBus the host speaks first, whenever it likes
         notifier.ready(`serving ${where}`);
       }

@@ -15,34 +15,37 @@ const program = (body: string): string[] => [
 const run = (body: string) => spawnSync(process.execPath, program(body), { encoding: 'utf8' });
 
 describe('log', () => {
-  it('writes JSON lines with journald priorities, lines from before pino was loaded included', () => {
-    const { stderr, status } = run(`
+  it(
+    'writes JSON lines with journald priorities, ' + 'lines from before pino was loaded included',
+    () => {
+      const { stderr, status } = run(`
       const log = createLog('vmic-x', 'info', 'json');
       log.error('first', { error: new Error('boom'), size: 5n });
       log.debug('not wanted');
       log.notice('second');
       await log.close();`);
-    assert.equal(status, 0);
-    const lines = stderr
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line));
-    assert.deepEqual(
-      lines.map(({ time, pid, ...rest }) => rest),
-      [
-        {
-          level: 'error',
-          priority: 3,
-          name: 'vmic-x',
-          error: 'boom',
-          size: '5',
-          message: 'first',
-        },
-        { level: 'notice', priority: 5, name: 'vmic-x', message: 'second' },
-      ],
-    );
-    assert.ok(lines.every(({ time }) => !Number.isNaN(Date.parse(time))));
-  });
+      assert.equal(status, 0);
+      const lines = stderr
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line));
+      assert.deepEqual(
+        lines.map(({ time, pid, ...rest }) => rest),
+        [
+          {
+            level: 'error',
+            priority: 3,
+            name: 'vmic-x',
+            error: 'boom',
+            size: '5',
+            message: 'first',
+          },
+          { level: 'notice', priority: 5, name: 'vmic-x', message: 'second' },
+        ],
+      );
+      assert.ok(lines.every(({ time }) => !Number.isNaN(Date.parse(time))));
+    },
+  );
 
   it('keeps lines to itself while it is held, and writes them with their times after', () => {
     const { stderr, status } = run(`
