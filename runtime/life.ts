@@ -32,7 +32,53 @@ export type Life =
       readonly counters: Readonly<Record<string, number>>;
     };
 
-export const peerOf = (life: Life): Peer | undefined => ('peer' in life ? life.peer : undefined);
+/** The life of one daemon, and its changes. */
+export class CurrentLife {
+  #now: Life = { is: 'opening' };
+
+  get now(): Life {
+    return this.#now;
+  }
+
+  get session(): Session | undefined {
+    return this.#now.is === 'serving' ? this.#now.session : undefined;
+  }
+
+  /** Returns whether the daemon has not waited for that already. */
+  wait(reason: string): boolean {
+    if (this.#now.is === 'waiting' && this.#now.reason === reason) return false;
+    this.#now = { is: 'waiting', reason };
+    return true;
+  }
+
+  serve(session: Session, end: (end: ServeEnd) => void): void {
+    const peer = 'peer' in this.#now ? this.#now.peer : undefined;
+    this.#now = { is: 'serving', session, peer, end };
+  }
+
+  /** Notes who is at the other end. Returns whether that is new. */
+  meet(peer: Peer): boolean {
+    const now = this.#now;
+    if (now.is !== 'serving') return false;
+    this.#now = { ...now, peer };
+    return JSON.stringify(peer) !== JSON.stringify(now.peer);
+  }
+
+  /** Has the session leave its channel. Returns what ends serving; undefined: it stays. */
+  leave(): ((end: ServeEnd) => void) | undefined {
+    const now = this.#now;
+    if (now.is !== 'serving' || !now.session.leave()) return undefined;
+    const { session, peer, end } = now;
+    const { lastRequestMs } = session;
+    this.#now = { is: 'left', peer, lastRequestMs, counters: session.counters() };
+    return end;
+  }
+
+  /** The channel has ended. */
+  part(): void {
+    if (this.#now.is === 'serving') this.#now = { is: 'between', peer: this.#now.peer };
+  }
+}
 
 type Told = Pick<ServiceStatus, 'state' | 'waitingFor' | 'peer' | 'counters'> & {
   readonly lastRequestMs: number | undefined;

@@ -1,6 +1,5 @@
 import type { Native } from '../native/interface.ts';
 import { EXIT } from './command-line.ts';
-import type { OptionTable } from './config.ts';
 import type { Daemon } from './daemon.ts';
 import type { Keeping } from './sessions/session.ts';
 import { readPeer } from './status/status.ts';
@@ -11,24 +10,20 @@ import { formatTransport, type OpenChannel, OpenError } from './transports/trans
  * One life of a daemon on a channel that another process keeps. It ends when there is nothing to
  * do, or when the channel is gone. Resolves to the exit status. Throws OpenError.
  */
-export async function serveOnDemand<
-  Request,
-  Reply extends { readonly status: number },
-  Options extends OptionTable,
->(
-  daemon: Daemon<Request, Reply, Options>,
+export async function serveOnDemand<Request, Reply extends { readonly status: number }>(
+  daemon: Daemon<Request, Reply>,
   inherited: Inherited,
   idleExitMs: number,
 ): Promise<number> {
-  const { log, native, notifier } = daemon;
+  const { log, native, notifier, protocol, status } = daemon.parts;
   const where = formatTransport(inherited.transport);
   const opened = adopt(native, inherited, where);
   const begun = native.isMarked(inherited.fd);
-  const { file } = daemon.status;
+  const { file } = status;
   const keeping: Keeping = {
     begun,
     // A fresh channel has had no life before, whatever the file says
-    peer: begun && file !== undefined ? readPeer(file, daemon.program.protocol.name) : undefined,
+    peer: begun && file !== undefined ? readPeer(file, protocol.name) : undefined,
     begin: () => native.mark(inherited.fd),
   };
   const ended = daemon.serve({ opened, where, keeping });
@@ -63,11 +58,10 @@ function adopt(native: Native, inherited: Inherited, where: string): OpenChannel
 }
 
 /** The daemon leaves between one and two such times after the last message. */
-function leaveWhenIdle<
-  Request,
-  Reply extends { readonly status: number },
-  Options extends OptionTable,
->(daemon: Daemon<Request, Reply, Options>, idleExitMs: number): NodeJS.Timeout {
+function leaveWhenIdle<Request, Reply extends { readonly status: number }>(
+  daemon: Daemon<Request, Reply>,
+  idleExitMs: number,
+): NodeJS.Timeout {
   // Looked at now and then, because a timer for each message would cost every request
   let seen = daemon.messages;
   return setInterval(() => {

@@ -1,6 +1,5 @@
 import { monotonicMs } from './clock.ts';
 import { EXIT } from './command-line.ts';
-import type { OptionTable } from './config.ts';
 import type { Daemon } from './daemon.ts';
 import {
   formatTransport,
@@ -28,22 +27,18 @@ const HEALTHY_SESSION_MS = 1000;
  * The life of a daemon that opens its channel itself: opens, serves, and opens again while the
  * device comes and goes. Resolves to the exit status. Throws OpenError when waiting is of no use.
  */
-export async function serveOwnChannel<
-  Request,
-  Reply extends { readonly status: number },
-  Options extends OptionTable,
->(
-  daemon: Daemon<Request, Reply, Options>,
+export async function serveOwnChannel<Request, Reply extends { readonly status: number }>(
+  daemon: Daemon<Request, Reply>,
   transport: Transport,
   endUnbound: boolean,
 ): Promise<number> {
-  const { log, notifier, stop } = daemon;
+  const { native, log, notifier, stop } = daemon.parts;
   while (!stop.isRequested) {
     const startedMs = monotonicMs();
     const settled = settleTransport(transport);
     let opened: OpenChannel;
     try {
-      opened = openTransport(daemon.native, settled);
+      opened = openTransport(native, settled);
     } catch (error) {
       if (!(error instanceof OpenError) || !error.waitable) throw error;
       if (error.unbound && endUnbound) {
@@ -81,15 +76,14 @@ export async function serveOwnChannel<
 }
 
 /** Has the program bind a channel that is unbound. Where that is of no use, waits for a while. */
-async function awaitChannel<
-  Request,
-  Reply extends { readonly status: number },
-  Options extends OptionTable,
->(daemon: Daemon<Request, Reply, Options>, { message, unbound }: OpenError): Promise<void> {
-  const { log, notifier, program, stop } = daemon;
+async function awaitChannel<Request, Reply extends { readonly status: number }>(
+  daemon: Daemon<Request, Reply>,
+  { message, unbound }: OpenError,
+): Promise<void> {
+  const { log, notifier, bind, stop } = daemon.parts;
   let reason = message;
-  if (unbound && program.bind) {
-    const problem = await program.bind(log).catch((why: Error) => why.message);
+  if (unbound && bind) {
+    const problem = await bind(log).catch((why: Error) => why.message);
     if (problem === undefined) {
       await stop.pause(BOUND_MS);
       return;

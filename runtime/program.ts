@@ -1,8 +1,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { assemble } from './assemble.ts';
 import { type CommandLine, EXIT, parseCommandLine } from './command-line.ts';
 import { ConfigError, type OptionTable } from './config.ts';
-import { Daemon } from './daemon.ts';
+import type { Daemon } from './daemon.ts';
 import { lastWords } from './log/last-words.ts';
 import { createLog, type RootLog } from './log.ts';
 import { serveOnDemand } from './on-demand.ts';
@@ -56,7 +57,7 @@ async function live<
   Reply extends { readonly status: number },
   Options extends OptionTable,
 >(program: Program<Request, Reply, Options>, command: CommandLine, log: RootLog): Promise<number> {
-  let daemon: Daemon<Request, Reply, Options> | undefined;
+  let daemon: Daemon<Request, Reply> | undefined;
   process.on('uncaughtException', (error) => {
     // First, since words can't be written where the service holds the disk
     daemon?.abandon();
@@ -71,13 +72,13 @@ async function live<
   const { native } = await import('../native/index.ts');
   const inherited =
     handedOver.length > 0 ? identify(handedOver, transport, program.protocol.classId) : undefined;
-  daemon = new Daemon(program, { native, log, settings, inherited });
+  daemon = assemble(program, { native, log, settings, inherited });
   try {
     return inherited
       ? await serveOnDemand(daemon, inherited, settings.idleExitMs)
       : await serveOwnChannel(daemon, transport, command.endUnbound);
   } finally {
-    await daemon.close();
+    await daemon.close(inherited ? 'kept' : 'own');
   }
 }
 

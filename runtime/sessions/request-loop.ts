@@ -1,4 +1,4 @@
-import type { FileSink } from '../../native/interface.ts';
+import type { FileSink, MessageChannel } from '../../native/interface.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
 import { DecodeError, LayoutError } from '../../protocol/layout/index.ts';
 import type { Log } from '../log.ts';
@@ -29,6 +29,8 @@ export interface WireListener<Message extends Received> {
  * a request of the service: registration, negotiation, and what it drops or refuses.
  */
 export interface Wire<Message extends Received, Request, Reply> {
+  /** The loop pauses it, and closes it. */
+  readonly channel: Pick<MessageChannel, 'pause' | 'resume' | 'close'>;
   readonly counts: RequestCounts;
   /** Starts reading, and gives each request to `listener`. */
   start(listener: WireListener<Message>): void;
@@ -41,12 +43,9 @@ export interface Wire<Message extends Received, Request, Reply> {
   reply(message: Message, request: Request | undefined, reply: Reply): SessionEnd | undefined;
   /** Has the channel itself take requests like this one, whose data goes to `sink`. */
   stream(message: Message, sink: FileSink): void;
-  pause(): void;
-  resume(): void;
   /** Stops reading, if nothing waits. False: all goes on. */
   leave(): boolean;
   counters(): Readonly<Record<string, number>>;
-  close(): void;
 }
 
 type State =
@@ -125,7 +124,7 @@ export class RequestLoop<
 
   close(): void {
     this.#state = ENDED;
-    this.#wire.close();
+    this.#wire.channel.close();
   }
 
   #handle(request: Request): Answer<Reply> | Promise<Answer<Reply>> {
@@ -146,14 +145,14 @@ export class RequestLoop<
 
   #await(message: Message, request: Request, answer: Promise<Answer<Reply>>): void {
     this.#state = { is: 'working', sinceMs: message.receivedMs };
-    this.#wire.pause();
+    this.#wire.channel.pause();
     void answer
       .catch((error: unknown) => this.#failed(error))
       .then((reply) => {
         if (this.#state.is === 'ended') return;
         this.#state = IDLE;
         this.#reply(message, request, reply);
-        if (this.#state.is === 'idle') this.#wire.resume();
+        if (this.#state.is === 'idle') this.#wire.channel.resume();
       });
   }
 

@@ -1,12 +1,5 @@
 import type { FileSink, NativeError, RingChannel } from '../../native/interface.ts';
 import {
-  encodeNegotiationAnswer,
-  type NegotiatedVersions,
-  negotiate,
-  negotiation,
-  type VersionOffer,
-} from '../../protocol/ic/negotiation.ts';
-import {
   decodeIcMessage,
   IC_BODY_OFFSET,
   IC_MAX_MESSAGE_BYTES,
@@ -17,18 +10,17 @@ import {
   PacketType,
 } from '../../protocol/ic/packet.ts';
 import { IcStatus } from '../../protocol/ic/status.ts';
-import { sameVersion, type Version } from '../../protocol/ic/version.ts';
+import type { Version } from '../../protocol/ic/version.ts';
 import { DecodeError } from '../../protocol/layout/index.ts';
 import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
-import type { Peer } from '../service.ts';
+import { partForm } from './part-form.ts';
 import { type Received, RequestLoop, unfit, type Wire, type WireListener } from './request-loop.ts';
-import type { Keeping, Serving, Session, SessionEnd } from './session.ts';
+import type { Serving, Session, SessionEnd } from './session.ts';
+import { type VersionOptions, Versions } from './versions.ts';
 
-export interface VmbusSessionOptions<Request, Reply extends { readonly status: number }> {
+export interface VmbusSessionOptions<Request, Reply extends { readonly status: number }>
+  extends VersionOptions {
   readonly protocol: ServiceProtocol<Request, Reply>;
-  /** Message versions to offer before those of the protocol. */
-  readonly extraVersions: readonly Version[];
-  readonly keeping?: Keeping | undefined;
 }
 
 /**
@@ -52,45 +44,29 @@ interface Packet extends Received {
   readonly sample: Uint8Array | undefined;
 }
 
-/** What host and guest have agreed on. */
-type Agreement =
-  | { readonly is: 'made'; readonly versions: NegotiatedVersions }
-  /** By an earlier life, but on what is not known. */
-  | { readonly is: 'unknown' }
-  | { readonly is: 'missing' };
-
 class VmbusWire<Request, Reply extends { readonly status: number }>
   implements Wire<Packet, Request, Reply>
 {
-  readonly #channel: RingChannel;
+  readonly channel: RingChannel;
   readonly #protocol: ServiceProtocol<Request, Reply>;
-  readonly #supported: VersionOffer;
-  readonly #keeping: Keeping | undefined;
   readonly #serving: Serving<Request, Reply>;
   readonly #buffer = new Uint8Array(IC_MAX_MESSAGE_BYTES);
-  #agreement: Agreement;
+  readonly #versions: Versions;
   readonly counts = { requests: 0, malformed: 0, dropped: 0, negotiations: 0 };
 
   constructor(
     channel: RingChannel,
-    { protocol, extraVersions, keeping }: VmbusSessionOptions<Request, Reply>,
+    options: VmbusSessionOptions<Request, Reply>,
     serving: Serving<Request, Reply>,
   ) {
-    this.#channel = channel;
-    this.#protocol = protocol;
-    this.#supported = {
-      frameworkVersions: protocol.frameworkVersions,
-      messageVersions: [...extraVersions, ...protocol.messageVersions],
-    };
-    this.#keeping = keeping;
+    this.channel = channel;
+    this.#protocol = options.protocol;
+    this.#versions = new Versions(options, serving);
     this.#serving = serving;
-    this.#agreement = this.#agreed(
-      keeping?.begun ? kept(keeping.peer, this.#supported) : undefined,
-    );
   }
 
   start(listener: WireListener<Packet>): void {
-    this.#channel.start(
+    this.channel.start(
       this.#buffer,
       (type, _flags, transactionId, payloadBytes) => {
         if (type !== PacketType.inband) {
@@ -104,8 +80,7 @@ class VmbusWire<Request, Reply extends { readonly status: number }>
       },
       (end) => listener.end(end.reason === 'gone' ? end : { reason: 'failed', error: end.error }),
     );
-    if (this.#agreement.is === 'made')
-      this.#serving.events.connected({ via: 'vmbus', ...this.#agreement.versions });
+    this.#versions.start();
   }
 
   decode({ body, version }: Packet): Request {
@@ -125,42 +100,24 @@ class VmbusWire<Request, Reply extends { readonly status: number }>
         status = unfit(error, this.#serving.hostLog);
       }
     }
-    return this.#write(payload, transactionId, status);
+    return answer(this.channel, payload, transactionId, status);
   }
 
   stream({ payload, body, sample }: Packet, sink: FileSink): void {
     const { part } = this.#protocol.ic;
     if (!part || !sample) return;
-    this.#channel.stream(PacketType.inband, sink, {
-      sample,
-      messageBytes: payload.length,
-      offsetAt: IC_BODY_OFFSET + part.offsetAt,
-      sizeAt: IC_BODY_OFFSET + part.sizeAt,
-      roomBytes: Math.min(part.maxDataBytes, body.length - part.dataAt),
-      answer: payload.slice(0, IC_BODY_OFFSET),
-      answerBytes: payload.length,
-      limitMs: 0,
-    });
-  }
-
-  pause(): void {
-    this.#channel.pause();
-  }
-
-  resume(): void {
-    this.#channel.resume();
+    const bytes = payload.length;
+    const message = { sample, bytes, bodyAt: IC_BODY_OFFSET, bodyBytes: body.length };
+    const reply = { start: payload.slice(0, IC_BODY_OFFSET), bytes, limitMs: 0 };
+    this.channel.stream(PacketType.inband, sink, partForm(part, message, reply));
   }
 
   leave(): boolean {
-    return this.#channel.leave();
+    return this.channel.leave();
   }
 
   counters(): Readonly<Record<string, number>> {
-    return { ...this.counts, ...this.#channel.statistics() };
-  }
-
-  close(): void {
-    this.#channel.close();
+    return { ...this.counts, ...this.channel.statistics() };
   }
 
   /** Handles one packet of data. Returns how the session ends, where an answer can't be written. */
@@ -169,13 +126,9 @@ class VmbusWire<Request, Reply extends { readonly status: number }>
     transactionId: bigint,
     listener: WireListener<Packet>,
   ): SessionEnd | undefined {
-    let message: { readonly header: IcHeader; readonly body: Uint8Array };
-    try {
-      message = decodeIcMessage(payload);
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      return this.#drop('Dropped a packet with a bad header', { error });
-    }
+    const message = examine(payload);
+    if (message instanceof DecodeError)
+      return this.#drop('Dropped a packet with a bad header', { error: message });
     const { header, body } = message;
     const { messageType } = header;
     const { hostLog, now } = this.#serving;
@@ -184,12 +137,12 @@ class VmbusWire<Request, Reply extends { readonly status: number }>
     if (messageType === IC_NEGOTIATE) return this.#negotiate(payload, body, transactionId);
     if (messageType !== this.#protocol.messageType) {
       hostLog.warning('Refused a message of an unknown type', { messageType });
-      return this.#write(payload, transactionId, IcStatus.notSupported);
+      return answer(this.channel, payload, transactionId, IcStatus.notSupported);
     }
-    const version = this.#versionOf(header);
+    const version = this.#versions.of(header);
     if (!version) {
       hostLog.warning('Refused a request that came before a successful negotiation');
-      return this.#write(payload, transactionId, IcStatus.fail);
+      return answer(this.channel, payload, transactionId, IcStatus.fail);
     }
     const { part } = this.#protocol.ic;
     const sample = part && payload.slice(0, IC_BODY_OFFSET + part.dataAt);
@@ -198,80 +151,50 @@ class VmbusWire<Request, Reply extends { readonly status: number }>
   }
 
   #negotiate(payload: Uint8Array, body: Uint8Array, transactionId: bigint): SessionEnd | undefined {
-    const { hostLog, events } = this.#serving;
-    let offered: VersionOffer;
-    try {
-      offered = negotiation.decode(body);
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error;
-      return this.#drop('Dropped a malformed negotiation', { error });
-    }
+    const answered = this.#versions.answer(body);
+    if (answered instanceof DecodeError)
+      return this.#drop('Dropped a malformed negotiation', { error: answered });
     this.counts.negotiations++;
-    const versions = negotiate(offered, this.#supported);
-    this.#agreement = this.#agreed(versions);
-    const bodySizeBytes = encodeNegotiationAnswer(body, versions);
-    // Before the host knows: a later life must not know less than the host
-    if (versions) {
-      events.connected({ via: 'vmbus', ...versions });
-      this.#keeping?.begin();
-    }
-    const end = this.#write(payload, transactionId, IcStatus.ok, bodySizeBytes);
-    if (!versions)
-      hostLog.error('No version in common with the host', { offered, supported: this.#supported });
-    return end;
-  }
-
-  #agreed(versions: NegotiatedVersions | undefined): Agreement {
-    if (versions) return { is: 'made', versions };
-    return { is: this.#keeping?.begun ? 'unknown' : 'missing' };
-  }
-
-  #versionOf({ messageVersion }: IcHeader): Version | undefined {
-    const agreement = this.#agreement;
-    switch (agreement.is) {
-      case 'made':
-        return agreement.versions.message;
-      case 'unknown':
-        return this.#supported.messageVersions.find((known) => sameVersion(known, messageVersion));
-      case 'missing':
-        return undefined;
-    }
+    return answer(this.channel, payload, transactionId, IcStatus.ok, answered);
   }
 
   #drop(why: string, fields: Record<string, unknown>): undefined {
     this.counts.dropped++;
     this.#serving.hostLog.warning(why, fields);
   }
+}
 
-  /**
-   * Sends the packet back as its own answer, at its own length, as hv_utils does. Returns how the
-   * session ends, where that fails.
-   */
-  #write(
-    payload: Uint8Array,
-    transactionId: bigint,
-    status: number,
-    bodySizeBytes?: number,
-  ): SessionEnd | undefined {
-    markIcReply(payload, status, bodySizeBytes);
-    try {
-      this.#channel.write(PacketType.inband, 0, transactionId, payload);
-      return undefined;
-    } catch (thrown) {
-      const error = thrown as NativeError;
-      // All but a broken ring or a full queue means that the device went away (EPIPE, EIO, ENODEV)
-      const isBroken = error.code === 'ERING' || error.code === 'ENOBUFS';
-      return isBroken ? { reason: 'failed', error } : { reason: 'gone' };
-    }
+/** Returns headers and body of a packet, or what is wrong with the headers. */
+function examine(
+  payload: Uint8Array,
+): { readonly header: IcHeader; readonly body: Uint8Array } | DecodeError {
+  try {
+    return decodeIcMessage(payload);
+  } catch (error) {
+    if (error instanceof DecodeError) return error;
+    throw error;
   }
 }
 
 /**
- * Returns what an earlier life agreed on, if we support it. That life may have been an older or a
- * newer program.
+ * Sends a packet back as its own answer, at its own length, as hv_utils does. Returns how the
+ * session ends, where that fails.
  */
-function kept(peer: Peer | undefined, supported: VersionOffer): NegotiatedVersions | undefined {
-  if (peer?.via !== 'vmbus') return undefined;
-  const { framework, message } = peer;
-  return negotiate({ frameworkVersions: [framework], messageVersions: [message] }, supported);
+function answer(
+  channel: RingChannel,
+  payload: Uint8Array,
+  transactionId: bigint,
+  status: number,
+  bodySizeBytes?: number,
+): SessionEnd | undefined {
+  markIcReply(payload, status, bodySizeBytes);
+  try {
+    channel.write(PacketType.inband, 0, transactionId, payload);
+    return undefined;
+  } catch (thrown) {
+    const error = thrown as NativeError;
+    // All but a broken ring or a full queue means that the device went away (EPIPE, EIO, ENODEV)
+    const isBroken = error.code === 'ERING' || error.code === 'ENOBUFS';
+    return isBroken ? { reason: 'failed', error } : { reason: 'gone' };
+  }
 }

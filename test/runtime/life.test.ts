@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { type Life, peerOf, tellLife } from '../../runtime/life.ts';
+import { CurrentLife, type Life, tellLife } from '../../runtime/life.ts';
 import type { Peer } from '../../runtime/service.ts';
 import type { Session } from '../../runtime/sessions/session.ts';
 
@@ -39,12 +39,55 @@ describe('life of a daemon, as its status file tells it', () => {
     const figures = { lastRequestMs: 4, counters: { requests: 2 } };
     assert.deepEqual(tellLife(left), { state: 'left', peer, ...figures });
   });
+});
 
-  it('forgets its peer only when the device is gone', () => {
-    assert.equal(peerOf(serving), peer);
-    assert.equal(peerOf({ is: 'between', peer }), peer);
-    assert.equal(peerOf(left), peer);
-    assert.equal(peerOf({ is: 'waiting', reason: 'a device' }), undefined);
-    assert.equal(peerOf({ is: 'opening' }), undefined);
+describe('changes of a life', () => {
+  const toldPeer = (life: CurrentLife): Peer | undefined => tellLife(life.now).peer;
+
+  it('knows what it waits for, and when that is new', () => {
+    const life = new CurrentLife();
+    assert.equal(life.wait('a device'), true);
+    assert.equal(life.wait('a device'), false);
+    assert.equal(life.wait('another device'), true);
+    life.serve(session, () => {});
+    life.part();
+    assert.equal(life.wait('another device'), true);
+  });
+
+  it('has a session while it serves', () => {
+    const life = new CurrentLife();
+    assert.equal(life.session, undefined);
+    life.serve(session, () => {});
+    assert.equal(life.session, session);
+    life.part();
+    assert.equal(life.session, undefined);
+    assert.equal(life.now.is, 'between');
+  });
+
+  it('knows its peer until the device is gone', () => {
+    const life = new CurrentLife();
+    life.serve(session, () => {});
+    assert.equal(life.meet(peer), true);
+    assert.equal(life.meet({ ...peer }), false);
+    life.part();
+    life.serve(session, () => {});
+    assert.deepEqual(toldPeer(life), peer);
+    life.part();
+    life.wait('the device');
+    life.serve(session, () => {});
+    assert.equal(toldPeer(life), undefined);
+  });
+
+  it('leaves when its session does, and has left for good', () => {
+    const life = new CurrentLife();
+    const end = (): void => {};
+    assert.equal(life.leave(), undefined);
+    life.serve(session, end);
+    assert.equal(life.leave(), undefined);
+    life.serve({ ...session, leave: () => true }, end);
+    assert.equal(life.leave(), end);
+    life.part();
+    const { state, counters } = tellLife(life.now);
+    assert.deepEqual({ state, counters }, { state: 'left', counters: { requests: 3 } });
   });
 });

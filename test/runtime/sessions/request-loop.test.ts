@@ -23,6 +23,11 @@ interface Message extends Received {
 class FakeWire implements Wire<Message, ToyRequest, ToyReply> {
   readonly counts = { requests: 0, malformed: 0 };
   readonly calls: string[] = [];
+  readonly channel = {
+    pause: () => void this.calls.push('pause'),
+    resume: () => void this.calls.push('resume'),
+    close: () => void this.calls.push('close'),
+  };
   /** How the next reply ends the session. */
   refusal: SessionEnd | undefined;
   mayLeave = true;
@@ -42,21 +47,12 @@ class FakeWire implements Wire<Message, ToyRequest, ToyReply> {
   stream({ number }: Message, sink: FileSink): void {
     this.calls.push(`stream like ${number} to ${sink.fd}`);
   }
-  pause(): void {
-    this.calls.push('pause');
-  }
-  resume(): void {
-    this.calls.push('resume');
-  }
   leave(): boolean {
     this.calls.push('leave');
     return this.mayLeave;
   }
   counters() {
     return this.counts;
-  }
-  close(): void {
-    this.calls.push('close');
   }
 }
 
