@@ -79,7 +79,7 @@ export class LinuxGuest implements GuestSystem {
       .map(({ name }) => interfaceName(name));
     for (const name of wanted) {
       if (links.has(name)) continue;
-      const link = this.#link(name);
+      const link = readLink(this.#root, name);
       if (!link) continue;
       links.set(name, link);
       // What it is built on counts as well, addresses or not
@@ -109,33 +109,38 @@ export class LinuxGuest implements GuestSystem {
     );
   }
 
-  #link(name: string): LinkFacts | undefined {
-    const folder = `sys/class/net/${name}`;
-    let entries: string[];
-    try {
-      entries = fs.readdirSync(path.join(this.#root, folder));
-    } catch {
-      return undefined; // gone since
-    }
-    const number = (file: string): number =>
-      Number(this.#text(`${folder}/${file}`)?.trim() ?? Number.NaN);
-    return {
-      index: number('ifindex'),
-      hardwareType: number('type'),
-      deviceType: /^DEVTYPE=(.*)$/m.exec(this.#text(`${folder}/uevent`) ?? '')?.[1] ?? '',
-      hasDevice: entries.includes('device'),
-      isTun: entries.includes('tun_flags'),
-      lower: entries
-        .filter((entry) => entry.startsWith('lower_'))
-        .map((entry) => entry.slice('lower_'.length)),
-    };
-  }
-
   #text(file: string): string | undefined {
-    try {
-      return fs.readFileSync(path.join(this.#root, file), 'utf8');
-    } catch {
-      return undefined;
-    }
+    return readText(this.#root, file);
+  }
+}
+
+/** Returns what sysfs says of a network interface; undefined: it is gone. */
+function readLink(root: string, name: string): LinkFacts | undefined {
+  const folder = `sys/class/net/${name}`;
+  let entries: string[];
+  try {
+    entries = fs.readdirSync(path.join(root, folder));
+  } catch {
+    return undefined; // gone since
+  }
+  const number = (file: string): number =>
+    Number(readText(root, `${folder}/${file}`)?.trim() ?? Number.NaN);
+  return {
+    index: number('ifindex'),
+    hardwareType: number('type'),
+    deviceType: /^DEVTYPE=(.*)$/m.exec(readText(root, `${folder}/uevent`) ?? '')?.[1] ?? '',
+    hasDevice: entries.includes('device'),
+    isTun: entries.includes('tun_flags'),
+    lower: entries
+      .filter((entry) => entry.startsWith('lower_'))
+      .map((entry) => entry.slice('lower_'.length)),
+  };
+}
+
+function readText(root: string, file: string): string | undefined {
+  try {
+    return fs.readFileSync(path.join(root, file), 'utf8');
+  } catch {
+    return undefined;
   }
 }

@@ -170,7 +170,8 @@ export function findUio(classId: string, sysfs: string): { path: string; mapByte
     if (uio === undefined) {
       const driver = boundDriver(device);
       throw new OpenError(
-        `channel ${instance} (class ${classId}) is ${driver ? `bound to ${driver}` : 'bound to no driver'}, not to uio_hv_generic: bind it first`,
+        `channel ${instance} (class ${classId}) is bound to ${driver ?? 'no driver'}, ` +
+          'not to uio_hv_generic: bind it first',
         true,
         undefined,
         true,
