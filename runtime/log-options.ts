@@ -1,5 +1,5 @@
 import type { OptionTable } from './config.ts';
-import { SEVERITIES } from './log.ts';
+import { SEVERITIES } from './log/severity.ts';
 
 /** Section [log] of the configuration, for every daemon. */
 export const logOptions = {

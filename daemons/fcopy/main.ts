@@ -1,5 +1,6 @@
 import { fcopyProtocol } from '../../protocol/fcopy/vmbus.ts';
-import { type Log, monotonicMs } from '../../runtime/log.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
+import type { Log } from '../../runtime/log.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 import { ownIdentity, uptimeSecs, writeJson } from '../../runtime/status/status-file.ts';

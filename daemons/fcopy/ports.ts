@@ -1,5 +1,6 @@
 import type { FileSink } from '../../native/interface.ts';
-import type { Log, MonotonicMs } from '../../runtime/log.ts';
+import type { MonotonicMs } from '../../runtime/clock.ts';
+import type { Log } from '../../runtime/log.ts';
 import type { Target } from './names.ts';
 import type { FcopyStatus, Result } from './status.ts';
 

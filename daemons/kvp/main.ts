@@ -1,5 +1,5 @@
 import { kvpProtocol } from '../../protocol/kvp/vmbus.ts';
-import { monotonicMs } from '../../runtime/log.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 import { GuestAutoPool } from './auto-pool.ts';

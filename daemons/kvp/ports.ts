@@ -1,4 +1,5 @@
-import type { Log, MonotonicMs } from '../../runtime/log.ts';
+import type { MonotonicMs } from '../../runtime/clock.ts';
+import type { Log } from '../../runtime/log.ts';
 import type { NetworkFacts } from './network.ts';
 import type { Patience, Pools } from './pools/index.ts';
 

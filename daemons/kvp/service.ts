@@ -37,10 +37,10 @@ export class KvpService implements Service<KvpRequest, KvpReply> {
     try {
       result = retryWhileLocked(() => this.#answer(request), this.#ports.patience);
     } catch (error) {
-      return this.#failed(request, error);
+      return refusal(request, error, this.#ports.log);
     }
     return result instanceof Promise
-      ? result.catch((error) => this.#failed(request, error))
+      ? result.catch((error) => refusal(request, error, this.#ports.log))
       : result;
   }
 
@@ -129,34 +129,34 @@ export class KvpService implements Service<KvpRequest, KvpReply> {
     }
     return fitting;
   }
+}
 
-  #failed(request: KvpRequest, error: unknown): KvpReply {
-    if (!(error instanceof PoolError)) throw error;
-    const { log } = this.#ports;
-    const fields = { operation: request.operation, pool: request.pool, error };
-    switch (error.code) {
-      case 'invalid':
-        log.warning('The host sent a key or value that can not be stored', fields);
-        return INVALID;
-      case 'diskFull':
-        log.error('No space left for a change by the host; nothing was changed', fields);
-        return { status: IcStatus.diskFull };
-      case 'locked':
-        log.error(
-          'Gave up on a pool file that another program kept locked for ' +
-            `${LOCK_PATIENCE_MS / 1000} s; find it in /proc/locks or with lslocks`,
-          fields,
-        );
-        break;
-      case 'readOnly':
-        log.error('A pool file can not be written; the change by the host was refused', fields);
-        break;
-      case 'io':
-        log.error('A pool file can not be used; the host was told so', fields);
-        break;
-    }
-    return { status: IcStatus.fail };
+/** Returns the reply to a request that a pool refused, and logs why. Rethrows all other errors. */
+function refusal(request: KvpRequest, error: unknown, log: KvpPorts['log']): KvpReply {
+  if (!(error instanceof PoolError)) throw error;
+  const fields = { operation: request.operation, pool: request.pool, error };
+  switch (error.code) {
+    case 'invalid':
+      log.warning('The host sent a key or value that can not be stored', fields);
+      return INVALID;
+    case 'diskFull':
+      log.error('No space left for a change by the host; nothing was changed', fields);
+      return { status: IcStatus.diskFull };
+    case 'locked':
+      log.error(
+        'Gave up on a pool file that another program kept locked for ' +
+          `${LOCK_PATIENCE_MS / 1000} s; find it in /proc/locks or with lslocks`,
+        fields,
+      );
+      break;
+    case 'readOnly':
+      log.error('A pool file can not be written; the change by the host was refused', fields);
+      break;
+    case 'io':
+      log.error('A pool file can not be used; the host was told so', fields);
+      break;
   }
+  return { status: IcStatus.fail };
 }
 
 /** How a value is kept: pools hold text. Undefined for a type that can't be. */

@@ -1,8 +1,9 @@
 import os from 'node:os';
 import path from 'node:path';
 import type { AddressWatch, Native } from '../../native/interface.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { listFolder, readText } from '../../runtime/files.ts';
-import { type Log, monotonicMs } from '../../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 import { domainNameFromHosts, searchDomains } from './domain-name.ts';
 import {
   type InterfaceAddress,
@@ -78,7 +79,7 @@ export class LinuxGuest implements GuestSystem {
       .map(({ name }) => interfaceName(name));
     for (const name of wanted) {
       if (links.has(name)) continue;
-      const link = this.#link(name);
+      const link = readLink(this.#root, name);
       if (!link) continue;
       links.set(name, link);
       // What it is built on counts as well, addresses or not
@@ -108,25 +109,26 @@ export class LinuxGuest implements GuestSystem {
     );
   }
 
-  #link(name: string): LinkFacts | undefined {
-    const folder = `sys/class/net/${name}`;
-    const entries = listFolder(path.join(this.#root, folder));
-    if (entries.length === 0) return undefined; // gone since
-    const number = (file: string): number =>
-      Number(this.#text(`${folder}/${file}`)?.trim() ?? Number.NaN);
-    return {
-      index: number('ifindex'),
-      hardwareType: number('type'),
-      deviceType: /^DEVTYPE=(.*)$/m.exec(this.#text(`${folder}/uevent`) ?? '')?.[1] ?? '',
-      hasDevice: entries.includes('device'),
-      isTun: entries.includes('tun_flags'),
-      lower: entries
-        .filter((entry) => entry.startsWith('lower_'))
-        .map((entry) => entry.slice('lower_'.length)),
-    };
-  }
-
   #text(file: string): string | undefined {
     return readText(path.join(this.#root, file));
   }
+}
+
+/** Returns what sysfs says of a network interface; undefined: it is gone. */
+function readLink(root: string, name: string): LinkFacts | undefined {
+  const folder = path.join(root, 'sys/class/net', name);
+  const entries = listFolder(folder);
+  if (entries.length === 0) return undefined; // gone since
+  const number = (file: string): number =>
+    Number(readText(path.join(folder, file))?.trim() ?? Number.NaN);
+  return {
+    index: number('ifindex'),
+    hardwareType: number('type'),
+    deviceType: /^DEVTYPE=(.*)$/m.exec(readText(path.join(folder, 'uevent')) ?? '')?.[1] ?? '',
+    hasDevice: entries.includes('device'),
+    isTun: entries.includes('tun_flags'),
+    lower: entries
+      .filter((entry) => entry.startsWith('lower_'))
+      .map((entry) => entry.slice('lower_'.length)),
+  };
 }

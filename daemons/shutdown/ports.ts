@@ -1,4 +1,5 @@
-import type { Log, MonotonicMs } from '../../runtime/log.ts';
+import type { MonotonicMs } from '../../runtime/clock.ts';
+import type { Log } from '../../runtime/log.ts';
 
 /** What a host can ask for. The names are those in configuration and hooks. */
 export const ACTIONS = ['power-off', 'restart', 'hibernate'] as const;

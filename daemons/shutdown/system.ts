@@ -1,8 +1,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { killGroup, listExecutables, PROGRAM_PATH, run } from '../../runtime/executables.ts';
 import { readText } from '../../runtime/files.ts';
-import { type Log, monotonicMs } from '../../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 import { printable } from '../../runtime/text.ts';
 import { blockingInhibitors } from './inhibitors.ts';
 import type { Action, Gone, ShutdownPorts, Urgency } from './ports.ts';
@@ -61,7 +62,11 @@ export class LinuxShutdown implements ShutdownPorts {
 
   async inhibitors(action: Action): Promise<readonly string[]> {
     if (!this.#hasSystemd()) return [];
-    const { problem, output, errors } = await this.#logind('ListInhibitors', ['--json=short']);
+    const { problem, output, errors } = await askLogind(
+      this.#env,
+      'ListInhibitors',
+      '--json=short',
+    );
     if (problem === undefined) return blockingInhibitors(output, action);
     this.#log.warning("Can't find out who inhibits a shutdown; going on as if nobody did", {
       problem,
@@ -79,7 +84,7 @@ export class LinuxShutdown implements ShutdownPorts {
       return 'this virtual machine has no ACPI S4 state: the host has it switched off';
     if (this.#text('proc/swaps').trim().split('\n').length < 2) return 'there is no swap space';
     if (!this.#hasSystemd()) return 'there is no systemd-logind to do it';
-    const { problem, output } = await this.#logind('CanHibernate', []);
+    const { problem, output } = await askLogind(this.#env, 'CanHibernate');
     if (problem !== undefined) return `systemd-logind could not be asked: ${problem}`;
     return output.trim() === 's "yes"'
       ? undefined
@@ -128,7 +133,7 @@ export class LinuxShutdown implements ShutdownPorts {
       this.#log.notice('A rehearsal: the last command is not run', { command: words });
       return { result: 'rehearsed' };
     }
-    return typeof command === 'string' ? this.#sysrq(command) : this.#command(command);
+    return typeof command === 'string' ? this.#sysrq(command) : runCommand(command, this.#env);
   }
 
   afterAnswer(work: () => void): void {
@@ -158,33 +163,6 @@ export class LinuxShutdown implements ShutdownPorts {
     return fs.existsSync(this.#path('run/systemd/system')); // sd_booted(3)
   }
 
-  #logind(method: string, options: readonly string[]) {
-    const object = [
-      'org.freedesktop.login1',
-      '/org/freedesktop/login1',
-      'org.freedesktop.login1.Manager',
-    ];
-    return run('busctl', {
-      args: [...options, 'call', ...object, method],
-      env: this.#env,
-      timeoutMs: QUESTION_TIMEOUT_MS,
-      outputBytes: INHIBITORS_OUTPUT_BYTES,
-    });
-  }
-
-  async #command([program, ...args]: Command): Promise<Gone> {
-    const { problem, errors } = await run(program, {
-      args,
-      env: this.#env,
-      timeoutMs: COMMAND_TIMEOUT_MS,
-    });
-    if (problem === undefined) return { result: 'going' };
-    return {
-      result: 'failed',
-      why: `${[program, ...args].join(' ')}: ${problem} ${printable(errors.trim())}`.trim(),
-    };
-  }
-
   /** Asks the kernel itself: flush, then off or restart. */
   async #sysrq(key: string): Promise<Gone> {
     const trigger = this.#path('proc/sysrq-trigger');
@@ -205,6 +183,31 @@ export class LinuxShutdown implements ShutdownPorts {
   #text(file: string): string {
     return readText(this.#path(file)) ?? '';
   }
+}
+
+type Env = Readonly<Record<string, string>>;
+
+function askLogind(env: Env, method: string, ...options: string[]) {
+  const object = [
+    'org.freedesktop.login1',
+    '/org/freedesktop/login1',
+    'org.freedesktop.login1.Manager',
+  ];
+  return run('busctl', {
+    args: [...options, 'call', ...object, method],
+    env,
+    timeoutMs: QUESTION_TIMEOUT_MS,
+    outputBytes: INHIBITORS_OUTPUT_BYTES,
+  });
+}
+
+async function runCommand([program, ...args]: Command, env: Env): Promise<Gone> {
+  const { problem, errors } = await run(program, { args, env, timeoutMs: COMMAND_TIMEOUT_MS });
+  if (problem === undefined) return { result: 'going' };
+  return {
+    result: 'failed',
+    why: `${[program, ...args].join(' ')}: ${problem} ${printable(errors.trim())}`.trim(),
+  };
 }
 
 function systemdCommand(action: Action, urgency: Urgency): Command {

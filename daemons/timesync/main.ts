@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { timesyncProtocol } from '../../protocol/timesync/vmbus.ts';
-import { monotonicMs } from '../../runtime/log.ts';
+import { monotonicMs } from '../../runtime/clock.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 import { type Choice, chooseMode } from './choose.ts';

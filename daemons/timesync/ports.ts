@@ -1,5 +1,6 @@
 import type { ClockAdjustment, ClockState } from '../../native/interface.ts';
-import type { Log, MonotonicMs } from '../../runtime/log.ts';
+import type { MonotonicMs } from '../../runtime/clock.ts';
+import type { Log } from '../../runtime/log.ts';
 import type { Choice } from './choose.ts';
 import type { ClockReading, Receipt } from './discipline.ts';
 import type { TimesyncStatus } from './status.ts';

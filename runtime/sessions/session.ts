@@ -1,12 +1,11 @@
 import type { NativeError } from '../../native/interface.ts';
-import { IcStatus } from '../../protocol/ic/status.ts';
-import { DecodeError, LayoutError } from '../../protocol/layout/index.ts';
+import type { MonotonicMs } from '../clock.ts';
 import type { Log } from '../log.ts';
-import type { Answer, Peer, Service } from '../service.ts';
+import type { Peer, Service } from '../service.ts';
 
 /**
- * How a session ended: `reopen` at once (the peer forgot us), the peer is `gone` (wait for it), or
- * it can't go on.
+ * How a session ended. `reopen`: the peer forgot us, so the channel is opened again at once.
+ * `gone`: the peer went away, so the daemon waits for it. `failed`: the channel is broken.
  */
 export type SessionEnd =
   | { readonly reason: 'reopen'; readonly why: string }
@@ -15,15 +14,15 @@ export type SessionEnd =
 
 /** One open channel in use. */
 export interface Session {
-  /**
-   * Milliseconds (monotonic) since which one request is being worked on; undefined when none is.
-   */
+  /** Starts reading. Called once. */
+  start(): void;
+  /** When the request came that the service works on (monotonic); undefined: there is none. */
   readonly busySinceMs: number | undefined;
   /** When the last request came (monotonic); undefined: none did. */
   readonly lastRequestMs: number | undefined;
   /**
-   * Stops reading for good, if nothing waits and nothing is being worked on: what comes from then
-   * on waits for whoever has the channel next. Otherwise false, and all goes on.
+   * Stops reading for good and returns true, if nothing waits and the service works on nothing.
+   * What comes from then on waits for the next user of the channel. Otherwise the session goes on.
    */
   leave(): boolean;
   /** Counters for people, by name. */
@@ -33,89 +32,34 @@ export interface Session {
 
 export interface SessionEvents {
   /**
-   * The peer is there: hv_utils took the registration, or a host negotiated (which it may do again
-   * at any time).
+   * Called when hv_utils took the registration, and after each negotiation. A host may negotiate
+   * again at any time.
    */
   connected(peer: Peer): void;
-  /** Something came from the peer. Called with each message: has to be quick. */
+  /** Called with each message of the peer. Has to be quick. */
   traffic(): void;
-  /** Called once; the session has closed its channel. */
+  /** Called once, after the session has closed its channel. */
   ended(end: SessionEnd): void;
 }
 
+/** What a session of either wire is made with. */
+export interface Serving<Request, Reply> {
+  readonly service: Service<Request, Reply>;
+  /** A limited log, because a peer can cause every line of a session. */
+  readonly hostLog: Log;
+  readonly events: SessionEvents;
+  readonly now: MonotonicMs;
+}
+
 /**
- * A channel that somebody holds open between our lives, so that it can't be opened anew, and needs
- * no beginning in later ones.
+ * A channel that another process holds open between our lives. A daemon can't open it anew, and
+ * later lives need not register or negotiate.
  */
 export interface Keeping {
   /** An earlier process has registered, or negotiated. */
   readonly begun: boolean;
-  /** Who answered it, where that is known. */
+  /** Who answered that process, where it is known. */
   readonly peer: Peer | undefined;
-  /** Remembers that this process has. */
+  /** Remembers that this process has registered, or negotiated. */
   begin(): void;
-}
-
-/**
- * Where a session writes: there is nothing in it that a peer can't cause, so only through a limited
- * log.
- */
-export interface SessionLogs {
-  readonly hostLog: Log;
-}
-
-/**
- * Has a service answer one request, whatever it throws. Replies at once when the service does, so
- * that the common case never leaves the stack it came on.
- */
-export function answer<Request, Reply extends { readonly status: number }>(
-  service: Service<Request, Reply>,
-  request: Request,
-  hostLog: Log,
-  reply: (reply: Answer<Reply>) => void,
-): 'answered' | Promise<void> {
-  const failed = (error: unknown): Answer<Reply> => {
-    hostLog.error('A request failed inside the service; the host was told so', {
-      error,
-      stack: (error as Error).stack,
-    });
-    return { status: IcStatus.fail } as Answer<Reply>;
-  };
-  let result: Answer<Reply> | Promise<Answer<Reply>>;
-  try {
-    result = service.handle(request);
-  } catch (error) {
-    result = failed(error);
-  }
-  if (result instanceof Promise) return result.catch(failed).then(reply);
-  reply(result);
-  return 'answered';
-}
-
-/**
- * Encodes a reply; the status that has to go out instead when it doesn't fit its message, which is
- * a fault of ours.
- */
-export function encoded<Reply extends { readonly status: number }>(
-  reply: Reply,
-  log: Log,
-  encode: (reply: Reply) => void,
-): number {
-  try {
-    encode(reply);
-    return reply.status;
-  } catch (error) {
-    if (!(error instanceof LayoutError)) throw error;
-    log.error('A reply does not fit its message; the host was told that the request failed', {
-      error,
-    });
-    return IcStatus.fail;
-  }
-}
-
-/** The status a body that can't be decoded is answered with; rethrows what is no decoding error. */
-export function refuse(error: unknown, log: Log): number {
-  if (!(error instanceof DecodeError)) throw error;
-  log.warning('Refused a malformed request', { code: error.code, error });
-  return IcStatus.invalidArgument;
 }

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Log, MonotonicMs } from '../log.ts';
+import type { MonotonicMs } from '../clock.ts';
+import type { Log } from '../log.ts';
 import type { Peer } from '../service.ts';
 import {
   ownIdentity,

@@ -159,7 +159,8 @@ export function findUio(classId: string, sysfs: string): { path: string; mapByte
     if (uio === undefined) {
       const driver = readLink(path.join(device, 'driver'));
       throw new OpenError(
-        `channel ${instance} (class ${classId}) is ${driver ? `bound to ${path.basename(driver)}` : 'bound to no driver'}, not to uio_hv_generic: bind it first`,
+        `channel ${instance} (class ${classId}) is bound to ` +
+          `${driver ? path.basename(driver) : 'no driver'}, not to uio_hv_generic: bind it first`,
         true,
         undefined,
         true,

@@ -3,14 +3,6 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import {
-  decorate,
-  type Fields,
-  HOST_LOG_BURST,
-  HOST_LOG_INTERVAL_MS,
-  levels,
-  limitLog,
-} from '../../runtime/log.ts';
 
 const module = path.join(import.meta.dirname, '../../runtime/log.ts');
 const program = (body: string): string[] => [
@@ -24,7 +16,7 @@ const run = (body: string) => spawnSync(process.execPath, program(body), { encod
 
 describe('log', () => {
   it(
-    'writes JSON lines with journald priorities, lines from before pino was loaded ' + 'included',
+    'writes JSON lines with journald priorities, ' + 'lines from before pino was loaded included',
     () => {
       const { stderr, status } = run(`
       const log = createLog('vmic-x', 'info', 'json');
@@ -139,21 +131,6 @@ describe('log', () => {
     assert.match(withStream("'nonsense'"), /^\{/);
   });
 
-  it('is readable on a terminal, and safe against what a host sends', () => {
-    const line = JSON.stringify({
-      level: 'warning',
-      priority: 4,
-      time: '2026-01-02T03:04:05.678Z',
-      name: 'x',
-      message: 'Key "a"',
-      key: '\u001b[2J\u009b',
-    });
-    assert.equal(
-      decorate(`${line}\n`, 'terminal'),
-      '03:04:05.678 x warning  Key "a" key="\\u001b[2J\\u009b"\n',
-    );
-  });
-
   it('goes on when nobody reads, and says how many lines that cost', {
     timeout: 600_000,
   }, async () => {
@@ -213,42 +190,4 @@ it('a log whose reader has gone closes', async () => {
   });
   assert.deepEqual(await once(child, 'close'), [7, null]);
   assert.equal(said, 'ready\ntrue\n');
-});
-
-describe('limited log', () => {
-  const record = () => {
-    const lines: [string, string, (Fields | undefined)?][] = [];
-    let now = 0;
-    const log = limitLog(
-      levels((...line) => lines.push(line)),
-      () => now,
-    );
-    return { log, lines, advance: (ms: number) => (now += ms) };
-  };
-
-  it('lets a burst through, then one line an interval that counts the others', () => {
-    const { log, lines, advance } = record();
-    for (let i = 0; i < 1000; i++) log.warning('bad', { i });
-    assert.equal(lines.length, HOST_LOG_BURST);
-    advance(HOST_LOG_INTERVAL_MS);
-    log.warning('bad', { i: 'x' });
-    log.warning('bad');
-    assert.equal(lines.length, HOST_LOG_BURST + 1);
-    assert.deepEqual(lines.at(-1), [
-      'warning',
-      'bad',
-      { i: 'x', suppressedBefore: 1000 - HOST_LOG_BURST },
-    ]);
-  });
-
-  it('limits each kind for itself, and has a full burst again after a while', () => {
-    const { log, lines, advance } = record();
-    for (let i = 0; i < 10; i++) log.info('a');
-    log.error('b');
-    assert.equal(lines.length, HOST_LOG_BURST + 1);
-    advance(HOST_LOG_INTERVAL_MS * 100);
-    lines.length = 0;
-    for (let i = 0; i < 10; i++) log.info('a');
-    assert.equal(lines.length, HOST_LOG_BURST);
-  });
 });

@@ -8,7 +8,6 @@ import { createInterface } from 'node:readline';
 import { after, afterEach, describe, it } from 'node:test';
 import { native } from '../../native/index.ts';
 import type { Listener, MessageChannel } from '../../native/interface.ts';
-import { VERSION } from '../../runtime/version.ts';
 import { toyProtocol } from './toy.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-program-'));
@@ -260,8 +259,13 @@ describe('life of a daemon', { timeout: 600_000 }, () => {
       'python3',
       [
         '-uc',
-        'import socket\ns = socket.socket(socket.AF_UNIX, ' +
-          `socket.SOCK_DGRAM)\ns.bind(${JSON.stringify(notifySocket)})\nprint("bound")\nwhile True: print(repr(s.recv(4096).decode()))`,
+        [
+          'import socket',
+          's = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)',
+          `s.bind(${JSON.stringify(notifySocket)})`,
+          'print("bound")',
+          'while True: print(repr(s.recv(4096).decode()))',
+        ].join('\n'),
       ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
@@ -280,45 +284,5 @@ describe('life of a daemon', { timeout: 600_000 }, () => {
     await exit;
     await said.until((line) => line === "'STOPPING=1'");
     receiver.kill();
-  });
-});
-
-describe('command line of a daemon', () => {
-  const run = (...args: string[]) =>
-    spawnSync(process.execPath, ['--import', 'tsx', script, ...args], { encoding: 'utf8' });
-
-  it('explains itself', () => {
-    const help = run('--help');
-    assert.equal(help.status, 0);
-    assert.match(help.stdout, /Usage: vmic-toy .*Exit status: 0 stopped/s);
-    assert.equal(run('-V').stdout, `vmic-toy ${VERSION}\n`);
-    const packageJson = JSON.parse(
-      fs.readFileSync(path.join(import.meta.dirname, '../../package.json'), 'utf8'),
-    );
-    assert.equal(VERSION, packageJson.version);
-  });
-
-  it('refuses what it does not know', () => {
-    const { status, stderr } = run('--frobnicate');
-    assert.equal(status, 2);
-    assert.match(stderr, /vmic-toy: Unknown option '--frobnicate'.*Try 'vmic-toy --help'/s);
-    assert.equal(run('extra').status, 2);
-  });
-
-  it('ends with 78 and the reason when the configuration is wrong', () => {
-    const file = path.join(folder, 'wrong.toml');
-    fs.writeFileSync(file, '[kvp]\nslow_ms = "x"\n');
-    for (const [args, pattern] of [
-      [['--config', file], /wrong\.toml:2: kvp\.slow_ms: expected a whole number/],
-      [
-        ['--set', 'kvp.transport=tcp:1', ...noConfig],
-        /--set kvp\.transport: expected chardev:.* got "tcp:1"/,
-      ],
-      [['--transport', 'unix:x', ...noConfig], /--transport "unix:x": expected an absolute path/],
-    ] as const) {
-      const { status, stderr } = run(...args);
-      assert.equal(status, 78, stderr);
-      assert.match(JSON.parse(stderr).message, pattern);
-    }
   });
 });

@@ -15,11 +15,16 @@ import { IcStatus } from '../../protocol/ic/status.ts';
 import { version } from '../../protocol/ic/version.ts';
 import { levels } from '../../runtime/log.ts';
 import type { Service } from '../../runtime/service.ts';
-import { startHvUtilsSession } from '../../runtime/sessions/hvutils.ts';
-import { startIcSession } from '../../runtime/sessions/vmbus.ts';
+import { createHvUtilsSession } from '../../runtime/sessions/hvutils.ts';
+import type { Serving } from '../../runtime/sessions/session.ts';
+import { createVmbusSession } from '../../runtime/sessions/vmbus.ts';
 
-const silent = levels(() => {});
-const logs = { log: silent, hostLog: silent };
+const serving = (taking: Service<FcopyRequest, FcopyReply>): Serving<FcopyRequest, FcopyReply> => ({
+  service: taking,
+  hostLog: levels(() => {}),
+  events: { connected: () => {}, traffic: () => {}, ended: () => assert.fail('ended') },
+  now: () => 0,
+});
 const settled = async (): Promise<void> => {
   for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
 };
@@ -100,15 +105,11 @@ describe('parts of a file', () => {
     });
     const channel = native.openUio('/dev/uio0', 4 << 20);
     t.after(() => channel.close());
-    const events = { connected: () => {}, traffic: () => {}, ended: () => assert.fail('ended') };
-    startIcSession(
+    createVmbusSession(
       channel,
       { protocol: fcopyProtocol, extraVersions: [] },
-      taking,
-      logs,
-      events,
-      () => 0,
-    );
+      serving(taking),
+    ).start();
     await settled();
     assert.deepEqual(content(), CONTENT);
     assert.equal(answers.length, REQUESTS.length + 1);
@@ -151,8 +152,7 @@ describe('parts of a file', () => {
     });
     const channel = native.openMessageDevice('/dev/vmbus/hv_fcopy');
     t.after(() => channel.close());
-    const events = { connected: () => {}, traffic: () => {}, ended: () => assert.fail('ended') };
-    startHvUtilsSession(channel, codec, taking, logs, events, () => 0);
+    createHvUtilsSession(channel, { codec }, serving(taking)).start();
     for (let i = 0; i < 10; i++) await settled();
     assert.deepEqual(content(), CONTENT);
     return { answers, seen };
@@ -200,15 +200,11 @@ describe('parts of a file', () => {
     });
     const channel = native.openUio('/dev/uio0', 4 << 20);
     t.after(() => channel.close());
-    const events = { connected: () => {}, traffic: () => {}, ended: () => assert.fail('ended') };
-    startIcSession(
+    createVmbusSession(
       channel,
       { protocol: fcopyProtocol, extraVersions: [] },
-      taking,
-      logs,
-      events,
-      () => 0,
-    );
+      serving(taking),
+    ).start();
     await settled();
     // The one beyond its message came up, and was refused before the service saw it
     assert.deepEqual([seen, sink.positionBytes], [['data 0'], 9]);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type MonotonicMs, monotonicMs } from '../../../runtime/log.ts';
+import { type MonotonicMs, monotonicMs } from '../../../runtime/clock.ts';
 import { PoolError } from './types.ts';
 
 /** How long a lock of another program is waited for; hv_utils waits 30 s for an answer. */

@@ -1,6 +1,7 @@
 import path from 'node:path';
+import type { MonotonicMs } from '../../../runtime/clock.ts';
 import type { Executables, Outcome } from '../../../runtime/executables.ts';
-import type { Log, LogHold, MonotonicMs } from '../../../runtime/log.ts';
+import type { Log, LogHold } from '../../../runtime/log.ts';
 import type { ProcessIdentity } from '../../../runtime/status/status-file.ts';
 import { printable } from '../../../runtime/text.ts';
 import type { FreezeReport, Guard, Recovery, TargetResult, ThawReport } from './guard-types.ts';

@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { monotonicMs } from '../../../runtime/clock.ts';
 import type { OptionValues } from '../../../runtime/config.ts';
 import {
   type Executables,
@@ -9,7 +10,6 @@ import {
   run,
 } from '../../../runtime/executables.ts';
 import { readText } from '../../../runtime/files.ts';
-import { monotonicMs } from '../../../runtime/log.ts';
 import { identityOf, ownIdentity } from '../../../runtime/status/status-file.ts';
 import type { vssOptions } from '../options.ts';
 import { readBlockFacts } from './block-devices.ts';

@@ -11,7 +11,7 @@ import { PacketType } from '../../../protocol/ic/packet.ts';
 import { timesyncProtocol } from '../../../protocol/timesync/vmbus.ts';
 import { parseTrace } from '../../../protocol/trace/trace.ts';
 import { levels } from '../../../runtime/log.ts';
-import { startIcSession } from '../../../runtime/sessions/vmbus.ts';
+import { createVmbusSession } from '../../../runtime/sessions/vmbus.ts';
 import { scripted } from './script.ts';
 
 const FOLDER = path.join(import.meta.dirname, '../../../fixtures/timesync');
@@ -45,18 +45,20 @@ function session() {
     close: () => {},
   };
   const log = levels((severity, message) => lines.push(`${severity}: ${message}`));
-  startIcSession(
+  createVmbusSession(
     channel,
     { protocol: timesyncProtocol, extraVersions: [] },
-    script.service,
-    { hostLog: log },
     {
-      connected: (peer) => script.service.connected(peer),
-      traffic: () => {},
-      ended: () => assert.fail('the session ended'),
+      service: script.service,
+      hostLog: log,
+      events: {
+        connected: (peer) => script.service.connected(peer),
+        traffic: () => {},
+        ended: () => assert.fail('the session ended'),
+      },
+      now: () => 0,
     },
-    () => 0,
-  );
+  ).start();
   return { ...script, answers, lines, receive, script };
 }
 

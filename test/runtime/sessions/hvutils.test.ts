@@ -5,7 +5,7 @@ import { IcStatus } from '../../../protocol/ic/status.ts';
 import type { HvUtilsCodec } from '../../../protocol/service-protocol.ts';
 import { levels } from '../../../runtime/log.ts';
 import type { Peer, Service } from '../../../runtime/service.ts';
-import { startHvUtilsSession } from '../../../runtime/sessions/hvutils.ts';
+import { createHvUtilsSession } from '../../../runtime/sessions/hvutils.ts';
 import type { Keeping, SessionEnd } from '../../../runtime/sessions/session.ts';
 import { type ToyReply, type ToyRequest, toyProtocol } from '../toy.ts';
 
@@ -45,15 +45,21 @@ function start(
   const ends: SessionEnd[] = [];
   const log = levels((severity, message) => lines.push(`${severity}: ${message}`));
   const service: Service<ToyRequest, ToyReply> = { handle, connected: () => {}, close: () => {} };
-  const session = startHvUtilsSession(
+  const session = createHvUtilsSession(
     channel,
-    codec,
-    service,
-    { hostLog: log },
-    { connected: (peer) => peers.push(peer), traffic: () => {}, ended: (end) => ends.push(end) },
-    () => now,
-    keeping,
+    { codec, keeping },
+    {
+      service,
+      hostLog: log,
+      events: {
+        connected: (peer) => peers.push(peer),
+        traffic: () => {},
+        ended: (end) => ends.push(end),
+      },
+      now: () => now,
+    },
   );
+  session.start();
   return {
     session,
     written,

@@ -7,7 +7,7 @@ import { EncodeError } from '../../../protocol/layout/index.ts';
 import { levels } from '../../../runtime/log.ts';
 import type { Peer, Service } from '../../../runtime/service.ts';
 import type { Keeping, SessionEnd } from '../../../runtime/sessions/session.ts';
-import { startIcSession } from '../../../runtime/sessions/vmbus.ts';
+import { createVmbusSession } from '../../../runtime/sessions/vmbus.ts';
 import { type ToyReply, type ToyRequest, toyProtocol } from '../toy.ts';
 
 const u16 = (...values: number[]): number[] =>
@@ -68,19 +68,21 @@ function start(
     peer.via === 'vmbus'
       ? `${formatVersion(peer.framework)}/${formatVersion(peer.message)}`
       : peer.via;
-  const session = startIcSession(
+  const session = createVmbusSession(
     channel,
-    { protocol, extraVersions },
-    { handle, connected: () => {}, close: () => {} },
-    { hostLog: log },
+    { protocol, extraVersions, keeping },
     {
-      connected: (peer) => void peers.push(describePeer(peer)),
-      traffic: () => {},
-      ended: (end) => void ends.push(end),
+      service: { handle, connected: () => {}, close: () => {} },
+      hostLog: log,
+      events: {
+        connected: (peer) => void peers.push(describePeer(peer)),
+        traffic: () => {},
+        ended: (end) => void ends.push(end),
+      },
+      now: () => 1,
     },
-    () => 1,
-    keeping,
   );
+  session.start();
   let transactionId = 0x1_0000_0000n;
   return {
     session,
