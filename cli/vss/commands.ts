@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Freezer, isWorthTelling } from '../../daemons/vss/freeze/freezer.ts';
+import { Freezer } from '../../daemons/vss/freeze/freezer.ts';
 import { vssOptions } from '../../daemons/vss/freeze/options.ts';
 import type { Plan, Skipped } from '../../daemons/vss/freeze/plan.ts';
+import { isWorthTelling } from '../../daemons/vss/freeze/report.ts';
 import {
   FREEZE_RESULTS,
   type FreezeRecord,

@@ -11,10 +11,11 @@ import {
 import { monotonicMs } from '../../../runtime/log.ts';
 import { identityOf, ownIdentity } from '../../../runtime/status/status-file.ts';
 import { readBlockFacts } from './block-devices.ts';
-import type { FreezePolicy, FreezerPorts } from './freezer.ts';
+
 import type { Guard, GuardOptions, GuardStarter, Recovery } from './guard-types.ts';
 import type { vssOptions } from './options.ts';
 import { type Plan, plan } from './plan.ts';
+import type { FreezePolicy, FreezerPorts } from './ports.ts';
 import { changeStatus, type VssStatus } from './status.ts';
 
 export type VssOptions = OptionValues<typeof vssOptions>;

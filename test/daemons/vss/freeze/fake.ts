@@ -1,8 +1,4 @@
-import {
-  type FreezePolicy,
-  Freezer,
-  type FreezerPorts,
-} from '../../../../daemons/vss/freeze/freezer.ts';
+import { Freezer } from '../../../../daemons/vss/freeze/freezer.ts';
 import type {
   FreezeReport,
   FreezeTarget,
@@ -14,6 +10,7 @@ import type {
   ThawReport,
 } from '../../../../daemons/vss/freeze/guard-types.ts';
 import type { Plan } from '../../../../daemons/vss/freeze/plan.ts';
+import type { FreezePolicy, FreezerPorts } from '../../../../daemons/vss/freeze/ports.ts';
 import type { Asker, VssStatus } from '../../../../daemons/vss/freeze/status.ts';
 import { NO_STATUS } from '../../../../daemons/vss/freeze/status.ts';
 import type { Executables, Outcome } from '../../../../runtime/executables.ts';
