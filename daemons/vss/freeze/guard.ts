@@ -1,4 +1,4 @@
-/** Starts and talks to the guard (native/guard; the lines exchanged are in its session.h). */
+/** Starts and talks to the guard (native/guard; conversation.h lists the lines exchanged). */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import type { Duplex, Readable } from 'node:stream';
