@@ -15,8 +15,8 @@ export type Peer =
 /** A reply, and what is not for the peer but for the session. */
 export type Answer<Reply> = Reply & {
   /**
-   * The request just answered carried a part of a file. Those that carry the next ones may be
-   * written there, and answered alike, without the service.
+   * The request just answered carried a part of a file. The channel may write the next parts there,
+   * and answer them alike, without the service (`PartStream` makes that possible).
    */
   readonly stream?: FileSink;
 };

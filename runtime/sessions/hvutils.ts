@@ -2,6 +2,7 @@ import type { MessageChannel, NativeError } from '../../native/interface.ts';
 import { HV_UTIL_TIMEOUT_SECS, type HvUtilsCodec } from '../../protocol/service-protocol.ts';
 import type { MonotonicMs } from '../log.ts';
 import type { Service } from '../service.ts';
+import { PartStream } from './part-stream.ts';
 import {
   answer,
   encoded,
@@ -36,6 +37,8 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
   // One byte more than a message: a longer one then shows as such instead of being cut
   const buffer = new Uint8Array(codec.messageBytes + 1);
   let message = buffer.subarray(0, codec.messageBytes);
+  const limitMs = HV_UTIL_TIMEOUT_SECS * 1000 - DEADLINE_MARGIN_MS;
+  const parts = PartStream.on(codec.part, 0, limitMs);
   const counters = { requests: 0, malformed: 0, lateReplies: 0 };
   const registrationAnswerBytes = codec.registrationAnswerBytes ?? codec.messageBytes;
   let registered = keeping?.begun ?? false;
@@ -129,22 +132,13 @@ export function startHvUtilsSession<Request, Reply extends { readonly status: nu
       reply(undefined, receivedMs, { status: refuse(error, hostLog) } as Reply);
       return;
     }
-    const { part, replyBytes } = codec;
-    // As it came: the answer is written over it
-    const sample = part && message.slice(0, part.dataAt);
+    const { replyBytes } = codec;
+    const sample = parts?.sample(message);
     const answered = answer(service, request, hostLog, (result) => {
       reply(request, receivedMs, result);
-      if (!part || !sample || replyBytes === undefined || !result.stream || ended) return;
-      channel.stream(result.stream, {
-        sample,
-        messageBytes: lengthBytes,
-        offsetAt: part.offsetAt,
-        sizeAt: part.sizeAt,
-        roomBytes: Math.min(part.maxDataBytes, lengthBytes - part.dataAt),
-        answer: buffer.slice(0, replyBytes),
-        answerBytes: replyBytes,
-        limitMs: HV_UTIL_TIMEOUT_SECS * 1000 - DEADLINE_MARGIN_MS,
-      });
+      if (!parts || !sample || replyBytes === undefined || !result.stream || ended) return;
+      const answer = { endAt: lengthBytes, headBytes: replyBytes, answerBytes: replyBytes };
+      channel.stream(result.stream, parts.form(sample, message, answer));
     });
     if (answered === 'answered') return;
     busySinceMs = receivedMs;

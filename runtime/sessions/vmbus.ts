@@ -22,6 +22,7 @@ import { DecodeError } from '../../protocol/layout/index.ts';
 import type { ServiceProtocol } from '../../protocol/service-protocol.ts';
 import type { MonotonicMs } from '../log.ts';
 import type { Peer, Service } from '../service.ts';
+import { PartStream } from './part-stream.ts';
 import {
   answer,
   encoded,
@@ -58,6 +59,7 @@ export function startIcSession<Request, Reply extends { readonly status: number 
     messageVersions: [...extraVersions, ...protocol.messageVersions],
   };
   const buffer = new Uint8Array(IC_MAX_MESSAGE_BYTES);
+  const parts = PartStream.on(protocol.ic.part, IC_BODY_OFFSET, 0);
   const counters = { requests: 0, malformed: 0, dropped: 0, negotiations: 0 };
   let versions = keeping?.begun ? kept(keeping.peer, supported) : undefined;
   let busySinceMs: number | undefined;
@@ -134,9 +136,7 @@ export function startIcSession<Request, Reply extends { readonly status: number 
       reply(payload, transactionId, refuse(error, hostLog));
       return;
     }
-    const { part } = protocol.ic;
-    // As it came: the answer is made of it in place
-    const sample = part && payload.slice(0, IC_BODY_OFFSET + part.dataAt);
+    const sample = parts?.sample(payload);
     const answered = answer(service, request, hostLog, (result) => {
       busySinceMs = undefined;
       const encode = (ok: Reply): void => protocol.ic.encodeReply(body, version, request, ok);
@@ -145,17 +145,13 @@ export function startIcSession<Request, Reply extends { readonly status: number 
         transactionId,
         result.status === IcStatus.ok ? encoded(result, hostLog, encode) : result.status,
       );
-      if (!part || !sample || !result.stream || ended) return;
-      channel.stream(PacketType.inband, result.stream, {
-        sample,
-        messageBytes: payload.length,
-        offsetAt: IC_BODY_OFFSET + part.offsetAt,
-        sizeAt: IC_BODY_OFFSET + part.sizeAt,
-        roomBytes: Math.min(part.maxDataBytes, body.length - part.dataAt),
-        answer: payload.slice(0, IC_BODY_OFFSET),
+      if (!parts || !sample || !result.stream || ended) return;
+      const form = parts.form(sample, payload, {
+        endAt: IC_BODY_OFFSET + body.length,
+        headBytes: IC_BODY_OFFSET,
         answerBytes: payload.length,
-        limitMs: 0,
       });
+      channel.stream(PacketType.inband, result.stream, form);
     });
     if (answered === 'answered') return;
     busySinceMs = receivedMs;
