@@ -275,6 +275,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       log,
       hostLog: this.#hostLog,
       logHold: log,
+      publishStatus: () => this.#status?.write(),
       version: VERSION,
     };
     const service = program.create(context);
@@ -284,6 +285,7 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       now: monotonicMs,
       tell: () => this.#tell(transport),
       isHeld: () => log.isHeld,
+      place: program.statusPlace?.(own),
     });
     const extraVersions = program.extraVersions?.(own) ?? [];
     try {

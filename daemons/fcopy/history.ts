@@ -3,7 +3,7 @@ import type { Log } from '../../runtime/log.ts';
 import type { Peer } from '../../runtime/service.ts';
 import type { Refusal } from './admission.ts';
 import type { FcopyPorts } from './ports.ts';
-import type { FcopyStatus, Result } from './status.ts';
+import type { FcopyDetails, Result } from './status.ts';
 
 /** How often the status is published at most. */
 const PUBLISH_MS = 1000;
@@ -22,7 +22,7 @@ type Counters = Record<'started' | 'copied' | 'bytes' | 'refused' | 'failed', nu
 /** Tells of copies: in the log, by counters, and in the status. */
 export class CopyHistory {
   readonly #ports: FcopyPorts;
-  readonly #last: FcopyStatus['last'][number][];
+  readonly #last: FcopyDetails['last'][number][];
   readonly #current: () => ToldCopy | undefined;
   readonly #counters: Counters = { started: 0, copied: 0, bytes: 0, refused: 0, failed: 0 };
   #peer: string | undefined;
@@ -30,7 +30,7 @@ export class CopyHistory {
   #stopPublishing: (() => void) | undefined;
 
   /** `last` are results of earlier processes; `current` returns the copy under way. */
-  constructor(ports: FcopyPorts, last: FcopyStatus['last'], current: () => ToldCopy | undefined) {
+  constructor(ports: FcopyPorts, last: FcopyDetails['last'], current: () => ToldCopy | undefined) {
     this.#ports = ports;
     this.#last = last.slice(0, MAX_LAST);
     this.#current = current;
@@ -96,8 +96,13 @@ export class CopyHistory {
 
   #publishNow(): void {
     this.#publishedMs = this.#ports.now();
+    this.#ports.publish(this.details());
+  }
+
+  /** What is to be told now. */
+  details(): FcopyDetails {
     const copy = this.#current();
-    this.#ports.publish({
+    return {
       ...(this.#peer === undefined ? {} : { peer: this.#peer }),
       ...(copy
         ? {
@@ -111,7 +116,7 @@ export class CopyHistory {
         : {}),
       last: [...this.#last],
       counters: { ...this.#counters },
-    });
+    };
   }
 }
 

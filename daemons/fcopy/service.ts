@@ -5,7 +5,7 @@ import { Copy, failureOf } from './copy.ts';
 import { CopyHistory } from './history.ts';
 import { type FcopyLimits, type FcopyPorts, FileProblem } from './ports.ts';
 import { FAIL, NOT_SUPPORTED, OK, replyTo } from './replies.ts';
-import type { FcopyStatus, Result } from './status.ts';
+import type { FcopyDetails, Result } from './status.ts';
 
 type Part = Extract<FcopyRequest, { readonly operation: 'data' }>;
 
@@ -17,7 +17,7 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
   #copy: Copy | undefined;
 
   /** `last` are results of earlier processes. */
-  constructor(ports: FcopyPorts, limits: FcopyLimits, last: FcopyStatus['last'] = []) {
+  constructor(ports: FcopyPorts, limits: FcopyLimits, last: FcopyDetails['last'] = []) {
     this.#ports = ports;
     this.#limits = limits;
     this.#history = new CopyHistory(ports, last, () => this.#copy);
@@ -26,6 +26,10 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
   /** A copy is under way. */
   get busy(): boolean {
     return this.#copy !== undefined;
+  }
+
+  status(): FcopyDetails {
+    return this.#history.details();
   }
 
   handle(request: FcopyRequest): Answer<FcopyReply> | Promise<FcopyReply> {

@@ -1,4 +1,3 @@
-import fs from 'node:fs';
 import { timesyncProtocol } from '../../protocol/timesync/vmbus.ts';
 import { monotonicMs } from '../../runtime/log.ts';
 import { runProgram } from '../../runtime/program.ts';
@@ -8,7 +7,7 @@ import { encodeChronySample } from './chrony.ts';
 import { MODES, type Mode } from './discipline.ts';
 import type { TimesyncPorts } from './ports.ts';
 import { TimesyncService } from './service.ts';
-import { DEFAULT_STATUS_FILE, ownIdentity, uptimeSecs, writeStatus } from './status.ts';
+import { DEFAULT_STATUS_FILE, uptimeSecs } from './status.ts';
 import { lookAround, MsrCounter, simulatedClock, systemClock } from './system.ts';
 
 const absolutePath = (value: string): string | undefined =>
@@ -62,14 +61,19 @@ const options = {
   },
 } as const;
 
-function create({ native, options: own, log, hostLog }: ServiceContext<typeof options>) {
+function create({
+  native,
+  options: own,
+  log,
+  hostLog,
+  publishStatus,
+}: ServiceContext<typeof options>) {
   const isSimulated = own.clock === 'simulated';
   if (isSimulated) log.warning("The clock is a simulated one; the machine's clock is left alone");
   const clock = isSimulated
     ? simulatedClock(native, own.simulated_error_ms, own.simulated_speed)
     : systemClock(native);
   const counter = new MsrCounter(native, own.reference_counter, process.env, log);
-  const identity = ownIdentity();
   const choose = (): Choice => {
     if (own.mode !== 'auto') return { mode: own.mode as Mode, reason: 'configured' };
     if (isSimulated)
@@ -90,26 +94,12 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof op
         return false;
       }
     },
-    publish: (status) => {
-      try {
-        writeStatus(own.status_file, {
-          service: 'timesync',
-          process: identity,
-          uptimeSecs: uptimeSecs(),
-          ...status,
-        });
-      } catch (error) {
-        hostLog.warning("The status file can't be written", { error });
-      }
-    },
+    publish: () => publishStatus(),
     uptimeSecs,
     defer: (callback) => void setImmediate(callback),
     now: monotonicMs,
     log: hostLog,
-    close: () => {
-      counter.close();
-      fs.rmSync(own.status_file, { force: true });
-    },
+    close: () => counter.close(),
   };
   return new TimesyncService(ports);
 }
@@ -121,5 +111,6 @@ void runProgram({
   section: 'timesync',
   options,
   defaultTransport: 'uio:',
+  statusPlace: ({ status_file: file }) => ({ file }),
   create,
 });

@@ -5,7 +5,7 @@ import type { TimesyncReply, TimesyncRequest } from '../../protocol/timesync/vmb
 import type { Peer, Service } from '../../runtime/service.ts';
 import { type Decision, Discipline, RESUME_NS } from './discipline.ts';
 import type { TimesyncPorts } from './ports.ts';
-import type { TimesyncStatus } from './status.ts';
+import type { TimesyncDetails } from './status.ts';
 
 const OK: TimesyncReply = { status: IcStatus.ok };
 
@@ -37,8 +37,8 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
   #acting = false;
   #closed = false;
   #version: string | undefined;
-  #last: TimesyncStatus['last'];
-  #lastStep: TimesyncStatus['lastStep'];
+  #last: TimesyncDetails['last'];
+  #lastStep: TimesyncDetails['lastStep'];
   #problem: string | undefined;
 
   constructor(ports: TimesyncPorts) {
@@ -70,9 +70,20 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
     this.#publish();
   }
 
-  status() {
-    const { mode, reason } = this.#choice;
-    return { mode, reason, ...(this.#problem === undefined ? {} : { problem: this.#problem }) };
+  status(): TimesyncDetails {
+    const { mode, reason, configured, advice } = this.#choice;
+    return {
+      clock: this.#ports.clock.kind,
+      mode,
+      reason,
+      configured,
+      ...(advice === undefined ? {} : { advice }),
+      ...(this.#version === undefined ? {} : { version: this.#version }),
+      ...(this.#last ? { last: this.#last } : {}),
+      ...(this.#lastStep ? { lastStep: this.#lastStep } : {}),
+      ...(this.#problem === undefined ? {} : { problem: this.#problem }),
+      counters: { ...this.#counters },
+    };
   }
 
   close(): void {
@@ -174,18 +185,6 @@ export class TimesyncService implements Service<TimesyncRequest, TimesyncReply> 
   }
 
   #publish(): void {
-    const { mode, reason, configured, advice } = this.#choice;
-    this.#ports.publish({
-      clock: this.#ports.clock.kind,
-      mode,
-      reason,
-      configured,
-      ...(advice === undefined ? {} : { advice }),
-      ...(this.#version === undefined ? {} : { version: this.#version }),
-      ...(this.#last ? { last: this.#last } : {}),
-      ...(this.#lastStep ? { lastStep: this.#lastStep } : {}),
-      ...(this.#problem === undefined ? {} : { problem: this.#problem }),
-      counters: { ...this.#counters },
-    });
+    this.#ports.publish(this.status());
   }
 }
