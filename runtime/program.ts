@@ -275,7 +275,10 @@ class Daemon<Request, Reply extends { readonly status: number }, Options extends
       log,
       hostLog: this.#hostLog,
       logHold: log,
-      publishStatus: () => this.#status?.write(),
+      // The last word of one that left has been written while its session was there
+      publishStatus: () => {
+        if (this.#state !== 'left') this.#status?.write();
+      },
       version: VERSION,
     };
     const service = program.create(context);

@@ -1,8 +1,10 @@
+import type { FcopyReply } from '../../protocol/fcopy/messages.ts';
 import { formatVersion } from '../../protocol/ic/version.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Peer } from '../../runtime/service.ts';
 import type { Refusal } from './admission.ts';
 import type { FcopyPorts } from './ports.ts';
+import { replyTo } from './replies.ts';
 import type { FcopyDetails, Result } from './status.ts';
 
 /** How often the status is published at most. */
@@ -47,10 +49,16 @@ export class CopyHistory {
     this.#counters.started++;
   }
 
-  /** Tells of a copy that was not begun. */
-  tellRefusal({ target, sizeBytes, refused, reason }: Refusal): void {
+  tellStart(target: string, sizeBytes: bigint): void {
+    this.#ports.log.info('The host copies a file', { target, sizeBytes });
+    this.publish();
+  }
+
+  /** Tells of a copy that was not begun. Returns the reply. */
+  tellRefusal({ target, sizeBytes, refused, reason }: Refusal): FcopyReply {
     const startedSecs = this.#ports.uptimeSecs();
     this.tell({ target, sizeBytes, receivedBytes: 0, startedSecs }, refused, reason);
+    return replyTo(refused);
   }
 
   /** Tells how a copy ended. */

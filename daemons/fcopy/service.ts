@@ -71,17 +71,12 @@ export class FcopyService implements Service<FcopyRequest, FcopyReply> {
     this.#end('replaced');
     this.#history.countStart();
     const file = admit(this.#ports, this.#limits, request);
-    if ('refused' in file) {
-      this.#history.tellRefusal(file);
-      return replyTo(file.refused);
-    }
+    if ('refused' in file) return this.#history.tellRefusal(file);
     this.#copy = new Copy(this.#ports, file, this.#limits.silenceSecs, {
       ticked: () => this.#history.publish(),
       fellSilent: (reason) => this.#end('silent', reason),
     });
-    const { target } = file;
-    this.#ports.log.info('The host copies a file', { target, sizeBytes: request.sizeBytes });
-    this.#history.publish();
+    this.#history.tellStart(file.target, request.sizeBytes);
     return OK;
   }
 

@@ -198,12 +198,15 @@ export class StatusPublisher {
               Math.round((now - (this.#now() - lastRequestMs) / 1000) * 100) / 100,
           }),
     };
-    try {
-      for (const file of this.#files) writeJson(file, status);
-      this.#failed = false;
-    } catch (error) {
-      if (!this.#failed) this.#log.warning("The status file can't be written", { error });
-      this.#failed = true;
+    const hadFailed = this.#failed;
+    this.#failed = false;
+    for (const file of this.#files) {
+      try {
+        writeJson(file, status);
+      } catch (error) {
+        this.#failed = true;
+        if (!hadFailed) this.#log.warning("The status file can't be written", { error });
+      }
     }
   }
 

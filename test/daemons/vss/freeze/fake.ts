@@ -63,9 +63,8 @@ export class FakeGuard implements Guard {
     stages: readonly (readonly FreezeTarget[])[],
     limitSecs: number,
   ): Promise<FreezeReport> {
-    this.#note(
-      `guard freezes ${stages.map((s) => s.map((t) => t.mountPoint).join('+')).join(' then ')} for ${limitSecs} s`,
-    );
+    const names = stages.map((stage) => stage.map((one) => one.mountPoint).join('+'));
+    this.#note(`guard freezes ${names.join(' then ')} for ${limitSecs} s`);
     this.#targets = stages.flat();
     await this.freezes;
     const targets = this.#targets.map(
@@ -197,9 +196,8 @@ export class FakeSystem implements FreezerPorts {
       throw new Error('a file was written while frozen');
     }
     this.status = change(this.status);
-    this.note(
-      `status: ${this.status.current ? `hooks ${this.status.current.hooks.join(' ') || 'none'}` : 'idle'}`,
-    );
+    const { current } = this.status;
+    this.note(`status: ${current ? `hooks ${current.hooks.join(' ') || 'none'}` : 'idle'}`);
   }
   time(): Date {
     return new Date(Date.UTC(2026, 10, 23) + this.nowMs);

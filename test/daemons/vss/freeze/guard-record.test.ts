@@ -142,6 +142,7 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
   });
 
   describe('plan', () => {
+    const manyLines = '0 r 7:0 /abc\n'.repeat(2000);
     const wrong: Record<string, string> = {
       'without a limit': 'freeze 12\n',
       'with a limit of years': 'freeze 99999999999 5\n',
@@ -151,7 +152,7 @@ describe('guard', { skip: missingScratch() ?? false }, () => {
       'with a number too large': 'freeze 1000 20\n0 r 7:9999999999999\n',
       'with stages out of order': 'freeze 1000 22\n1 r 7:0 /a\n0 r 7:1 /b\n',
       'that names a superblock twice': 'freeze 1000 22\n0 r 7:0 /a\n1 r 7:0 /b\n',
-      'with more lines than anybody mounts': `freeze 1000 ${13 * 2000}\n${'0 r 7:0 /abc\n'.repeat(2000)}`,
+      'with more lines than anybody mounts': `freeze 1000 ${manyLines.length}\n${manyLines}`,
       'that is none': 'thaw\n',
       'that is something long': 'x'.repeat(100_000),
       'that ends too early': 'freeze 1000 100\n0 r 7:0 /a\n',
