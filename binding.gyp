@@ -52,15 +52,15 @@
       "product_extension": "",
       "sources": [
         "native/core/errno_name.cpp",
-        "native/guard/freezer.cpp",
+        "native/guard/conversation.cpp",
         "native/guard/main.cpp",
         "native/guard/pool.cpp",
         "native/guard/record.cpp",
         "native/guard/recovery.cpp",
-        "native/guard/session.cpp",
         "native/guard/superblock.cpp",
         "native/guard/text.cpp",
-        "native/guard/understudy.cpp"
+        "native/guard/understudy.cpp",
+        "native/guard/volume_freezer.cpp"
       ],
       "include_dirs": ["native"],
       "cflags_cc": ["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden"],

@@ -50,15 +50,20 @@ export function assemble<
   });
   listenToSignals({ stop, life, notifier, log });
   const options = settings.own;
+  let status: StatusPublisher | undefined;
   const service = program.create({
     native,
     options,
     log,
     hostLog,
     logHold: log,
+    // The last word of a daemon that left was written while its session was there
+    publishStatus: () => {
+      if (life.now.is !== 'left') status?.write();
+    },
     version: VERSION,
   });
-  const status = new StatusPublisher(runtimeDirectory(process.env), protocol.name, {
+  status = new StatusPublisher(runtimeDirectory(process.env), protocol.name, {
     log,
     now: monotonicMs,
     tell: () => {
@@ -71,6 +76,7 @@ export function assemble<
       };
     },
     isHeld: () => log.isHeld,
+    place: program.statusPlace?.(options),
   });
   return new Daemon({
     native,

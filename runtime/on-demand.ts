@@ -1,6 +1,6 @@
 import type { Native } from '../native/interface.ts';
-import { EXIT } from './command-line.ts';
 import type { Daemon } from './daemon.ts';
+import { EXIT } from './exit-statuses.ts';
 import type { Keeping } from './sessions/session.ts';
 import { readPeer } from './status/status.ts';
 import { adoptTransport, type Inherited } from './transports/inherited.ts';

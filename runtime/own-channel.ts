@@ -1,6 +1,6 @@
 import { monotonicMs } from './clock.ts';
-import { EXIT } from './command-line.ts';
 import type { Daemon } from './daemon.ts';
+import { EXIT } from './exit-statuses.ts';
 import {
   formatTransport,
   type OpenChannel,

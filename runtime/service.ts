@@ -4,6 +4,7 @@ import type { ServiceProtocol } from '../protocol/service-protocol.ts';
 import type { OptionTable, OptionValues } from './config.ts';
 import type { Log, LogHold } from './log.ts';
 import type { DaemonDeclaration } from './options.ts';
+import type { StatusPlace } from './status/status.ts';
 
 /**
  * Who is at the other end, told to a service whenever that becomes known or changes (registration,
@@ -16,8 +17,8 @@ export type Peer =
 /** A reply, and what is not for the peer but for the session. */
 export type Answer<Reply> = Reply & {
   /**
-   * The request just answered carried a part of a file. Those that carry the next ones may be
-   * written there, and answered alike, without the service.
+   * The request just answered carried a part of a file. The channel may write the next parts there,
+   * and answer them alike, without the service (runtime/sessions/part-form.ts).
    */
   readonly stream?: FileSink;
 };
@@ -48,7 +49,7 @@ export interface Service<Request, Reply> {
    * What it tells people of itself (`vmic status`), beside what the runtime does: plain JSON,
    * without what a host wants kept secret.
    */
-  status?(): Readonly<Record<string, unknown>>;
+  status?(): object;
   /**
    * What a returned promise awaits is done before the process ends. Called at once, without
    * waiting, on an internal error.
@@ -65,6 +66,8 @@ export interface ServiceContext<Options extends OptionTable> {
   readonly hostLog: Log;
   /** Of both logs. */
   readonly logHold: LogHold;
+  /** Writes the status file now. Otherwise it is written with changes of state, and after traffic. */
+  publishStatus(): void;
   /** vmic's own version. */
   readonly version: string;
 }
@@ -84,6 +87,8 @@ export interface Program<
    * where not given.
    */
   readonly longestRequestSecs?: number;
+  /** Where its status goes, when the configuration names a file. */
+  statusPlace?(options: OptionValues<Options>): StatusPlace;
   /** Further protocol versions to offer, best first, when the configuration asks for them. */
   extraVersions?(options: OptionValues<Options>): readonly Version[];
   /**

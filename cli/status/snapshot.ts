@@ -138,7 +138,7 @@ export async function takeSnapshot(ports: SnapshotPorts): Promise<Snapshot> {
   const vmbus = new SysfsVmbus({ sysfs: at('sys') });
   const machineId = statFile(at('etc/machine-id'));
   const backups = backupsOf(path.join(runtimeDirectory, 'vss.json'));
-  const copies = copiesOf(path.join(runtimeDirectory, 'fcopy.json'));
+  const copies = copiesOf(statusFile(runtimeDirectory, 'fcopy'));
   const [units, denials] = await Promise.all([readUnits(ports), readDenials(ports)]);
   return {
     takenMs: Date.now(),

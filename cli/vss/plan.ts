@@ -1,5 +1,5 @@
-import { isWorthTelling } from '../../daemons/vss/freeze/freezer.ts';
 import type { Plan, Skipped } from '../../daemons/vss/freeze/plan.ts';
+import { isWorthTelling } from '../../daemons/vss/freeze/report.ts';
 import {
   type Guards,
   LinuxFreezer,

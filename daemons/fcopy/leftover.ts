@@ -8,6 +8,7 @@ import {
   writeJson,
 } from '../../runtime/status/status-file.ts';
 
+export const DEFAULT_LEFTOVER_FILE = '/run/vmic/fcopy.json.leftover';
 const PREFIX = '.vmic-fcopy-';
 const NAME = /^\.vmic-fcopy-[0-9a-z]+$/;
 

@@ -3,32 +3,40 @@ import { monotonicMs } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import { runProgram } from '../../runtime/program.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
-import { ownIdentity, uptimeSecs, writeJson } from '../../runtime/status/status-file.ts';
-import { Leftover } from './leftover.ts';
+import { runtimeDirectory, type StatusPlace, statusFiles } from '../../runtime/status/status.ts';
+import { uptimeSecs } from '../../runtime/status/status-file.ts';
+import { DEFAULT_LEFTOVER_FILE, Leftover } from './leftover.ts';
 import { parseTarget, type Target } from './names.ts';
 import { daemon, type fcopyOptions, type Owner, parseOwner } from './options.ts';
 import { FcopyService } from './service.ts';
-import { type FcopyStatus, readStatus } from './status.ts';
+import { DEFAULT_STATUS_FILE, type FcopyDetails, readStatus } from './status.ts';
 import { FileMaker } from './system.ts';
 
 const MIB = 1024 * 1024;
 
+const placeOf = (file: string): StatusPlace => ({ file, outlives: true });
+
 /** A process that is started on demand knows what the ones before it did. */
-function earlierResults(file: string): FcopyStatus['last'] {
+function earlierResults(place: StatusPlace): FcopyDetails['last'] {
+  const [file] = statusFiles(runtimeDirectory(process.env), 'fcopy', place);
   try {
-    return readStatus(file)?.last ?? [];
+    return (file !== undefined && readStatus(file)?.last) || [];
   } catch {
     return [];
   }
 }
 
+/** Beside a status file that the configuration names. */
+const leftoverFile = (file: string): string =>
+  file === DEFAULT_STATUS_FILE ? DEFAULT_LEFTOVER_FILE : `${file}.leftover`;
+
 function create({
   native,
   options: own,
-  log,
   hostLog,
+  publishStatus,
 }: ServiceContext<typeof fcopyOptions>): FcopyService {
-  const leftover = new Leftover(`${own.status_file}.leftover`, native, hostLog);
+  const leftover = new Leftover(leftoverFile(own.status_file), native, hostLog);
   leftover.cleanUp();
   const files = new FileMaker(
     native,
@@ -42,24 +50,10 @@ function create({
     },
     leftover,
   );
-  const identity = ownIdentity();
-  let told = false;
   return new FcopyService(
     {
       create: (target, sizeBytes, wishes) => files.create(target, sizeBytes, wishes),
-      publish: (status) => {
-        try {
-          writeJson(own.status_file, {
-            service: 'fcopy',
-            process: identity,
-            uptimeSecs: uptimeSecs(),
-            ...status,
-          });
-        } catch (error) {
-          if (!told) log.warning("The status file can't be written", { error });
-          told = true;
-        }
-      },
+      publish: () => publishStatus(),
       uptimeSecs,
       now: monotonicMs,
       after: (ms, run) => {
@@ -73,7 +67,7 @@ function create({
       silenceSecs: own.silence_secs,
       overwrite: own.overwrite,
     },
-    earlierResults(own.status_file),
+    earlierResults(placeOf(own.status_file)),
   );
 }
 
@@ -99,5 +93,6 @@ void runProgram({
   ...daemon,
   protocol: fcopyProtocol,
   bind: bindChannel,
+  statusPlace: (options) => placeOf(options.status_file),
   create,
 });

@@ -2,7 +2,7 @@ import type { FileSink } from '../../native/interface.ts';
 import type { MonotonicMs } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Target } from './names.ts';
-import type { FcopyStatus, Result } from './status.ts';
+import type { FcopyDetails, Result } from './status.ts';
 
 /** Why a file can't be taken. */
 export class FileProblem extends Error {
@@ -40,7 +40,8 @@ export interface Wishes {
 export interface FcopyPorts {
   /** Throws a FileProblem. */
   create(target: Target, sizeBytes: number, wishes: Wishes): Incoming;
-  publish(status: Omit<FcopyStatus, 'service' | 'process' | 'uptimeSecs'>): void;
+  /** Tells people now. */
+  publish(details: FcopyDetails): void;
   uptimeSecs(): number;
   readonly now: MonotonicMs;
   /** Calls once, later, unless what it returns is called before. */

@@ -1,6 +1,7 @@
-import { type ProcessIdentity, readStatusFile } from '../../runtime/status/status-file.ts';
+import { readDetails, usualStatusFile } from '../../runtime/status/status.ts';
+import type { StatusHead } from '../../runtime/status/status-file.ts';
 
-export const DEFAULT_STATUS_FILE = '/run/vmic/fcopy.json';
+export const DEFAULT_STATUS_FILE = usualStatusFile('fcopy');
 
 /** How a copy ended, or why it was not begun. */
 export const RESULTS = {
@@ -27,12 +28,8 @@ export interface CopyStatus {
   readonly receivedBytes: number;
 }
 
-/** What the daemon says of itself, at most once a second. */
-export interface FcopyStatus {
-  readonly service: 'fcopy';
-  readonly process: ProcessIdentity;
-  /** Seconds since boot when this was written. */
-  readonly uptimeSecs: number;
+/** What the service adds to its status, at most once a second. */
+export interface FcopyDetails {
   /** Who sends: "hv_utils 1" (the kernel's relay), or "1.1" (messages agreed on with a host). */
   readonly peer?: string;
   /** The copy under way. */
@@ -48,12 +45,16 @@ export interface FcopyStatus {
   readonly counters: Readonly<Record<string, number>>;
 }
 
+/** The details with the head of the file. */
+export type FcopyStatus = StatusHead & { readonly service: 'fcopy' } & FcopyDetails;
+
 /**
- * Undefined when there is no such file. Throws an Error when it is none of ours, and what the file
- * system does.
+ * Returns undefined when there is no such file. Throws an Error when it is not a status of file
+ * copy, and what the file system does.
  */
-export function readStatus(file: string): FcopyStatus | undefined {
-  const isWhole = ({ last, counters }: Partial<FcopyStatus>): boolean =>
-    Array.isArray(last) && typeof counters === 'object';
-  return readStatusFile(file, 'fcopy', isWhole);
-}
+export const readStatus = (file: string): FcopyStatus | undefined =>
+  readDetails<FcopyDetails, 'fcopy'>(
+    file,
+    'fcopy',
+    ({ last, counters }) => Array.isArray(last) && typeof counters === 'object',
+  );

@@ -1,6 +1,7 @@
 import type { ClockAdjustment } from '../../native/interface.ts';
 import { UNIX_EPOCH_100NS } from '../../protocol/timesync/vmbus.ts';
-import { HostTime, type Observation, type ObservationKind } from './host-time.ts';
+import { HostTime } from './host-time.ts';
+import type { Observation, ObservationKind } from './observations.ts';
 
 /**
  * What is done about the host's samples.

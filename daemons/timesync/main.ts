@@ -1,4 +1,3 @@
-import fs from 'node:fs';
 import { timesyncProtocol } from '../../protocol/timesync/vmbus.ts';
 import { monotonicMs } from '../../runtime/clock.ts';
 import { runProgram } from '../../runtime/program.ts';
@@ -8,17 +7,22 @@ import { encodeChronySample } from './chrony.ts';
 import { daemon, type timesyncOptions } from './options.ts';
 import type { TimesyncPorts } from './ports.ts';
 import { TimesyncService } from './service.ts';
-import { ownIdentity, uptimeSecs, writeStatus } from './status.ts';
+import { uptimeSecs } from './status.ts';
 import { lookAround, MsrCounter, simulatedClock, systemClock } from './system.ts';
 
-function create({ native, options: own, log, hostLog }: ServiceContext<typeof timesyncOptions>) {
+function create({
+  native,
+  options: own,
+  log,
+  hostLog,
+  publishStatus,
+}: ServiceContext<typeof timesyncOptions>) {
   const isSimulated = own.clock === 'simulated';
   if (isSimulated) log.warning("The clock is a simulated one; the machine's clock is left alone");
   const clock = isSimulated
     ? simulatedClock(native, own.simulated_error_ms, own.simulated_speed)
     : systemClock(native);
   const counter = new MsrCounter(native, own.reference_counter, process.env, log);
-  const identity = ownIdentity();
   const choose = (): Choice => {
     if (own.mode !== 'auto') return { mode: own.mode, reason: 'configured' };
     if (isSimulated)
@@ -39,26 +43,12 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof ti
         return false;
       }
     },
-    publish: (status) => {
-      try {
-        writeStatus(own.status_file, {
-          service: 'timesync',
-          process: identity,
-          uptimeSecs: uptimeSecs(),
-          ...status,
-        });
-      } catch (error) {
-        hostLog.warning("The status file can't be written", { error });
-      }
-    },
+    publish: () => publishStatus(),
     uptimeSecs,
     defer: (callback) => void setImmediate(callback),
     now: monotonicMs,
     log: hostLog,
-    close: () => {
-      counter.close();
-      fs.rmSync(own.status_file, { force: true });
-    },
+    close: () => counter.close(),
   };
   return new TimesyncService(ports);
 }
@@ -66,5 +56,6 @@ function create({ native, options: own, log, hostLog }: ServiceContext<typeof ti
 void runProgram({
   ...daemon,
   protocol: timesyncProtocol,
+  statusPlace: ({ status_file: file }) => ({ file }),
   create,
 });

@@ -3,11 +3,11 @@ import type { MonotonicMs } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Choice } from './choose.ts';
 import type { ClockReading, Receipt } from './discipline.ts';
-import type { TimesyncStatus } from './status.ts';
+import type { TimesyncDetails } from './status.ts';
 
 /** The clock that is kept right: the machine's, or one that nobody else sees. */
 export interface Clock {
-  readonly kind: TimesyncStatus['clock'];
+  readonly kind: TimesyncDetails['clock'];
   read(): ClockReading;
   state(): ClockState;
   /** Throws NativeError: EPERM without CAP_SYS_TIME. */
@@ -32,7 +32,7 @@ export interface TimesyncPorts {
   /** Gives chronyd one sample; false when it does not listen. */
   feedChrony(realtimeNs: bigint, offsetNs: bigint): boolean;
   /** Tells whoever asks. */
-  publish(status: Omit<TimesyncStatus, 'service' | 'process' | 'uptimeSecs'>): void;
+  publish(details: TimesyncDetails): void;
   readonly uptimeSecs: () => number;
   /** Calls back when the messages that are there now have been taken. */
   defer(callback: () => void): void;

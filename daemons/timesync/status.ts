@@ -1,8 +1,5 @@
-import {
-  type ProcessIdentity,
-  readStatusFile,
-  writeJson,
-} from '../../runtime/status/status-file.ts';
+import { readDetails, usualStatusFile } from '../../runtime/status/status.ts';
+import type { StatusHead } from '../../runtime/status/status-file.ts';
 
 export {
   isAlive,
@@ -11,17 +8,12 @@ export {
   uptimeSecs,
 } from '../../runtime/status/status-file.ts';
 
-export const DEFAULT_STATUS_FILE = '/run/vmic/timesync.json';
+export const DEFAULT_STATUS_FILE = usualStatusFile('timesync');
 
 /**
- * What the daemon says of itself: one JSON object in a file, replaced as a whole. Times are
- * nanoseconds as decimal text.
+ * What the service adds to its status, with each sample. Times are nanoseconds as decimal text.
  */
-export interface TimesyncStatus {
-  readonly service: 'timesync';
-  readonly process: ProcessIdentity;
-  /** Seconds since boot when this was written. */
-  readonly uptimeSecs: number;
+export interface TimesyncDetails {
   /** "system" is the machine's clock; "simulated" is one that nobody else sees. */
   readonly clock: 'system' | 'simulated';
   /** "discipline", "chrony" or "observe", why, and whether it was configured or chosen. */
@@ -55,12 +47,16 @@ export interface TimesyncStatus {
   readonly counters: Readonly<Record<string, number>>;
 }
 
-/** Throws what the file system does. */
-export const writeStatus = (file: string, status: TimesyncStatus): void => writeJson(file, status);
+/** The details with the head of the file. */
+export type TimesyncStatus = StatusHead & { readonly service: 'timesync' } & TimesyncDetails;
 
 /**
- * Undefined when there is no such file. Throws an Error when it is none of ours, and what the file
- * system does.
+ * Returns undefined when there is no such file. Throws an Error when it is not a status of time
+ * synchronization, and what the file system does.
  */
 export const readStatus = (file: string): TimesyncStatus | undefined =>
-  readStatusFile<TimesyncStatus>(file, 'timesync', ({ counters }) => typeof counters === 'object');
+  readDetails<TimesyncDetails, 'timesync'>(
+    file,
+    'timesync',
+    ({ counters }) => typeof counters === 'object',
+  );

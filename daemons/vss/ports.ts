@@ -1,4 +1,4 @@
-import type { FreezeOutcome, ThawOutcome } from './freeze/freezer.ts';
+import type { FreezeOutcome, ThawOutcome } from './freeze/ports.ts';
 
 /** What the service needs: somebody who freezes and thaws. */
 export interface VssPorts {

@@ -9,9 +9,9 @@
 #include <cstring>
 
 #include "core/errno_name.h"
+#include "guard/conversation.h"
 #include "guard/record.h"
 #include "guard/recovery.h"
-#include "guard/session.h"
 
 namespace {
 
@@ -96,7 +96,7 @@ int main(int count, char** arguments) {
   if (isUsable && isLastResort) return thawRecorded(arguments[2]);
   if (isUsable && ::fstat(kSocket, &socket) == 0 && S_ISSOCK(socket.st_mode)) {
     ::fcntl(kSocket, F_SETFD, FD_CLOEXEC);
-    const int status = vmic::guard::runSession(kSocket, arguments[2]);
+    const int status = vmic::guard::runConversation(kSocket, arguments[2]);
     // No destructors: threads may still be at work.
     ::_exit(status);
   }

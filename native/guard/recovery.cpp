@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "guard/freezer.h"
+#include "guard/volume_freezer.h"
 
 namespace vmic::guard {
 namespace {
@@ -25,7 +25,7 @@ Failure Recovery::run(Record& record, int64_t deadlineNs) {
   if (const Failure failure = record.read(targets_)) return failure;
   complete_ = !isAnyHeld(targets_);
   if (complete_) return {};
-  Freezer* freezer = Freezer::make();
+  VolumeFreezer* freezer = VolumeFreezer::make();
   if (freezer == nullptr) return {ENOMEM, "calloc"};
   if (const Failure failure = freezer->start(targets_)) return failure;
   freezer->open(deadlineNs);

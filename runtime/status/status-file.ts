@@ -11,10 +11,7 @@ export interface ProcessIdentity {
   readonly startTicks: string;
 }
 
-/**
- * What a daemon says of itself for `vmic ... status`: one JSON object in a file, replaced as a
- * whole.
- */
+/** What the status file of each service begins with. */
 export interface StatusHead {
   /** The service's name. */
   readonly service: string;
@@ -88,8 +85,8 @@ export function readJson(file: string): unknown {
 }
 
 /**
- * What a service wrote; undefined when there is no such file. Throws an Error when it is none of
- * that service's, and what the file system does. `isWhole` looks at the service's own fields.
+ * Returns what a service wrote; undefined when there is no such file. Throws an Error when it is
+ * not that service's, and what the file system does. `isWhole` looks at the fields beside the head.
  */
 export function readStatusFile<Status extends StatusHead>(
   file: string,

@@ -14,8 +14,12 @@ import {
 /** Where the daemons' status files are: RuntimeDirectory=vmic of the units. */
 export const DEFAULT_RUNTIME_DIRECTORY = '/run/vmic';
 
-/** What a daemon says of itself: one JSON object in a file of its own, replaced as a whole. */
-export interface ServiceStatus extends StatusHead {
+/**
+ * What a daemon says of itself: one JSON object in one file, replaced as a whole. `Details` is what
+ * the service itself adds; daemons/NAME/status.ts declares it.
+ */
+export interface ServiceStatus<Details extends object = Readonly<Record<string, unknown>>>
+  extends StatusHead {
   /** `waiting`: for its device. `left`: ended on purpose, to be started with the next request. */
   readonly state: 'waiting' | 'serving' | 'left';
   readonly transport: string;
@@ -27,19 +31,49 @@ export interface ServiceStatus extends StatusHead {
   readonly lastRequestUptimeSecs?: number;
   /** Of this process. */
   readonly counters: Readonly<Record<string, number>>;
-  /** What the service itself adds. */
-  readonly details?: Readonly<Record<string, unknown>>;
+  readonly details?: Details;
+}
+
+/** Where a service wants its status, beside the usual place. */
+export interface StatusPlace {
+  /** The file that the configuration names. */
+  readonly file: string;
+  /** It stays when the process ends, because a later one goes on with it. */
+  readonly outlives?: boolean;
 }
 
 export const statusFile = (directory: string, service: string): string =>
   path.join(directory, 'status', `${service}.json`);
 
+/** The usual file of a service, where no $RUNTIME_DIRECTORY says otherwise. */
+export const usualStatusFile = (service: string): string =>
+  statusFile(DEFAULT_RUNTIME_DIRECTORY, service);
+
 /**
- * Undefined when there is no such file. Throws an Error when it is no status of that service, and
- * what the file system does.
+ * Returns undefined when there is no such file. Throws an Error when it is no status of that
+ * service, and what the file system does.
  */
 export const readServiceStatus = (file: string, service: string): ServiceStatus | undefined =>
   readStatusFile<ServiceStatus>(file, service, (status) => typeof status.counters === 'object');
+
+/**
+ * Returns what a service adds to its status, with the head; undefined when there is no such file.
+ * Throws as `readServiceStatus`, also when the details are not whole.
+ */
+export function readDetails<Details extends object, Service extends string>(
+  file: string,
+  service: Service,
+  isWhole: (details: Partial<Details>) => boolean,
+): (StatusHead & { readonly service: Service } & Details) | undefined {
+  const status = readStatusFile<ServiceStatus<Details> & { readonly service: Service }>(
+    file,
+    service,
+    ({ details }) => typeof details === 'object' && details !== null && isWhole(details),
+  );
+  if (status?.details === undefined) return undefined;
+  const { process, uptimeSecs: writtenSecs, details } = status;
+  return { ...details, service, process, uptimeSecs: writtenSecs };
+}
 
 /**
  * Who answered an earlier life of this service, from its status file. Undefined when there is none,
@@ -72,7 +106,10 @@ function isVersion(value: unknown): boolean {
 /** Traffic is told of at most this often. */
 export const TRAFFIC_INTERVAL_MS = 2000;
 
-type Told = Omit<ServiceStatus, 'service' | 'process' | 'uptimeSecs' | 'lastRequestUptimeSecs'> & {
+type Told = Omit<
+  ServiceStatus<object>,
+  'service' | 'process' | 'uptimeSecs' | 'lastRequestUptimeSecs'
+> & {
   readonly lastRequestMs: number | undefined;
 };
 
@@ -82,7 +119,8 @@ type Told = Omit<ServiceStatus, 'service' | 'process' | 'uptimeSecs' | 'lastRequ
  * sleeps.
  */
 export class StatusPublisher {
-  readonly #file: string | undefined;
+  readonly #files: readonly string[];
+  readonly #outlives: boolean;
   readonly #service: string;
   readonly #log: Pick<Log, 'warning'>;
   readonly #now: MonotonicMs;
@@ -90,9 +128,11 @@ export class StatusPublisher {
   readonly #isHeld: () => boolean;
   readonly #identity = ownIdentity();
   #timer: NodeJS.Timeout | undefined;
+  /** The last write failed, and that was logged. */
+  #failed = false;
 
   /**
-   * @param directory as in $RUNTIME_DIRECTORY; undefined: nobody wants to know.
+   * @param directory as in $RUNTIME_DIRECTORY; undefined: only a `place` gets the status.
    * @param isHeld nothing may be written now, as while file systems are frozen; that is made up for
    * afterwards.
    */
@@ -104,14 +144,17 @@ export class StatusPublisher {
       now,
       tell,
       isHeld = () => false,
+      place,
     }: {
       readonly log: Pick<Log, 'warning'>;
       readonly now: MonotonicMs;
       readonly tell: () => Told;
       readonly isHeld?: () => boolean;
+      readonly place?: StatusPlace | undefined;
     },
   ) {
-    this.#file = directory === undefined ? undefined : statusFile(directory, service);
+    this.#files = statusFiles(directory, service, place);
+    this.#outlives = place?.outlives ?? false;
     this.#service = service;
     this.#log = log;
     this.#now = now;
@@ -120,12 +163,12 @@ export class StatusPublisher {
   }
 
   get file(): string | undefined {
-    return this.#file;
+    return this.#files[0];
   }
 
   /** Called with each message. */
   traffic(): void {
-    if (this.#timer !== undefined || this.#file === undefined) return;
+    if (this.#timer !== undefined || this.#files.length === 0) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.write();
@@ -134,14 +177,17 @@ export class StatusPublisher {
   }
 
   write(): void {
-    if (this.#file === undefined) return;
+    if (this.#files.length === 0) return;
     if (this.#isHeld()) {
       this.traffic();
       return;
     }
+    // Traffic until now is told with this
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     const { lastRequestMs, ...told } = this.#tell();
     const now = uptimeSecs();
-    const status: ServiceStatus = {
+    const status: ServiceStatus<object> = {
       service: this.#service,
       process: this.#identity,
       uptimeSecs: now,
@@ -153,10 +199,15 @@ export class StatusPublisher {
               Math.round((now - (this.#now() - lastRequestMs) / 1000) * 100) / 100,
           }),
     };
-    try {
-      writeJson(this.#file, status);
-    } catch (error) {
-      this.#log.warning("The status file can't be written", { error });
+    const hadFailed = this.#failed;
+    this.#failed = false;
+    for (const file of this.#files) {
+      try {
+        writeJson(file, status);
+      } catch (error) {
+        this.#failed = true;
+        if (!hadFailed) this.#log.warning("The status file can't be written", { error });
+      }
     }
   }
 
@@ -164,11 +215,27 @@ export class StatusPublisher {
     clearTimeout(this.#timer);
   }
 
-  /** Where the service's own process says no more: nobody runs. */
+  /** Where the service's own process says no more: nobody runs. Keeps a file that outlives it. */
   remove(): void {
     this.close();
-    if (this.#file !== undefined) fs.rmSync(this.#file, { force: true });
+    if (this.#outlives) return;
+    for (const file of this.#files) fs.rmSync(file, { force: true });
   }
+}
+
+/**
+ * Returns the files that get a service's status. That in $RUNTIME_DIRECTORY comes first. It stands
+ * for the usual one, so that a `place` which names no other file adds none.
+ */
+export function statusFiles(
+  directory: string | undefined,
+  service: string,
+  place: StatusPlace | undefined,
+): string[] {
+  const files = directory === undefined ? [] : [statusFile(directory, service)];
+  if (place === undefined || files.includes(place.file)) return files;
+  const isUsual = place.file === usualStatusFile(service);
+  return isUsual && files.length > 0 ? files : [...files, place.file];
 }
 
 /** $RUNTIME_DIRECTORY, the first of them (systemd.exec(5)). */

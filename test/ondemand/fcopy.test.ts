@@ -71,6 +71,7 @@ for (const wire of WIRES) {
         stage.arrived(copy);
         await holder.asleep();
         assert.equal(stage.status().state, 'left');
+        assert.notEqual(stage.status().lastRequestUptimeSecs, undefined);
       }
       // Of both lives
       assert.deepEqual(stage.results(), ['copied', 'copied']);

@@ -1,9 +1,10 @@
-/** Starts and talks to the guard (native/guard; the lines exchanged are in its session.h). */
+/** Starts and talks to the guard (native/guard; conversation.h lists the lines exchanged). */
 import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import type { Duplex, Readable } from 'node:stream';
 import { locateProgram } from '../../../native/locate.ts';
 import { run } from '../../../runtime/executables.ts';
+import { GuardReports, wordOf } from './guard-reports.ts';
 import type {
   FreezeReport,
   FreezeTarget,
@@ -11,10 +12,7 @@ import type {
   GuardEnd,
   GuardOptions,
   Recovery,
-  TargetResult,
-  ThawReason,
   ThawReport,
-  ThawResult,
 } from './guard-types.ts';
 import { unescaped } from './mountinfo.ts';
 
@@ -47,27 +45,11 @@ class GuardError extends Error {
   }
 }
 
-const word = (text: string | undefined): string | undefined => (text === '-' ? undefined : text);
-/** Of microseconds; -1 stands for unknown. */
-const toMs = (us: string | undefined): number | undefined =>
-  us === undefined || us.startsWith('-') ? undefined : Number(us) / 1000;
-
 const REFUSALS: Readonly<Record<string, string>> = {
   EBUSY: 'another one holds a freeze',
   ETIMEDOUT: 'what an earlier one left frozen can not be thawed',
   EINVAL: 'its record has to be a file on a tmpfs',
 };
-
-const FAILURES: Readonly<Record<string, string>> = {
-  ENOENT: 'it is not mounted any more',
-  ESTALE: 'other mounts hide it, and there is no way to it',
-  EOPNOTSUPP: 'its kind of file system can not be frozen',
-  ETIMEDOUT: 'it did not answer in time',
-  ECANCELED: 'the freeze ended before it was its turn',
-};
-
-const describe = (code: string, call: string | undefined): string =>
-  FAILURES[code] ?? (call === undefined ? 'failed' : `${call} failed`);
 
 /** Text lines of a stream. */
 class Lines {
@@ -86,29 +68,6 @@ class Lines {
   }
 }
 
-const frozenFor = (us: string | undefined): { frozenForMs?: number } => {
-  const frozenForMs = toMs(us);
-  return frozenForMs === undefined ? {} : { frozenForMs };
-};
-
-/** A promise that is resolved from outside, once. */
-class Later<T> {
-  readonly promise: Promise<T>;
-  isResolved = false;
-  #resolve!: (value: T) => void;
-
-  constructor() {
-    this.promise = new Promise((resolve) => {
-      this.#resolve = resolve;
-    });
-  }
-
-  resolve(value: T): void {
-    this.isResolved = true;
-    this.#resolve(value);
-  }
-}
-
 class GuardProcess implements Guard {
   readonly pid: number;
   readonly recovered: readonly string[];
@@ -116,11 +75,7 @@ class GuardProcess implements Guard {
   readonly #child: ChildProcess;
   readonly #socket: Duplex;
   readonly #options: GuardOptions;
-  #targets: readonly FreezeTarget[] = [];
-  readonly #results: TargetResult[] = [];
-  readonly #thaws: ThawResult[] = [];
-  readonly #frozen = new Later<FreezeReport>();
-  readonly #thawed = new Later<ThawReport>();
+  readonly #reports = new GuardReports();
 
   constructor(
     { child, socket, lines, closed }: Started,
@@ -132,12 +87,13 @@ class GuardProcess implements Guard {
     this.#options = options;
     this.recovered = recovered;
     this.pid = child.pid!;
-    lines.onLine = (line) => this.#take(line);
+    lines.onLine = (line) => this.#reports.take(line);
     this.ended = closed.then((problem) => this.#end(problem));
   }
 
   freeze(stages: readonly (readonly FreezeTarget[])[], limitSecs: number): Promise<FreezeReport> {
-    this.#targets = stages.flat();
+    const { frozen } = this.#reports;
+    this.#reports.expect(stages.flat());
     const lines = stages.flatMap((stage, index) =>
       stage.map(
         ({ optional, deviceNumber, mountPoint }) =>
@@ -145,26 +101,27 @@ class GuardProcess implements Guard {
       ),
     );
     const plan = lines.join('');
-    if (this.#targets.length === 0) {
-      this.#frozen.resolve({ ok: true, targets: [], preparedMs: 0, frozenMs: 0 });
+    if (lines.length === 0) {
+      frozen.resolve({ ok: true, targets: [], preparedMs: 0, frozenMs: 0 });
     } else {
       this.#socket.write(
         `freeze ${Math.round(limitSecs * 1000)} ${Buffer.byteLength(plan)}\n${plan}`,
       );
     }
-    return this.#frozen.promise;
+    return frozen.promise;
   }
 
   async thaw(): Promise<ThawReport> {
-    if (this.#targets.length === 0) {
-      this.#thawed.resolve({ reason: 'told', complete: true, targets: [] });
+    const { targets, thawed } = this.#reports;
+    if (targets.length === 0) {
+      thawed.resolve({ reason: 'told', complete: true, targets: [] });
       this.close();
-    } else if (!this.#thawed.isResolved) {
+    } else if (!thawed.isResolved) {
       this.#socket.write('thaw\n');
     }
     // One that hangs is of no use: without it its understudy thaws, or else the last resort
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), THAW_ANSWER_MS);
-    const report = await this.#thawed.promise;
+    const report = await thawed.promise;
     clearTimeout(timer);
     return report;
   }
@@ -174,99 +131,22 @@ class GuardProcess implements Guard {
     this.#socket.end();
   }
 
-  #take(line: string): void {
-    const [kind, ...words] = line.split(' ');
-    const target = this.#targets[Number(words[0])];
-    switch (kind) {
-      case 'target': {
-        const [, outcome, code, call, frozenForUs] = words;
-        const why = word(code);
-        this.#results.push({
-          ...{ target: target!, outcome: outcome as TargetResult['outcome'] },
-          ...(why !== undefined && { code: why, detail: describe(why, word(call)) }),
-          ...frozenFor(frozenForUs),
-        });
-        return;
-      }
-      case 'freeze': {
-        const [outcome, index, code, call, preparedUs, frozenUs] = words;
-        const why = word(code);
-        const fatal = this.#targets[Number(index)];
-        const reason =
-          why === undefined ? 'it was broken off' : `${describe(why, word(call))} (${why})`;
-        this.#frozen.resolve({
-          ok: outcome === 'ok',
-          ...(outcome !== 'ok' && {
-            problem: fatal === undefined ? reason : `${fatal.mountPoint}: ${reason}`,
-          }),
-          ...{
-            targets: this.#results,
-            preparedMs: toMs(preparedUs) ?? 0,
-            frozenMs: toMs(frozenUs) ?? 0,
-          },
-        });
-        return;
-      }
-      case 'thawed': {
-        const [, outcome, code, frozenForUs] = words;
-        const why = word(code);
-        this.#thaws.push({
-          ...{ target: target!, outcome: outcome as ThawResult['outcome'] },
-          ...(why !== undefined && { code: why }),
-          ...frozenFor(frozenForUs),
-        });
-        return;
-      }
-      case 'thaw': {
-        const [reason, completeness] = words;
-        const complete = completeness === 'complete';
-        const stuck = this.#thaws
-          .filter(({ outcome }) => outcome === 'failed')
-          .map((thaw) => thaw.target.mountPoint);
-        this.#thawed.resolve({
-          ...{ reason: reason as ThawReason, complete, targets: this.#thaws },
-          ...(!complete && {
-            problem: `no answer from ${stuck.join(', ')}; the guard goes on trying`,
-          }),
-        });
-      }
-    }
-  }
-
   /**
    * The process has ended. Without a report it was killed: then its understudy thaws, and we see to
    * it.
    */
   async #end(problem: string | undefined): Promise<GuardEnd> {
     const words = `the guard ended before its time: ${problem ?? 'without a word'}`;
-    const [failed, wasNeeded] = [!this.#frozen.isResolved, this.#targets.length > 0];
-    if (wasNeeded && !this.#thawed.isResolved) {
+    const { targets, frozen, thawed } = this.#reports;
+    const [failed, wasNeeded] = [!frozen.isResolved, targets.length > 0];
+    if (wasNeeded && !thawed.isResolved) {
       const recovery = await thawRecorded(this.#options);
-      const held = this.#targets.filter(
-        (target) => this.#results.find((one) => one.target === target)?.outcome === 'frozen',
-      );
-      this.#thawed.resolve({
-        ...{ reason: 'died', complete: recovery.complete, problem: recovery.problem ?? words },
-        targets: held.map((target) => ({
-          target,
-          outcome: recovery.complete ? 'thawed' : 'failed',
-        })),
-      });
+      this.#reports.endByDeath(recovery.complete, recovery.problem ?? words);
     }
-    if (failed) {
-      const targets = this.#targets.map((target) => {
-        return {
-          target,
-          outcome: 'failed' as const,
-          code: 'ECANCELED',
-          detail: FAILURES['ECANCELED']!,
-        };
-      });
-      this.#frozen.resolve({ ok: false, problem: words, targets, preparedMs: 0, frozenMs: 0 });
-    }
-    this.#thawed.resolve({ reason: 'gone', complete: true, targets: [] });
+    if (failed) this.#reports.failFreeze(words);
+    thawed.resolve({ reason: 'gone', complete: true, targets: [] });
     return {
-      ...(wasNeeded && { thaw: await this.#thawed.promise }),
+      ...(wasNeeded && { thaw: await thawed.promise }),
       ...(problem !== undefined && { problem }),
     };
   }
@@ -309,7 +189,7 @@ async function start(options: GuardOptions): Promise<Guard> {
       const [kind, code = '', call, holder] = line.split(' ');
       if (kind === 'recovered') recovered.push(unescaped(code));
       else if (kind === 'hello') resolve(undefined);
-      else resolve(new GuardError(code, refusalOf(code, word(call), holder)));
+      else resolve(new GuardError(code, refusalOf(code, wordOf(call), holder)));
     };
     started.child.on('error', (error: NodeJS.ErrnoException) =>
       resolve(new GuardError(error.code ?? '', error.message)),

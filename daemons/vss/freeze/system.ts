@@ -13,9 +13,10 @@ import { readText } from '../../../runtime/files.ts';
 import { identityOf, ownIdentity } from '../../../runtime/status/status-file.ts';
 import type { vssOptions } from '../options.ts';
 import { readBlockFacts } from './block-devices.ts';
-import type { FreezePolicy, FreezerPorts } from './freezer.ts';
+
 import type { Guard, GuardOptions, GuardStarter, Recovery } from './guard-types.ts';
 import { type Plan, plan } from './plan.ts';
+import type { FreezePolicy, FreezerPorts } from './ports.ts';
 import { changeStatus, type VssStatus } from './status.ts';
 
 export type VssOptions = OptionValues<typeof vssOptions>;

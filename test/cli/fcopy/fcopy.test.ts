@@ -7,6 +7,7 @@ import { fcopyStatus } from '../../../cli/fcopy/status.ts';
 import type { FcopyStatus } from '../../../daemons/fcopy/status.ts';
 import { statusFile } from '../../../runtime/status/status.ts';
 import { ownIdentity, uptimeSecs, writeJson } from '../../../runtime/status/status-file.ts';
+import { wholeStatus } from '../../runtime/status/whole.ts';
 import { vmic } from '../run.ts';
 import { status } from '../status/snapshots.ts';
 
@@ -15,14 +16,15 @@ after(() => fs.rmSync(folder, { recursive: true, force: true }));
 const file = path.join(folder, 'fcopy.json');
 
 function show(status: Partial<FcopyStatus>, json = false): Promise<{ text: string; exit: number }> {
-  writeJson(file, {
+  const told: FcopyStatus = {
     service: 'fcopy',
     process: ownIdentity(),
     uptimeSecs: uptimeSecs(),
     last: [],
     counters: { started: 5, copied: 2, bytes: 1536, refused: 1, failed: 2 },
     ...status,
-  });
+  };
+  writeJson(file, wholeStatus(told));
   return run(file, json);
 }
 

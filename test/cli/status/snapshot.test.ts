@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { takeSnapshot } from '../../../cli/status/snapshot.ts';
 import { statusFile } from '../../../runtime/status/status.ts';
 import { ownIdentity, writeJson } from '../../../runtime/status/status-file.ts';
+import { wholeStatus } from '../../runtime/status/whole.ts';
 import { lastCopy, status } from './snapshots.ts';
 
 let root: string;
@@ -99,17 +100,18 @@ describe('a snapshot', () => {
       last: [lastCopy],
       counters: {},
     };
-    put('run/vmic/fcopy.json', JSON.stringify(fcopy));
+    put('run/vmic/status/fcopy.json', JSON.stringify(wholeStatus(fcopy)));
     const { backups, copies } = await take();
     assert.deepEqual(backups, {
       current: { by: 'host', at, mountPoints: ['/'], isAlive: false },
       last: { by: 'host', at, result: 'early', problem: 'the limit' },
     });
     assert.deepEqual(copies, { last: lastCopy }, 'with its process a copy ends');
-    put('run/vmic/fcopy.json', JSON.stringify({ ...fcopy, process: ownIdentity() }));
+    const running = wholeStatus({ ...fcopy, process: ownIdentity() });
+    put('run/vmic/status/fcopy.json', JSON.stringify(running));
     assert.deepEqual((await take()).copies, { copy, last: lastCopy });
     put('run/vmic/vss.json', '{}');
-    put('run/vmic/fcopy.json', '');
+    put('run/vmic/status/fcopy.json', '');
     const spoilt = await take();
     assert.deepEqual([spoilt.backups, spoilt.copies], [undefined, undefined]);
   });

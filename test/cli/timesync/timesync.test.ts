@@ -5,19 +5,16 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import { timesyncStatus } from '../../../cli/timesync/status.ts';
-import {
-  ownIdentity,
-  type TimesyncStatus,
-  uptimeSecs,
-  writeStatus,
-} from '../../../daemons/timesync/status.ts';
+import { ownIdentity, type TimesyncStatus, uptimeSecs } from '../../../daemons/timesync/status.ts';
+import { writeJson } from '../../../runtime/status/status-file.ts';
+import { wholeStatus } from '../../runtime/status/whole.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-status-'));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
 const file = path.join(folder, 'timesync.json');
 
 function show(status: Partial<TimesyncStatus>, json = false): { text: string; exit: number } {
-  writeStatus(file, {
+  const told: TimesyncStatus = {
     service: 'timesync',
     process: ownIdentity(),
     uptimeSecs: uptimeSecs(),
@@ -38,7 +35,8 @@ function show(status: Partial<TimesyncStatus>, json = false): { text: string; ex
       fed: 0,
     },
     ...status,
-  });
+  };
+  writeJson(file, wholeStatus(told));
   return run(file, json);
 }
 

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { FileProblem } from '../../../daemons/fcopy/ports.ts';
 import { native } from '../../../native/index.ts';
 import { nativeError } from '../../../native/memory/index.ts';
-import { ownIdentity } from '../../../runtime/status/status-file.ts';
 import { Disk, partsOf, withoutUnnamed } from './disk.ts';
 
 const asRoot = process.getuid?.() === 0 ? false : 'takes root';
@@ -305,151 +304,6 @@ test('whatever else naming fails with leaves nothing, and is told as a failure',
     incoming.close();
     assert.deepEqual([at.list(), at.openDescriptors], [{}, 0], code);
   }
-});
-
-describe('races', () => {
-  test('a folder that is swapped for a link out of the root never leads there', async (t) => {
-    const at = new Disk(t);
-    fs.mkdirSync(`${at.inside}/folder`);
-    const swap = `cd "$0" && ln -s ../outside link && echo && while :; do
-      mv -T folder kept && mv -T link folder && mv -T folder link && mv -T kept folder || exit 1; done`;
-    const swapper = spawn('sh', ['-c', swap, at.inside], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      detached: true,
-    });
-    const ended = new Promise((resolve) => swapper.once('close', resolve));
-    await new Promise((resolve) => swapper.stdout.once('data', resolve));
-    const outcomes = new Map<string, number>();
-    let serial = 0;
-    try {
-      while (
-        serial < 100_000 &&
-        (serial < 3000 || !outcomes.has('copied') || !outcomes.has('refused'))
-      ) {
-        const overwrite = serial % 2 === 0;
-        const result = await at
-          .copy(`${at.inside}/folder/file ${overwrite ? 0 : serial}`, 'x', { overwrite })
-          .then(
-            () => 'copied',
-            (error: FileProblem) => error.result,
-          );
-        outcomes.set(result, (outcomes.get(result) ?? 0) + 1);
-        serial++;
-        assert.deepEqual(fs.readdirSync(at.outside), []);
-      }
-    } finally {
-      process.kill(-swapper.pid!, 'SIGKILL');
-      await ended;
-    }
-    assert.deepEqual(at.list(at.outside), {});
-    assert.ok(outcomes.has('copied') && outcomes.has('refused'), JSON.stringify([...outcomes]));
-    assert.equal(at.openDescriptors, 0);
-  });
-
-  test('a file is seen whole or not at all by who looks all the time', async (t) => {
-    const at = new Disk(t);
-    const file = `${at.inside}/file`;
-    // Counts what it reads that is neither of the two
-    const look = `
-      let wrong = 0, seen = 0; const fs = require('node:fs');
-      process.on('SIGTERM', () => { console.log(JSON.stringify({ wrong, seen })); process.exit(0); });
-      const turn = () => { for (let i = 0; i < 100; i++) { try {
-        const text = fs.readFileSync(${JSON.stringify(file)}, 'utf8'); seen++;
-        if (!/^(A{50000}|B{50000})$/.test(text)) wrong++;
-      } catch (error) { if (error.code !== 'ENOENT') wrong++; } } setImmediate(turn); };
-      console.log('ready'); turn();`;
-    const looker = spawn(process.execPath, ['-e', look], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const lines: string[] = [];
-    let woken = (): void => {};
-    looker.stdout.on('data', (chunk) => {
-      lines.push(String(chunk));
-      woken();
-    });
-    const said = async (count: number): Promise<void> => {
-      while (lines.length < count)
-        await new Promise<void>((resolve) => {
-          woken = resolve;
-        });
-    };
-    await said(1);
-    for (let i = 0; i < 200; i++)
-      await at
-        .copy(file, (i % 2 ? 'A' : 'B').repeat(50_000), { overwrite: i % 3 > 0 })
-        .catch(() => fs.rmSync(file));
-    looker.kill('SIGTERM');
-    await said(2);
-    const { wrong, seen } = JSON.parse(lines[1]!);
-    assert.equal(wrong, 0);
-    assert.ok(seen > 0);
-  });
-});
-
-describe('what a killed process leaves', () => {
-  const note = (
-    at: Disk,
-    name: string,
-    folder = at.inside,
-    process = { pid: 1, startTicks: 'none' },
-  ): void => {
-    fs.mkdirSync(path.dirname(at.noteFile), { recursive: true });
-    fs.writeFileSync(at.noteFile, JSON.stringify({ process, folder, name }));
-  };
-
-  test('is removed by the next one', (t) => {
-    const at = new Disk(t);
-    fs.writeFileSync(`${at.inside}/.vmic-fcopy-abc123`, 'half');
-    note(at, '.vmic-fcopy-abc123');
-    at.leftover.cleanUp();
-    assert.deepEqual(at.list(), {});
-    assert.equal(fs.existsSync(at.noteFile), false);
-    assert.deepEqual(at.lines, ['notice: Removed what a killed process had left of a file']);
-  });
-
-  test('is a kill at any moment of a copy with a temporary name', async (t) => {
-    const at = new Disk(t, {}, withoutUnnamed);
-    const incoming = at.create(`${at.inside}/file`, 5);
-    incoming.sink.write(Buffer.from('half'));
-    // As if this process were gone
-    const left = JSON.parse(fs.readFileSync(at.noteFile, 'utf8'));
-    assert.deepEqual(left.process, ownIdentity());
-    at.leftover.cleanUp();
-    assert.equal(Object.keys(at.list()).length, 1, 'who wrote the note is alive');
-    note(at, left.name, left.folder);
-    at.leftover.cleanUp();
-    assert.deepEqual(at.list(), {});
-    incoming.close();
-    assert.equal(at.openDescriptors, 0);
-  });
-
-  test("is nothing else: no other name, no folder, nobody else's file", (t) => {
-    const at = new Disk(t);
-    fs.writeFileSync(`${at.inside}/precious`, 'precious');
-    fs.mkdirSync(`${at.inside}/.vmic-fcopy-folder`);
-    for (const [name, folder] of [
-      ['precious', at.inside],
-      ['../inside/precious', at.inside],
-      ['.vmic-fcopy-/../precious', at.inside],
-      ['.vmic-fcopy-folder', at.inside],
-      ['.vmic-fcopy-none', at.inside],
-      ['.vmic-fcopy-none', `${at.inside}/none`],
-    ] as const) {
-      note(at, name, folder);
-      at.leftover.cleanUp();
-    }
-    for (const broken of [
-      '',
-      '{',
-      '[]',
-      'null',
-      '{"process":{"pid":1}}',
-      '{"process":{"pid":1},"folder":1,"name":2}',
-    ]) {
-      fs.writeFileSync(at.noteFile, broken);
-      at.leftover.cleanUp();
-    }
-    assert.deepEqual(at.list(), { precious: 'precious', '.vmic-fcopy-folder': '/' });
-    assert.equal(at.openDescriptors, 0);
-  });
 });
 
 test('a disk that fills is told as full, at the start and on the way', { skip: asRoot }, (t) => {

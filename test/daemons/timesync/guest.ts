@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import type { Decision, Mode, Refusal } from '../../../daemons/timesync/discipline.ts';
 import { Discipline } from '../../../daemons/timesync/discipline.ts';
 import { READING_SLOTS, ReadingSlot } from '../../../native/interface.ts';
@@ -142,5 +143,17 @@ export class World {
       if (stepNs !== undefined) this.#lastRealtimeNs = this.realtimeNs;
     }
     return decision;
+  }
+}
+
+export const SECOND = 1e9;
+export const MS = 1e6;
+export const driftPpm = fc.integer({ min: -50, max: 50 });
+
+/** Samples every five seconds. */
+export function sampled(world: World, count: number, delayNs = 100_000): void {
+  for (let i = 0; i < count; i++) {
+    world.message(false, delayNs);
+    world.pass(5 * SECOND - delayNs);
   }
 }

@@ -9,7 +9,6 @@ import {
   ownIdentity,
   readStatus,
   type TimesyncStatus,
-  writeStatus,
 } from '../../../daemons/timesync/status.ts';
 import {
   lookAround,
@@ -18,6 +17,8 @@ import {
   systemClock,
 } from '../../../daemons/timesync/system.ts';
 import { MemoryNative } from '../../../native/memory/index.ts';
+import { writeJson } from '../../../runtime/status/status-file.ts';
+import { wholeStatus } from '../../runtime/status/whole.ts';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-timesync-'));
 after(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -197,11 +198,11 @@ describe('the status file', () => {
 
   it('is made with its folder, replaced as a whole, readable for all', () => {
     assert.equal(readStatus(file), undefined);
-    writeStatus(file, status);
+    writeJson(file, wholeStatus(status));
     const reader = fs.openSync(file, 'r');
-    writeStatus(file, { ...status, mode: 'observe' });
+    writeJson(file, wholeStatus({ ...status, mode: 'observe' }));
     assert.equal(
-      JSON.parse(fs.readFileSync(reader, 'utf8')).mode,
+      JSON.parse(fs.readFileSync(reader, 'utf8')).details.mode,
       'discipline',
       'who has it open reads what was',
     );

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { FreezeOutcome, ThawOutcome } from '../../../daemons/vss/freeze/freezer.ts';
 import type { ThawReport } from '../../../daemons/vss/freeze/guard-types.ts';
+import type { FreezeOutcome, ThawOutcome } from '../../../daemons/vss/freeze/ports.ts';
 import type { VssPorts } from '../../../daemons/vss/ports.ts';
 import { VssService } from '../../../daemons/vss/service.ts';
 import { IcStatus } from '../../../protocol/ic/status.ts';

@@ -4,11 +4,14 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 import {
+  readDetails,
   readPeer,
   readServiceStatus,
   runtimeDirectory,
+  type StatusPlace,
   StatusPublisher,
   statusFile,
+  statusFiles,
   TRAFFIC_INTERVAL_MS,
 } from '../../../runtime/status/status.ts';
 import { isAlive, ownIdentity, writeJson } from '../../../runtime/status/status-file.ts';
@@ -23,7 +26,7 @@ afterEach(() => {
 });
 const peer = { via: 'hv_utils', versionText: '3.1' } as const;
 
-function publisher(directory: string | undefined, isHeld?: () => boolean) {
+function publisher(directory: string | undefined, isHeld?: () => boolean, place?: StatusPlace) {
   const lines: string[] = [];
   const told = {
     state: 'serving',
@@ -38,6 +41,7 @@ function publisher(directory: string | undefined, isHeld?: () => boolean) {
     log: { warning: (message) => lines.push(message) },
     now: () => 5000,
     ...(isHeld && { isHeld }),
+    place,
     tell: () => {
       asked++;
       return { ...told, counters: { requests }, lastRequestMs: requests > 0 ? 4000 : undefined };
@@ -121,6 +125,66 @@ describe('the status of a daemon', () => {
     const { made, lines } = publisher(file);
     made.write();
     assert.deepEqual(lines, ["The status file can't be written"]);
+  });
+
+  it('that can not be written is told of once, until it can be again', () => {
+    const file = path.join(folder, 'file');
+    fs.writeFileSync(file, '');
+    const { made, lines } = publisher(file);
+    made.write();
+    made.write();
+    fs.rmSync(file);
+    made.write();
+    fs.rmSync(file, { recursive: true });
+    fs.writeFileSync(file, '');
+    made.write();
+    assert.equal(lines.length, 2);
+  });
+
+  it('tells of traffic with what is written anyway', () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    const { made, request, asked, read } = publisher(folder);
+    request();
+    made.write();
+    assert.deepEqual(read()!.counters, { requests: 1 });
+    mock.timers.tick(10 * TRAFFIC_INTERVAL_MS);
+    assert.equal(asked(), 1);
+  });
+
+  it('is also in the file that the configuration names, where it can outlive the process', () => {
+    const file = path.join(folder, 'named.json');
+    const { made, read } = publisher(folder, undefined, { file, outlives: true });
+    made.write();
+    made.remove();
+    assert.deepEqual(readServiceStatus(file, 'toy'), read());
+    const others = publisher(folder, undefined, { file });
+    others.made.write();
+    others.made.remove();
+    assert.deepEqual([others.read(), fs.existsSync(file)], [undefined, false]);
+  });
+
+  it('has one file, unless the configuration names another', () => {
+    const usual = '/run/vmic/status/toy.json';
+    assert.deepEqual(statusFiles('/run/vmic', 'toy', undefined), [usual]);
+    assert.deepEqual(statusFiles('/run/vmic', 'toy', { file: usual }), [usual]);
+    assert.deepEqual(statusFiles('/x', 'toy', { file: usual }), ['/x/status/toy.json']);
+    assert.deepEqual(statusFiles('/x', 'toy', { file: '/y' }), ['/x/status/toy.json', '/y']);
+    assert.deepEqual(statusFiles(undefined, 'toy', { file: usual }), [usual]);
+    assert.deepEqual(statusFiles(undefined, 'toy', undefined), []);
+  });
+
+  it('gives what the service added, with its head', () => {
+    const file = path.join(folder, 'toy.json');
+    const head = { service: 'toy', process: ownIdentity(), uptimeSecs: 5 };
+    const read = () =>
+      readDetails<{ mood: string }, 'toy'>(file, 'toy', ({ mood }) => mood !== undefined);
+    assert.equal(read(), undefined);
+    writeJson(file, { ...head, counters: {}, details: { mood: 'good' } });
+    assert.deepEqual(read(), { ...head, mood: 'good' });
+    for (const details of [undefined, null, 'x', {}]) {
+      writeJson(file, { ...head, counters: {}, details });
+      assert.throws(read, /is no status of vmic-toy/, JSON.stringify(details));
+    }
   });
 
   it('goes where systemd says', () => {

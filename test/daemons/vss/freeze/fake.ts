@@ -1,8 +1,4 @@
-import {
-  type FreezePolicy,
-  Freezer,
-  type FreezerPorts,
-} from '../../../../daemons/vss/freeze/freezer.ts';
+import { Freezer } from '../../../../daemons/vss/freeze/freezer.ts';
 import type {
   FreezeReport,
   FreezeTarget,
@@ -14,6 +10,7 @@ import type {
   ThawReport,
 } from '../../../../daemons/vss/freeze/guard-types.ts';
 import type { Plan } from '../../../../daemons/vss/freeze/plan.ts';
+import type { FreezePolicy, FreezerPorts } from '../../../../daemons/vss/freeze/ports.ts';
 import type { Asker, VssStatus } from '../../../../daemons/vss/freeze/status.ts';
 import { NO_STATUS } from '../../../../daemons/vss/freeze/status.ts';
 import type { Executables, Outcome } from '../../../../runtime/executables.ts';
@@ -66,9 +63,8 @@ export class FakeGuard implements Guard {
     stages: readonly (readonly FreezeTarget[])[],
     limitSecs: number,
   ): Promise<FreezeReport> {
-    this.#note(
-      `guard freezes ${stages.map((s) => s.map((t) => t.mountPoint).join('+')).join(' then ')} for ${limitSecs} s`,
-    );
+    const names = stages.map((stage) => stage.map((one) => one.mountPoint).join('+'));
+    this.#note(`guard freezes ${names.join(' then ')} for ${limitSecs} s`);
     this.#targets = stages.flat();
     await this.freezes;
     const targets = this.#targets.map(
@@ -200,9 +196,8 @@ export class FakeSystem implements FreezerPorts {
       throw new Error('a file was written while frozen');
     }
     this.status = change(this.status);
-    this.note(
-      `status: ${this.status.current ? `hooks ${this.status.current.hooks.join(' ') || 'none'}` : 'idle'}`,
-    );
+    const { current } = this.status;
+    this.note(`status: ${current ? `hooks ${current.hooks.join(' ') || 'none'}` : 'idle'}`);
   }
   time(): Date {
     return new Date(Date.UTC(2026, 10, 23) + this.nowMs);

@@ -23,6 +23,10 @@ const SANITIZERS = {
   thread: ['-fsanitize=thread', '-Wno-tsan'],
 };
 
+const TESTS = ['guard', 'guard-record', 'guard-places'].map(
+  (name) => `test/daemons/vss/freeze/${name}.test.ts`,
+);
+
 for (const [name, flags] of Object.entries(SANITIZERS)) {
   test(`the guard under the ${name} sanitizer`, {
     skip: missingScratch() ?? compiler.missing(flags) ?? false,
@@ -46,7 +50,7 @@ for (const [name, flags] of Object.entries(SANITIZERS)) {
     const { NODE_TEST_CONTEXT: _, ...environment } = process.env;
     const { status, stdout } = spawnSync(
       process.execPath,
-      ['--import', 'tsx', '--test', 'test/daemons/vss/freeze/guard.test.ts'],
+      ['--import', 'tsx', '--test', ...TESTS],
       {
         env: { ...environment, VMIC_TEST_GUARD: wrapper },
         encoding: 'utf8',

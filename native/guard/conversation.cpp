@@ -1,4 +1,4 @@
-#include "guard/session.h"
+#include "guard/conversation.h"
 
 #include <fcntl.h>
 #include <malloc.h>
@@ -17,11 +17,11 @@
 #include <cstring>
 
 #include "core/errno_name.h"
-#include "guard/freezer.h"
 #include "guard/record.h"
 #include "guard/recovery.h"
 #include "guard/text.h"
 #include "guard/understudy.h"
+#include "guard/volume_freezer.h"
 
 #ifndef PR_SET_IO_FLUSHER
 #define PR_SET_IO_FLUSHER 57
@@ -88,9 +88,9 @@ const char* nameOf(Reason reason) {
   }
 }
 
-class Session {
+class Conversation {
  public:
-  Session(int socket, int signals) : socket_(socket), interrupts_(socket, signals) {}
+  Conversation(int socket, int signals) : socket_(socket), interrupts_(socket, signals) {}
 
   int run(const char* recordPath);
 
@@ -118,7 +118,7 @@ class Session {
   Interrupts interrupts_;
   Record record_;
   Understudy understudy_;
-  Freezer* freezer_ = nullptr;
+  VolumeFreezer* freezer_ = nullptr;
   Targets targets_;
   char* plan_ = nullptr;
   int64_t limitNs_ = 0;
@@ -129,7 +129,7 @@ class Session {
 };
 
 /// A daemon that doesn't read has no need of it: nothing waits for room.
-void Session::send() {
+void Conversation::send() {
   const char* from = report_;
   while (from < at_) {
     const ssize_t count =
@@ -140,7 +140,7 @@ void Session::send() {
   }
 }
 
-Failure Session::recover(const char* recordPath, pid_t& holder) {
+Failure Conversation::recover(const char* recordPath, pid_t& holder) {
   if (const Failure failure = record_.acquire(recordPath, holder)) return failure;
   Recovery recovery;
   if (const Failure failure = recovery.run(record_, nowNs() + kRecoveryNs)) return failure;
@@ -158,7 +158,7 @@ Failure Session::recover(const char* recordPath, pid_t& holder) {
 }
 
 /// Reads exactly so many bytes. False: the daemon is gone, or we have to stop.
-bool Session::readText(char* into, size_t bytes) {
+bool Conversation::readText(char* into, size_t bytes) {
   for (size_t done = 0; done < bytes;) {
     pollfd waited[] = {{socket_, POLLIN, 0}, {interrupts_.signals(), POLLIN, 0}};
     if (::poll(waited, 2, -1) < 0) continue;
@@ -171,7 +171,7 @@ bool Session::readText(char* into, size_t bytes) {
   return true;
 }
 
-bool Session::readHead(size_t& bytes) {
+bool Conversation::readHead(size_t& bytes) {
   char line[64];
   size_t length = 0;
   do {
@@ -188,7 +188,7 @@ bool Session::readHead(size_t& bytes) {
   return true;
 }
 
-bool Session::parsePlan() {
+bool Conversation::parsePlan() {
   const size_t lines = countLines(plan_);
   if (lines == 0 || lines > kMaxTargets) return false;
   targets_.first = makeTargets(lines);
@@ -220,7 +220,7 @@ bool Session::parsePlan() {
   return *at == '\0';
 }
 
-bool Session::readPlan() {
+bool Conversation::readPlan() {
   size_t bytes = 0;
   if (!readHead(bytes)) return false;
   plan_ = static_cast<char*>(std::malloc(bytes + 1));
@@ -230,14 +230,14 @@ bool Session::readPlan() {
 }
 
 /// All that takes memory, before the first freeze.
-Failure Session::makeReady() {
-  freezer_ = Freezer::make();
+Failure Conversation::makeReady() {
+  freezer_ = VolumeFreezer::make();
   if (freezer_ == nullptr) return {ENOMEM, "calloc"};
   if (const Failure failure = freezer_->start(targets_)) return failure;
   return record_.write(targets_);
 }
 
-void Session::reportFreeze(Reason reason, const Failure& failure) {
+void Conversation::reportFreeze(Reason reason, const Failure& failure) {
   begin();
   for (const Target& target : targets_) {
     const State state = target.state == nullptr ? State::Planned : target.getState();
@@ -264,7 +264,7 @@ void Session::reportFreeze(Reason reason, const Failure& failure) {
   send();
 }
 
-void Session::reportThaw(Reason reason) {
+void Conversation::reportThaw(Reason reason) {
   begin();
   for (size_t left = targets_.count; left > 0; --left) {
     const Target& target = targets_.first[left - 1];
@@ -287,7 +287,7 @@ void Session::reportThaw(Reason reason) {
   send();
 }
 
-int Session::run(const char* recordPath) {
+int Conversation::run(const char* recordPath) {
   report_ = static_cast<char*>(std::malloc(kLineBytes + 4 * PATH_MAX));
   if (report_ == nullptr) return 1;
   pid_t holder = 0;
@@ -343,13 +343,13 @@ int Session::run(const char* recordPath) {
 
 }  // namespace
 
-int runSession(int socket, const char* recordPath) {
+int runConversation(int socket, const char* recordPath) {
   const int signals = takeSignals();
   if (signals < 0) return 1;
   harden();
   shareHeap();
-  Session session(socket, signals);
-  return session.run(recordPath);
+  Conversation conversation(socket, signals);
+  return conversation.run(recordPath);
 }
 
 }  // namespace vmic::guard

@@ -1,4 +1,4 @@
-#include "guard/freezer.h"
+#include "guard/volume_freezer.h"
 
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -43,12 +43,12 @@ Reason Interrupts::take(bool fromSocket, bool fromSignals) {
   return Reason::None;
 }
 
-Freezer* Freezer::make() {
-  void* memory = std::calloc(1, sizeof(Freezer));
-  return memory == nullptr ? nullptr : new (memory) Freezer;
+VolumeFreezer* VolumeFreezer::make() {
+  void* memory = std::calloc(1, sizeof(VolumeFreezer));
+  return memory == nullptr ? nullptr : new (memory) VolumeFreezer;
 }
 
-Failure Freezer::start(const Targets& targets) {
+Failure VolumeFreezer::start(const Targets& targets) {
   targets_ = targets;
   timer_ = Fd(::timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!timer_) return {errno, "timerfd_create"};
@@ -56,7 +56,7 @@ Failure Freezer::start(const Targets& targets) {
 }
 
 template <typename Done>
-Reason Freezer::await(int64_t deadlineNs, Interrupts* interrupts, Done done) {
+Reason VolumeFreezer::await(int64_t deadlineNs, Interrupts* interrupts, Done done) {
   itimerspec at = {};
   at.it_value.tv_sec = deadlineNs / kSecondNs;
   at.it_value.tv_nsec = deadlineNs % kSecondNs;
@@ -80,7 +80,7 @@ Reason Freezer::await(int64_t deadlineNs, Interrupts* interrupts, Done done) {
   return Reason::None;
 }
 
-bool Freezer::isAwaited() {
+bool VolumeFreezer::isAwaited() {
   for (Target& target : targets_) {
     if (target.awaited && pool_.isBusy(target)) return true;
   }
@@ -88,7 +88,7 @@ bool Freezer::isAwaited() {
 }
 
 /// Takes over what came of the awaited work. What isn't done is abandoned, and counts as failed.
-void Freezer::collect() {
+void VolumeFreezer::collect() {
   for (Target& target : targets_) {
     if (!target.awaited) continue;
     target.awaited = false;
@@ -96,7 +96,7 @@ void Freezer::collect() {
   }
 }
 
-const Target* Freezer::findFatal() const {
+const Target* VolumeFreezer::findFatal() const {
   for (const Target& target : targets_) {
     if (isFatal(target)) return &target;
   }
@@ -104,7 +104,7 @@ const Target* Freezer::findFatal() const {
 }
 
 /// What the end of a wait for work means.
-Reason Freezer::conclude(Reason reason) {
+Reason VolumeFreezer::conclude(Reason reason) {
   // What is still being done is left to `thaw`.
   if (reason != Reason::None && reason != Reason::Limit) return reason;
   if (findFatal() != nullptr) return Reason::Failed;
@@ -112,7 +112,7 @@ Reason Freezer::conclude(Reason reason) {
   return findFatal() == nullptr ? Reason::None : Reason::Failed;
 }
 
-Reason Freezer::prepare(int64_t deadlineNs, Interrupts& interrupts) {
+Reason VolumeFreezer::prepare(int64_t deadlineNs, Interrupts& interrupts) {
   for (Target& target : targets_) {
     target.awaited = true;
     pool_.post(target, Work::Prepare);
@@ -121,7 +121,7 @@ Reason Freezer::prepare(int64_t deadlineNs, Interrupts& interrupts) {
   return conclude(reason);
 }
 
-void Freezer::open(int64_t deadlineNs) {
+void VolumeFreezer::open(int64_t deadlineNs) {
   for (Target& target : targets_) {
     if (!target.isHeld()) continue;
     target.awaited = true;
@@ -131,7 +131,7 @@ void Freezer::open(int64_t deadlineNs) {
   collect();
 }
 
-Reason Freezer::freeze(int64_t deadlineNs, Interrupts& interrupts) {
+Reason VolumeFreezer::freeze(int64_t deadlineNs, Interrupts& interrupts) {
   const int64_t startNs = nowNs();
   for (uint32_t stage = 0; stage < targets_.stages(); ++stage) {
     for (Target& target : targets_) {
@@ -161,11 +161,11 @@ Reason Freezer::freeze(int64_t deadlineNs, Interrupts& interrupts) {
   return Reason::None;
 }
 
-Reason Freezer::hold(int64_t deadlineNs, Interrupts& interrupts) {
+Reason VolumeFreezer::hold(int64_t deadlineNs, Interrupts& interrupts) {
   return await(deadlineNs, &interrupts, [] { return false; });
 }
 
-void Freezer::thaw() {
+void VolumeFreezer::thaw() {
   // What just started to freeze is waited for; what was given up before may take for ever.
   for (Target& target : targets_) target.awaited = !target.abandoned && pool_.abandon(target);
   for (uint32_t left = targets_.stages(); left > 0; --left) {
@@ -186,7 +186,7 @@ void Freezer::thaw() {
   }
 }
 
-bool Freezer::finish(int64_t deadlineNs) {
+bool VolumeFreezer::finish(int64_t deadlineNs) {
   while (!isComplete() && nowNs() < deadlineNs) {
     for (Target& target : targets_) {
       if (target.getState() == State::Frozen && target.fd && !pool_.isBusy(target))
@@ -197,7 +197,7 @@ bool Freezer::finish(int64_t deadlineNs) {
   return isComplete();
 }
 
-bool Freezer::isComplete() const {
+bool VolumeFreezer::isComplete() const {
   for (const Target& target : targets_) {
     if (target.isHeld()) return false;
   }

@@ -39,11 +39,11 @@ class Interrupts {
 
 /// Freezes and thaws one set of targets. Its methods are the main thread's; none waits for a target
 /// longer than it says.
-class Freezer {
+class VolumeFreezer {
  public:
   /// On the heap for good, as its threads may be stuck for as long as the process lives. Null: no
   /// memory.
-  static Freezer* make();
+  static VolumeFreezer* make();
   /// Starts the threads.
   Failure start(const Targets& targets);
   const Targets& targets() const { return targets_; }
