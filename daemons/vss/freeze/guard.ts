@@ -216,12 +216,15 @@ function refusalOf(code: string, call: string | undefined, holder: string | unde
 /**
  * The last resort: thaws what a guard that was killed left frozen, and nothing else. Never rejects.
  */
-async function thawRecorded({
-  recordPath,
-  program = findProgram(),
-}: GuardOptions): Promise<Recovery> {
+async function thawRecorded({ recordPath, program: given }: GuardOptions): Promise<Recovery> {
   // At nearly every start of the service: a process for nothing
   if (!fs.existsSync(recordPath)) return { complete: true, thawed: [] };
+  let program: string;
+  try {
+    program = given ?? findProgram();
+  } catch (error) {
+    return { complete: false, problem: (error as Error).message, thawed: [] };
+  }
   const { problem, output, errors } = await run(program, {
     args: ['--thaw-recorded', recordPath],
     env: {},
