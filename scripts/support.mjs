@@ -8,11 +8,15 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Ends a script with a message for its user, without a stack. */
 export class Failure extends Error {}
+
+/** Ends a script that was called the wrong way with its usage and exit status 2. */
+export class UsageError extends Failure {}
 
 /** Runs a script's main function; a Failure becomes a message and exit status 1. */
 export async function runMain(main) {
@@ -21,8 +25,32 @@ export async function runMain(main) {
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     process.stderr.write(`${error.message}\n`);
-    process.exitCode = 1;
+    process.exitCode = error instanceof UsageError ? 2 : 1;
   }
+}
+
+/**
+ * Reads a script's command line. The usage text is the script's first comment, from "usage:" on.
+ * --help prints it. An unknown option throws a UsageError with it.
+ */
+export function parseArguments(
+  scriptUrl,
+  options = {},
+  { allowPositionals = true, args = process.argv.slice(2) } = {},
+) {
+  const comment = /^\/\*\*\n(.*?)\*\/$/ms.exec(readFileSync(fileURLToPath(scriptUrl), 'utf8'))?.[1];
+  const usage = (comment ?? '').replaceAll(/^ \* ?/gm, '').replaceAll('*\\/', '*/');
+  const text = usage.slice(usage.indexOf('usage:')).trimEnd();
+  try {
+    const help = { type: 'boolean', default: false };
+    const parsed = parseArgs({ args, options: { ...options, help }, allowPositionals });
+    if (!parsed.values.help) return parsed;
+  } catch (error) {
+    if (!error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
+    throw new UsageError(`${error.message}\n${text}`);
+  }
+  process.stdout.write(`${text}\n`);
+  process.exit(0);
 }
 
 export function say(text) {

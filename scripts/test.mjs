@@ -89,6 +89,7 @@ await runMain(() => {
   if (positionals.length === 0 && values.suite === 'fast') {
     run('node_modules/.bin/tsc', ['--noEmit']);
     run('node_modules/.bin/biome', ['check', '--error-on-warnings', '.']);
+    run(process.execPath, ['scripts/check-imports.mjs']);
   }
   if (values.suite !== 'rig') fetchCDaemons();
 
