@@ -10,7 +10,8 @@ import { capture, root } from '../scripts/support.mjs';
 /**
  * name        daemons/NAME, bin/vmic-NAME, systemd/vmic-NAME.{service,socket}
  * daemon      the C daemon's executable, a name people and tools look for
- * units       the C daemon's unit in every spelling, of: Debian and Ubuntu; openSUSE, Arch and Alpine; RHEL, Azure Linux and Oracle
+ * units       the C daemon's unit in every spelling, of: Debian and Ubuntu; openSUSE, Arch and
+ *             Alpine; RHEL, Azure Linux and Oracle
  * executables compiled programs that the service starts, targets of binding.gyp
  * folders     for an administrator's own programs, below /etc/vmic
  */

@@ -2,7 +2,8 @@
  * Builds the Debian packages into dist/: vmic_VERSION_ARCH.deb, and
  * vmic-bundled-node_VERSION_ARCH.deb, which brings its own Node.js.
  *
- * usage: node packaging/deb.mjs [--arch amd64|arm64]... [--flavour vmic|vmic-bundled-node]...     by default all
+ * usage: node packaging/deb.mjs [--arch amd64|arm64]... [--flavour vmic|vmic-bundled-node]...
+ *   by default all
  */
 
 import { createHash } from 'node:crypto';

@@ -2,7 +2,8 @@
  * Builds the RPM packages into dist/: vmic-VERSION-1.ARCH.rpm, and
  * vmic-bundled-node-VERSION-1.ARCH.rpm, which brings its own Node.js.
  *
- * usage: node packaging/rpm.mjs [--arch amd64|arm64]... [--flavour vmic|vmic-bundled-node]...     by default all
+ * usage: node packaging/rpm.mjs [--arch amd64|arm64]... [--flavour vmic|vmic-bundled-node]...
+ *   by default all
  */
 
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -81,12 +81,13 @@ export function run(program, args, { hide = false, env } = {}) {
 }
 
 /** What a program prints on stdout; undefined when it is missing or fails. */
-export function capture(program, args, { env } = {}) {
+export function capture(program, args, { env, cwd = root } = {}) {
   const result = spawnSync(program, args, {
-    cwd: root,
+    cwd,
     env: { ...process.env, ...env },
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
+    maxBuffer: 256 * 1024 * 1024,
   });
   return result.status === 0 ? result.stdout : undefined;
 }

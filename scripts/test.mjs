@@ -5,7 +5,8 @@
  *   fast (default)  types, formatting, lint, then test/**\/*.test.ts without those below
  *   slow            test/**\/*.slow.test.ts: kills by the hundred, a million fuzzed messages
  *   package         test/**\/*.package.test.ts: builds packages, and uses what is in them
- *   rig             test/rig/**\/*.test.ts, test/**\/*.rig.test.ts: real kernels in QEMU (root on Debian; installs what it needs)
+ *   rig             test/rig/**\/*.test.ts, test/**\/*.rig.test.ts: real kernels in QEMU (root on
+ *                   Debian; installs what it needs)
  *   FILE...         just these test files, without the checks
  */
 

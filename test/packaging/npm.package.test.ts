@@ -37,7 +37,9 @@ import { kvpProtocol } from 'vmic/protocol/services/kvp';
 import { parseTrace, type TracePacket } from 'vmic/protocol/trace/trace';
 
 const file = fileURLToPath(import.meta.resolve('vmic/fixtures/kvp/auto-pool.trace'));
-const packets = parseTrace(fs.readFileSync(file, 'utf8')).entries.filter((entry): entry is TracePacket => entry.kind === 'packet');
+const packets = parseTrace(fs.readFileSync(file, 'utf8')).entries.filter(
+  (entry): entry is TracePacket => entry.kind === 'packet',
+);
 const operations = new Set<string>();
 let firstKey: string | undefined;
 let request: ReturnType<typeof kvpProtocol.ic.decodeRequest> | undefined;
@@ -54,7 +56,8 @@ for (const { direction, payload } of packets) {
 const stage = await Stage.open('unix', { native });
 const items = await stage.host.enumerate(2);
 await stage.close();
-console.log(JSON.stringify({ operations: [...operations], recordedKey: firstKey, daemonsKey: items[0]?.key }));
+const daemonsKey = items[0]?.key;
+console.log(JSON.stringify({ operations: [...operations], recordedKey: firstKey, daemonsKey }));
 `;
 
 test('installs elsewhere, is imported there, and decodes a recording', () => {

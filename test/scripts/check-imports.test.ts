@@ -1,12 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
-
-const root = fileURLToPath(new URL('../..', import.meta.url));
+import { test } from 'node:test';
+import { check } from './tree.ts';
 
 /** The directions imports must not take, one line each: [importing file, imported]. */
 const forbidden: readonly [string, string][] = [
@@ -106,25 +100,11 @@ const forms: Readonly<Record<string, (specifier: string) => string>> = {
 };
 const TYPE_FORMS = ['type', 'type expression'];
 
-const folder = mkdtempSync(join(tmpdir(), 'vmic-imports-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
-
 /** Checks one folder full of files with the project's rule. Returns the files that break it. */
 function filesRefused(files: ReadonlyMap<string, string>): ReadonlySet<string> {
-  const tree = mkdtempSync(join(folder, 'tree-'));
-  for (const [path, content] of files) {
-    mkdirSync(dirname(join(tree, path)), { recursive: true });
-    writeFileSync(join(tree, path), content);
-  }
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    [join(root, 'scripts/check-imports.mjs'), '--root', tree, ...files.keys()],
-    { encoding: 'utf8' },
-  );
-  const lines = stderr.split('\n').filter((line) => line !== '');
-  const paths = lines.map((line) => /^([^:]+):\d+: must not import /.exec(line)?.[1] ?? line);
-  assert.equal(status, paths.length > 0 ? 1 : 0, stderr);
-  return new Set(paths);
+  const { status, stderr, lines } = check('check-imports.mjs', files);
+  assert.equal(status, lines.length > 0 ? 1 : 0, stderr);
+  return new Set(lines.map((line) => /^([^:]+):\d+: must not import /.exec(line)?.[1] ?? line));
 }
 
 for (const [form, write] of Object.entries(forms)) {
