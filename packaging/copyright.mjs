@@ -36,6 +36,7 @@ const holdersOf = (text) => {
   );
 };
 
+/** @param {{ files: string, comment?: string, holders: string[], licence: string, text: string }} of */
 function paragraph({ files, comment, holders, licence, text }) {
   const names = holders.map((line) => line.replace(/^copyright:? ?/i, ''));
   return [

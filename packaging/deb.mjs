@@ -95,7 +95,7 @@ await runMain(() => {
     throw new Failure(
       'Debian packages are built by dpkg-deb, on Debian or where the package dpkg is installed',
     );
-  forEachPackage(({ name, arch, native, node, nodeLicence, folder }) => {
+  forEachPackage(import.meta.url, ({ name, arch, native, node, nodeLicence, folder }) => {
     const tree = join(folder, 'root');
     stage(tree, { format: 'deb', flavour: name, native, node });
     const doc = join(tree, 'usr/share/doc', name);

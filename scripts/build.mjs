@@ -23,6 +23,7 @@ import {
   isCurrent,
   listFiles,
   locked,
+  parseArguments,
   root,
   runMain,
   say,
@@ -162,6 +163,11 @@ function npmPackages({ outputs }) {
 }
 
 await runMain(async () => {
+  const { quiet } = parseArguments(
+    import.meta.url,
+    { quiet: { type: 'boolean' } },
+    { allowPositionals: false },
+  ).values;
   const programs = findPrograms();
   const isBuilt = () =>
     [
@@ -175,7 +181,7 @@ await runMain(async () => {
       const print = inputsFingerprint(programs);
       await build(programs);
       writeStamp(STAMP, print);
-      if (!process.argv.includes('--quiet'))
+      if (!quiet)
         say(
           `Built ${Object.keys(programs)
             .map((name) => `bin/${name}`)
@@ -184,6 +190,6 @@ await runMain(async () => {
       return 0;
     });
   }
-  if (!process.argv.includes('--quiet')) say('bin/ is current.');
+  if (!quiet) say('bin/ is current.');
   return 0;
 });

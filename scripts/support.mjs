@@ -32,6 +32,10 @@ export async function runMain(main) {
 /**
  * Reads a script's command line. The usage text is the script's first comment, from "usage:" on.
  * --help prints it. An unknown option throws a UsageError with it.
+ * @param {string} scriptUrl
+ * @param {Record<string, { type: string, multiple?: boolean, default?: unknown }>} options as
+ *   parseArgs() takes them
+ * @returns {{ values: any, positionals: string[] }}
  */
 export function parseArguments(
   scriptUrl,
@@ -39,17 +43,18 @@ export function parseArguments(
   { allowPositionals = true, args = process.argv.slice(2) } = {},
 ) {
   const comment = /^\/\*\*\n(.*?)\*\/$/ms.exec(readFileSync(fileURLToPath(scriptUrl), 'utf8'))?.[1];
-  const usage = (comment ?? '').replaceAll(/^ \* ?/gm, '').replaceAll('*\\/', '*/');
-  const text = usage.slice(usage.indexOf('usage:')).trimEnd();
+  const lines = (comment ?? '').replaceAll(/^ \* ?/gm, '').replaceAll('*\\/', '*/');
+  const usage = lines.slice(lines.indexOf('usage:')).trimEnd();
   try {
-    const help = { type: 'boolean', default: false };
-    const parsed = parseArgs({ args, options: { ...options, help }, allowPositionals });
+    const all = { ...options, help: { type: 'boolean' } };
+    const parsed = parseArgs(/** @type {any} */ ({ args, options: all, allowPositionals }));
     if (!parsed.values.help) return parsed;
-  } catch (error) {
+  } catch (thrown) {
+    const error = /** @type {NodeJS.ErrnoException} */ (thrown);
     if (!error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
-    throw new UsageError(`${error.message}\n${text}`);
+    throw new UsageError(`${error.message}\n${usage}`);
   }
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${usage}\n`);
   process.exit(0);
 }
 
@@ -59,6 +64,9 @@ export function say(text) {
 
 /**
  * Runs a program in the project's folder. Its output is shown, or with `hide` only when it fails.
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {{ hide?: boolean, env?: NodeJS.ProcessEnv }} [options]
  */
 export function run(program, args, { hide = false, env } = {}) {
   const result = spawnSync(program, args, {
@@ -80,7 +88,12 @@ export function run(program, args, { hide = false, env } = {}) {
   throw new Failure(`${[program, ...args].join(' ')}: ${how}`);
 }
 
-/** What a program prints on stdout; undefined when it is missing or fails. */
+/**
+ * What a program prints on stdout; undefined when it is missing or fails.
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv }} [options]
+ */
 export function capture(program, args, { env, cwd = root } = {}) {
   const result = spawnSync(program, args, {
     cwd,
@@ -128,6 +141,8 @@ export function installDebianPackages(packages, why) {
 /**
  * The files below the given paths (relative to the project), sorted; a path that is missing has
  * none.
+ * @param {readonly string[]} paths
+ * @param {(path: string) => boolean} accept
  */
 export function listFiles(paths, accept = () => true) {
   const files = [];

@@ -88,9 +88,7 @@ await runMain(() => {
   if (files.length === 0) throw new Failure(`No test files in suite ${values.suite}`);
 
   if (positionals.length === 0 && values.suite === 'fast') {
-    run('node_modules/.bin/tsc', ['--noEmit']);
-    run('node_modules/.bin/biome', ['check', '--error-on-warnings', '.']);
-    run(process.execPath, ['scripts/check-imports.mjs']);
+    run(process.execPath, ['scripts/check.mjs']);
   }
   if (values.suite !== 'rig') fetchCDaemons();
 
