@@ -1,20 +1,21 @@
 /**
  * Runs the checks and tests.
  *
- * usage: node scripts/test.mjs [--suite fast|slow|package|rig] [FILE...]
- *   fast (default)  types, formatting, lint, then test/**\/*.test.ts without those below
+ * usage: node scripts/test.mjs [--suite fast|slow|package|rig] [OPTION...] [FILE...]
+ *   fast (default)  the checks (scripts/check.mjs), then test/**\/*.test.ts without those below
  *   slow            test/**\/*.slow.test.ts: kills by the hundred, a million fuzzed messages
  *   package         test/**\/*.package.test.ts: builds packages, and uses what is in them
  *   rig             test/rig/**\/*.test.ts, test/**\/*.rig.test.ts: real kernels in QEMU (root on
  *                   Debian; installs what it needs)
- *   FILE...         just these test files, without the checks
+ *   --name PATTERN  just the tests with such a name (a regular expression), without the checks
+ *   --watch         runs the tests again when a source changes, until Ctrl-C
+ *   FILE...         just these test files, or those below these folders, without the checks
  */
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import {
   capture,
   Failure,
@@ -22,12 +23,16 @@ import {
   isOnPath,
   isRoot,
   listFiles,
+  parseArguments,
   root,
   run,
   runMain,
   say,
+  UsageError,
 } from './support.mjs';
+import { runOnChange } from './watch.mjs';
 
+const node = process.execPath;
 const isRig = (path) => path.startsWith('test/rig/') || path.endsWith('.rig.test.ts');
 const isSlow = (path) => path.endsWith('.slow.test.ts');
 const isPackage = (path) => path.endsWith('.package.test.ts');
@@ -72,22 +77,33 @@ function fetchCDaemons() {
   }
 }
 
+/** Returns the test files that a word of the command line names. */
+function testFilesIn(word) {
+  const files = listFiles([word], (path) => path.endsWith('.test.ts'));
+  if (files.length > 0) return files;
+  throw new Failure(
+    existsSync(join(root, word)) ? `${word}: no *.test.ts` : `${word}: there is no such file`,
+  );
+}
+
 await runMain(() => {
-  const { values, positionals } = parseArgs({
-    options: { suite: { type: 'string', default: 'fast' } },
-    allowPositionals: true,
+  const { values, positionals } = parseArguments(import.meta.url, {
+    suite: { type: 'string', default: 'fast' },
+    name: { type: 'string', multiple: true, default: [] },
+    watch: { type: 'boolean', default: false },
   });
   const accept = SUITES[values.suite];
   if (accept === undefined)
-    throw new Failure(`--suite ${values.suite}: there are ${Object.keys(SUITES).join(', ')}`);
+    throw new UsageError(`--suite ${values.suite}: there are ${Object.keys(SUITES).join(', ')}`);
   const files =
     positionals.length > 0
-      ? positionals
+      ? positionals.flatMap(testFilesIn)
       : listFiles(['test'], (path) => path.endsWith('.test.ts') && accept(path));
   files.sort((a, b) => Number(b === LONGEST) - Number(a === LONGEST));
   if (files.length === 0) throw new Failure(`No test files in suite ${values.suite}`);
 
-  if (positionals.length === 0 && values.suite === 'fast') {
+  const isPart = positionals.length > 0 || values.name.length > 0 || values.watch;
+  if (!isPart && values.suite === 'fast') {
     run(process.execPath, ['scripts/check.mjs']);
   }
   if (values.suite !== 'rig') fetchCDaemons();
@@ -98,10 +114,20 @@ await runMain(() => {
     { fast: availableParallelism(), rig: Math.min(availableParallelism(), MAX_MACHINES) }[
       values.suite
     ] ?? 1;
-  const concurrency = `--test-concurrency=${lanes}`;
-  const result = spawnSync(process.execPath, ['--import', 'tsx', concurrency, '--test', ...files], {
-    cwd: root,
-    stdio: 'inherit',
-  });
+  const args = [
+    ...['--import', 'tsx', `--test-concurrency=${lanes}`, '--test'],
+    ...values.name.map((pattern) => `--test-name-pattern=${pattern}`),
+    ...files,
+  ];
+  if (values.watch) {
+    const start = () =>
+      spawn('sh', ['-c', '"$0" scripts/build.mjs --quiet && exec "$0" "$@"', node, ...args], {
+        cwd: root,
+        stdio: 'inherit',
+        detached: true,
+      });
+    return runOnChange(start, (path) => say(`\n${path} changed: running the tests again`));
+  }
+  const result = spawnSync(node, args, { cwd: root, stdio: 'inherit' });
   return result.status ?? 1;
 });

@@ -5,8 +5,13 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { deferred } from '../wire.ts';
 
-/** The folder with the built programs: beside this one's bundle, or bin/ of the source tree. */
+/**
+ * The folder with the programs: VMIC_PROGRAMS of the environment (scripts/dev.mjs runs sources), or
+ * where the built ones are, beside this one's bundle or in bin/ of the source tree.
+ */
 export function binFolder(): string {
+  const given = process.env['VMIC_PROGRAMS'];
+  if (given !== undefined) return given;
   const here = path.dirname(fileURLToPath(import.meta.url));
   return fs.existsSync(path.join(here, 'vmic-kvp')) ? here : path.resolve(here, '../../bin');
 }
