@@ -36,6 +36,7 @@ import {
   UNITS,
   VERSION,
 } from './contents.mjs';
+import { packMaps } from './maps.mjs';
 import { buildNative, fetchNode } from './native.mjs';
 
 const HOME = 'usr/lib/vmic';
@@ -191,6 +192,7 @@ export function forEachPackage(scriptUrl, build) {
   check('arch', ARCHITECTURES);
   check('flavour', FLAVOURS);
   mkdirSync(join(root, 'dist'), { recursive: true });
+  packMaps();
   for (const arch of values.arch) {
     const native = buildNative(arch);
     for (const name of values.flavour) {
