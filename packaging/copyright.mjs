@@ -36,7 +36,9 @@ const holdersOf = (text) => {
   );
 };
 
-/** @param {{ files: string, comment?: string, holders: string[], licence: string, text: string }} of */
+/**
+ * @param {{ files: string, comment?: string, holders: string[], licence: string, text: string }} of
+ */
 function paragraph({ files, comment, holders, licence, text }) {
   const names = holders.map((line) => line.replace(/^copyright:? ?/i, ''));
   return [

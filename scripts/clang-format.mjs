@@ -2,7 +2,7 @@
  * Checks and formats the C and C++ of this project with clang-format, which npm delivers as
  * WebAssembly: everybody has the same version. Reads the nearest .clang-format.
  *
- * usage: node scripts/clang-format.mjs [--write] [FILE...]     default: all files, nothing is written
+ * usage: node scripts/clang-format.mjs [--write] [FILE...]     default: all files, only checked
  */
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';

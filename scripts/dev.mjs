@@ -1,7 +1,7 @@
 /**
  * Runs the daemon of a service from its source on the simulated host, which plays the service's
- * scenes again and again. Shows what goes over the wire and what the daemon logs. Starts anew when a
- * source changes. Needs no root. Ctrl-C ends it.
+ * scenes again and again. Shows what goes over the wire and what the daemon logs. Starts anew when
+ * a source changes. Needs no root. Ctrl-C ends it.
  *
  * usage: npm run dev -- SERVICE [OPTION...]     kvp, vss, fcopy, heartbeat, shutdown, timesync
  *   --bad                also plays bad hosts

@@ -1,6 +1,6 @@
 /**
- * Checks and formats the Python of this project with ruff, which npm delivers as WebAssembly. Reads the settings from
- * ruff.toml.
+ * Checks and formats the Python of this project with ruff, which npm delivers as WebAssembly. Reads
+ * the settings from ruff.toml.
  *
  * usage: node scripts/ruff.mjs [--write] [FILE...]     default: all files, nothing is written
  *   --write   formats the files and sorts their imports

@@ -1,7 +1,7 @@
 /**
  * What the scripts of package.json run: set-up, build, then the program that was asked for.
  *
- * usage: node scripts/run.mjs setup|build|start|check|test|dev|bench|deb|rpm|tree|npm [ARG...]
+ * usage: node scripts/run.mjs setup|build|start|check|test|dev|coverage|bench|deb|rpm|tree|npm [ARG...]
  *
  * Where Node.js is too old, as Debian 12's own, a newer one from the npm registry does the work;
  * nothing is installed outside this folder. This file and support.mjs therefore have to run with
@@ -40,6 +40,7 @@ const TASKS = {
   check: [['scripts/setup.mjs', '--quiet'], ['scripts/check.mjs']],
   test: [...QUIETLY, ['scripts/test.mjs']],
   dev: [['scripts/setup.mjs', '--quiet'], ['scripts/dev.mjs']],
+  coverage: [...QUIETLY, ['scripts/coverage.mjs']],
   bench: [...QUIETLY, ['scripts/bench.mjs']],
   deb: [...QUIETLY, ['packaging/deb.mjs']],
   rpm: [...QUIETLY, ['packaging/rpm.mjs']],

@@ -9,6 +9,7 @@
  *                   Debian; installs what it needs)
  *   --name PATTERN  just the tests with such a name (a regular expression), without the checks
  *   --watch         runs the tests again when a source changes, until Ctrl-C
+ *   --unchecked     without the checks
  *   FILE...         just these test files, or those below these folders, without the checks
  */
 
@@ -91,6 +92,7 @@ await runMain(() => {
     suite: { type: 'string', default: 'fast' },
     name: { type: 'string', multiple: true, default: [] },
     watch: { type: 'boolean', default: false },
+    unchecked: { type: 'boolean', default: false },
   });
   const accept = SUITES[values.suite];
   if (accept === undefined)
@@ -103,7 +105,7 @@ await runMain(() => {
   if (files.length === 0) throw new Failure(`No test files in suite ${values.suite}`);
 
   const isPart = positionals.length > 0 || values.name.length > 0 || values.watch;
-  if (!isPart && values.suite === 'fast') {
+  if (!isPart && !values.unchecked && values.suite === 'fast') {
     run(process.execPath, ['scripts/check.mjs']);
   }
   if (values.suite !== 'rig') fetchCDaemons();

@@ -21,7 +21,7 @@ import { fail } from './throwing.ts';
 fail({ text: 'it broke' });
 `;
 
-/** Bundles a program that throws, as scripts/build.mjs bundles. Returns its folder and its stack. */
+/** Bundles a program that throws, as scripts/build.mjs does. Returns its folder and its stack. */
 async function breakBundle(): Promise<{ folder: string; stack: string }> {
   const folder = writeTree(
     new Map([
