@@ -8,18 +8,19 @@
 
 const { writeFileSync } = require('node:fs');
 const inspector = require('node:inspector');
-const { join } = require('node:path');
+const { basename, join } = require('node:path');
 const { pathToFileURL } = require('node:url');
 
 /** @param {string} folder */
 function profile(folder) {
+  const program = basename(process.argv[1] ?? '');
   const session = new inspector.Session();
   session.connect();
   session.post('Profiler.enable');
   session.post('Profiler.start');
   process.on('exit', () => {
     session.post('Profiler.stop', (error, result) => {
-      const file = join(folder, `${process.argv0}-${process.pid}.cpuprofile`);
+      const file = join(folder, `${program}-${process.pid}.cpuprofile`);
       if (error === null) writeFileSync(file, JSON.stringify(result.profile));
     });
   });

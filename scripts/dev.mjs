@@ -6,7 +6,7 @@
  * usage: npm run dev -- SERVICE [OPTION...]     kvp, vss, fcopy, heartbeat, shutdown, timesync
  *   --bad                also plays bad hosts
  *   --transport WIRE     unix, unix-ring or both (default)
- *   --inspect[=PORT]     lets a debugger attach to the daemon on 127.0.0.1 (default port 9229)
+ *   --inspect PORT       lets a debugger attach to the daemon on 127.0.0.1, usually 9229
  *   --wait               the daemon waits for the debugger before it begins
  *   --profile            writes a CPU profile of each daemon into .cache/dev when it ends
  */
@@ -46,14 +46,16 @@ function writePrograms() {
 }
 
 /** Returns the names of what the simulated host plays for a service. */
-function scenesOf(service, withBad) {
+function scenesOf(service, withBad, wire) {
   const list = capture(process.execPath, [...SIMULATE, '--list', '--json']);
   if (list === undefined) throw new Failure('the simulated host does not start: npm run check');
   const all = list
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line));
-  const own = all.filter(({ service: of = 'kvp' }) => of === service);
+  const own = all.filter(
+    ({ service: of = 'kvp', wires }) => of === service && (wire === 'both' || wires.includes(wire)),
+  );
   const isGood = ({ manner, live }) => manner === 'good' || live === true;
   return own.filter((one) => withBad || isGood(one)).map(({ name }) => name);
 }
@@ -70,7 +72,9 @@ await runMain(async () => {
   const [service] = positionals;
   if (positionals.length !== 1 || !services.includes(service))
     throw new UsageError(`usage: npm run dev -- SERVICE, which is one of ${services.join(', ')}`);
-  const scenes = scenesOf(service, values.bad);
+  const scenes = scenesOf(service, values.bad, values.transport);
+  if (scenes.length === 0)
+    throw new UsageError(`--transport ${values.transport}: nothing to play for ${service} there`);
   const env = {
     ...process.env,
     VMIC_PROGRAMS: FOLDER,
