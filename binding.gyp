@@ -43,7 +43,11 @@
       # A thread that looks after a program may outlive the worker which loaded us.
       "ldflags": ["-Wl,-z,nodelete"],
       "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
-      "defines": ["NAPI_VERSION=8", "NAPI_DISABLE_CPP_EXCEPTIONS", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"]
+      "defines": [
+        "NAPI_VERSION=8",
+        "NAPI_DISABLE_CPP_EXCEPTIONS",
+        "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"
+      ]
     },
     {
       # A program of its own, without Node: it needs libc only.

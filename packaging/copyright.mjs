@@ -36,10 +36,14 @@ const holdersOf = (text) => {
   );
 };
 
+/**
+ * @param {{ files: string, comment?: string, holders: string[], licence: string, text: string }} of
+ */
 function paragraph({ files, comment, holders, licence, text }) {
+  const names = holders.map((line) => line.replace(/^copyright:? ?/i, ''));
   return [
     `Files: ${files}`,
-    `Copyright: ${holders.map((line) => line.replace(/^copyright:? ?/i, '')).join('\n           ')}`,
+    `Copyright: ${names.join('\n           ')}`,
     `License: ${licence}`,
     indent(text),
     ...(comment === undefined ? [] : [`Comment: ${comment}`]),
@@ -69,7 +73,8 @@ export function copyrightFile(nodeLicence) {
   }
   const own = readFileSync(join(root, 'LICENSE'), 'utf8').split('\n\nThe kernel module')[0];
   const paragraphs = [
-    'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: vmic',
+    'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n' +
+      'Upstream-Name: vmic',
     paragraph({
       files: '*',
       holders: holdersOf(own),

@@ -2,7 +2,8 @@
  * Builds the Debian packages into dist/: vmic_VERSION_ARCH.deb, and
  * vmic-bundled-node_VERSION_ARCH.deb, which brings its own Node.js.
  *
- * usage: node packaging/deb.mjs [--arch amd64|arm64]... [--flavour vmic|vmic-bundled-node]...     by default all
+ * usage: node packaging/deb.mjs [--arch amd64|arm64]... [--flavour vmic|vmic-bundled-node]...
+ *   by default all
  */
 
 import { createHash } from 'node:crypto';
@@ -94,7 +95,7 @@ await runMain(() => {
     throw new Failure(
       'Debian packages are built by dpkg-deb, on Debian or where the package dpkg is installed',
     );
-  forEachPackage(({ name, arch, native, node, nodeLicence, folder }) => {
+  forEachPackage(import.meta.url, ({ name, arch, native, node, nodeLicence, folder }) => {
     const tree = join(folder, 'root');
     stage(tree, { format: 'deb', flavour: name, native, node });
     const doc = join(tree, 'usr/share/doc', name);

@@ -2,7 +2,8 @@
  * Builds the RPM packages into dist/: vmic-VERSION-1.ARCH.rpm, and
  * vmic-bundled-node-VERSION-1.ARCH.rpm, which brings its own Node.js.
  *
- * usage: node packaging/rpm.mjs [--arch amd64|arm64]... [--flavour vmic|vmic-bundled-node]...     by default all
+ * usage: node packaging/rpm.mjs [--arch amd64|arm64]... [--flavour vmic|vmic-bundled-node]...
+ *   by default all
  */
 
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -42,7 +43,7 @@ function spec({ name, tree, files }) {
   const own = name === 'vmic';
   const lines = (tag, values) => values.map((value) => `${tag}: ${value}`).join('\n');
   const date = new Date(SOURCE_DATE_EPOCH * 1000).toUTCString();
-  const [, weekday, day, month, year] = /^(\w+), (\d+) (\w+) (\d+)/.exec(date);
+  const [, weekday, day, month, year] = /^(\w+), (\d+) (\w+) (\d+)/.exec(date) ?? [];
   const values = {
     NAME: name,
     VERSION,
@@ -73,7 +74,7 @@ function spec({ name, tree, files }) {
 
 await runMain(() => {
   if (!isOnPath('rpmbuild')) installDebianPackages(['rpm'], 'RPM packages are built by rpmbuild');
-  forEachPackage(({ name, arch, native, node, nodeLicence, folder }) => {
+  forEachPackage(import.meta.url, ({ name, arch, native, node, nodeLicence, folder }) => {
     const tree = join(folder, 'tree');
     stage(tree, { format: 'rpm', flavour: name, native, node });
     const doc = join(tree, 'usr/share/doc', name);

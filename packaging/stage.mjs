@@ -14,9 +14,16 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
-import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { capture, Failure, listFiles, root, say } from '../scripts/support.mjs';
+import {
+  capture,
+  Failure,
+  listFiles,
+  parseArguments,
+  root,
+  say,
+  UsageError,
+} from '../scripts/support.mjs';
 import {
   ARCHITECTURES,
   CONFIGURATION,
@@ -30,6 +37,7 @@ import {
   UNITS,
   VERSION,
 } from './contents.mjs';
+import { packMaps } from './maps.mjs';
 import { buildNative, fetchNode } from './native.mjs';
 
 const HOME = 'usr/lib/vmic';
@@ -168,25 +176,26 @@ export function normalize(folder) {
 
 /**
  * Runs `build` for each package that the command line asks for, and names what came out.
+ * @param scriptUrl of the script whose command line it is
  * @param build takes {name, arch, native, node, nodeLicence, folder}, `folder` being an empty one
  * to work in; gives the package's path
  */
-export function forEachPackage(build) {
-  const { values } = parseArgs({
-    options: {
-      arch: { type: 'string', multiple: true, default: Object.keys(ARCHITECTURES) },
-      flavour: { type: 'string', multiple: true, default: Object.keys(FLAVOURS) },
-    },
-  });
+export function forEachPackage(scriptUrl, build) {
+  const options = {
+    arch: { type: 'string', multiple: true, default: Object.keys(ARCHITECTURES) },
+    flavour: { type: 'string', multiple: true, default: Object.keys(FLAVOURS) },
+  };
+  const { values } = parseArguments(scriptUrl, options, { allowPositionals: false });
   const check = (option, known) => {
     for (const value of values[option]) {
       if (!Object.hasOwn(known, value))
-        throw new Failure(`--${option} ${value}: there are ${Object.keys(known).join(', ')}`);
+        throw new UsageError(`--${option} ${value}: there are ${Object.keys(known).join(', ')}`);
     }
   };
   check('arch', ARCHITECTURES);
   check('flavour', FLAVOURS);
   mkdirSync(join(root, 'dist'), { recursive: true });
+  packMaps();
   for (const arch of values.arch) {
     const native = buildNative(arch);
     for (const name of values.flavour) {
@@ -208,7 +217,7 @@ export function forEachPackage(build) {
  * calls the unit wrong.
  */
 function withManPage(unit) {
-  const [program] = /^vmic-[a-z]+/.exec(unit);
+  const program = /^vmic-[a-z]+/.exec(unit)?.[0];
   const source = readFileSync(join(root, 'systemd', unit), 'utf8');
   return source.replace(/^Documentation=/m, `$&man:${program}(8) `);
 }

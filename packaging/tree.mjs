@@ -7,26 +7,24 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
-import { Failure, runMain, say } from '../scripts/support.mjs';
+import { Failure, parseArguments, runMain, say, UsageError } from '../scripts/support.mjs';
 import { FLAVOURS, NATIVE_ARCH } from './contents.mjs';
 import { buildNative, fetchNode } from './native.mjs';
 import { normalize, stage } from './stage.mjs';
 
 await runMain(() => {
-  const { values, positionals } = parseArgs({
-    options: {
-      init: { type: 'string', default: 'systemd' },
-      flavour: { type: 'string', default: 'vmic' },
-    },
-    allowPositionals: true,
+  const { values, positionals } = parseArguments(import.meta.url, {
+    init: { type: 'string', default: 'systemd' },
+    flavour: { type: 'string', default: 'vmic' },
   });
   if (positionals.length !== 1)
-    throw new Failure('usage: npm run package:tree -- [--init systemd|openrc] FOLDER');
+    throw new UsageError('usage: npm run package:tree -- [--init systemd|openrc] FOLDER');
   if (!['systemd', 'openrc'].includes(values.init))
-    throw new Failure(`--init ${values.init}: there are systemd, openrc`);
+    throw new UsageError(`--init ${values.init}: there are systemd, openrc`);
   if (!Object.hasOwn(FLAVOURS, values.flavour)) {
-    throw new Failure(`--flavour ${values.flavour}: there are ${Object.keys(FLAVOURS).join(', ')}`);
+    throw new UsageError(
+      `--flavour ${values.flavour}: there are ${Object.keys(FLAVOURS).join(', ')}`,
+    );
   }
   if (NATIVE_ARCH === undefined) throw new Failure(`There are no packages for ${process.arch}`);
   const folder = resolve(positionals[0]);

@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { basename } from 'node:path';
-import { Failure, listFiles, root, runMain, say } from './support.mjs';
+import { listFiles, parseArguments, root, runMain, say, UsageError } from './support.mjs';
 
 /** Shared by them, and no measurement itself. */
 const HELPERS = ['driver'];
@@ -14,12 +14,14 @@ await runMain(() => {
   const all = listFiles(['bench'], (path) => path.endsWith('.ts'))
     .map((path) => basename(path, '.ts'))
     .filter((name) => !HELPERS.includes(name));
-  const given = process.argv.slice(2);
-  const names = given.filter((word) => !word.startsWith('-'));
-  const options = given.filter((word) => word.startsWith('-'));
+  const { values, positionals: names } = parseArguments(import.meta.url, {
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+  });
+  const options = ['quick', 'json'].filter((name) => values[name]).map((name) => `--${name}`);
   const unknown = names.find((name) => !all.includes(name));
   if (unknown !== undefined)
-    throw new Failure(`no measurement "${unknown}": there are ${all.join(', ')}`);
+    throw new UsageError(`no measurement "${unknown}": there are ${all.join(', ')}`);
   let failed = 0;
   for (const name of names.length > 0 ? names : all) {
     say(`\n${name}`);

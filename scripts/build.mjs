@@ -23,6 +23,7 @@ import {
   isCurrent,
   listFiles,
   locked,
+  parseArguments,
   root,
   runMain,
   say,
@@ -114,6 +115,9 @@ async function build(programs) {
     minifySyntax: true,
     minifyWhitespace: true,
     keepNames: false,
+    // Maps lie beside the programs, which do not name them: packages stay small.
+    sourcemap: 'external',
+    sourcesContent: false,
     legalComments: 'none',
     charset: 'utf8',
     // CommonJS has no import.meta; the sources find files beside themselves with it.
@@ -136,8 +140,9 @@ async function build(programs) {
   mkdirSync(join(root, 'bin'), { recursive: true });
   replaceFile(join(root, 'bin/package.json'), '{"type":"commonjs"}\n', 0o644);
   for (const file of result.outputFiles) {
-    const name = basename(file.path, '.js');
-    replaceFile(join(root, 'bin', name), file.contents, name.endsWith('.js') ? 0o644 : 0o755);
+    const name = basename(file.path).replace(/\.js(\.map)?$/, '$1');
+    const isProgram = !/\.(js|map)$/.test(name);
+    replaceFile(join(root, 'bin', name), file.contents, isProgram ? 0o755 : 0o644);
   }
   replaceFile(join(root, 'bin', basename(GUARD)), readFileSync(join(root, GUARD)), 0o755);
   replaceFile(
@@ -152,7 +157,8 @@ async function build(programs) {
  * copyright file has to name them.
  */
 function npmPackages({ outputs }) {
-  const found = Object.entries(outputs).map(([path, { inputs }]) => {
+  const bundles = Object.entries(outputs).filter(([path]) => !path.endsWith('.map'));
+  const found = bundles.map(([path, { inputs }]) => {
     const folders = Object.entries(inputs)
       .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
       .map(([input]) => /^(.*\bnode_modules\/(?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1])
@@ -163,11 +169,17 @@ function npmPackages({ outputs }) {
 }
 
 await runMain(async () => {
+  const { quiet } = parseArguments(
+    import.meta.url,
+    { quiet: { type: 'boolean' } },
+    { allowPositionals: false },
+  ).values;
   const programs = findPrograms();
   const isBuilt = () =>
     [
       BUNDLED,
-      ...[...Object.keys(programs), basename(GUARD)].map((name) => join('bin', name)),
+      ...Object.keys(programs).flatMap((name) => [`bin/${name}`, `bin/${name}.map`]),
+      join('bin', basename(GUARD)),
     ].every((path) => existsSync(join(root, path))) &&
     isCurrent(STAMP, inputsFingerprint(programs));
   if (!isBuilt()) {
@@ -176,7 +188,7 @@ await runMain(async () => {
       const print = inputsFingerprint(programs);
       await build(programs);
       writeStamp(STAMP, print);
-      if (!process.argv.includes('--quiet'))
+      if (!quiet)
         say(
           `Built ${Object.keys(programs)
             .map((name) => `bin/${name}`)
@@ -185,6 +197,6 @@ await runMain(async () => {
       return 0;
     });
   }
-  if (!process.argv.includes('--quiet')) say('bin/ is current.');
+  if (!quiet) say('bin/ is current.');
   return 0;
 });

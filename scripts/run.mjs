@@ -1,7 +1,7 @@
 /**
  * What the scripts of package.json run: set-up, build, then the program that was asked for.
  *
- * usage: node scripts/run.mjs setup|build|start|test|bench|deb|rpm|tree|npm [ARG...]
+ * usage: node scripts/run.mjs setup|build|start|check|test|dev|coverage|bench|deb|rpm|tree|npm [ARG...]
  *
  * Where Node.js is too old, as Debian 12's own, a newer one from the npm registry does the work;
  * nothing is installed outside this folder. This file and support.mjs therefore have to run with
@@ -12,7 +12,15 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
-import { Failure, installDebianPackages, isOnPath, root, run, runMain, say } from './support.mjs';
+import {
+  installDebianPackages,
+  isOnPath,
+  root,
+  run,
+  runMain,
+  say,
+  UsageError,
+} from './support.mjs';
 
 const MIN_NODE = [20, 19];
 const DOWNLOADED_NODE = '^20.19.0';
@@ -29,7 +37,10 @@ const TASKS = {
   setup: [['scripts/setup.mjs']],
   build: [['scripts/setup.mjs'], ['scripts/build.mjs']],
   start: [...QUIETLY, ['bin/vmic', 'simulate']],
+  check: [['scripts/setup.mjs', '--quiet'], ['scripts/check.mjs']],
   test: [...QUIETLY, ['scripts/test.mjs']],
+  dev: [['scripts/setup.mjs', '--quiet'], ['scripts/dev.mjs']],
+  coverage: [...QUIETLY, ['scripts/coverage.mjs']],
   bench: [...QUIETLY, ['scripts/bench.mjs']],
   deb: [...QUIETLY, ['packaging/deb.mjs']],
   rpm: [...QUIETLY, ['packaging/rpm.mjs']],
@@ -37,6 +48,7 @@ const TASKS = {
   npm: [...QUIETLY, ['packaging/npm.mjs']],
 };
 
+/** @param {number[]} version */
 const isNewEnough = ([major, minor]) =>
   major > MIN_NODE[0] || (major === MIN_NODE[0] && minor >= MIN_NODE[1]);
 
@@ -86,7 +98,7 @@ function runStep(node, args) {
     child.on('error', reject);
     child.on('exit', (code, signal) => {
       process.off('SIGINT', ignore).off('SIGTERM', forward).off('SIGHUP', forward);
-      resolve(code ?? 128 + constants.signals[signal]);
+      resolve(code ?? 128 + constants.signals[signal ?? 'SIGKILL']);
     });
   });
 }
@@ -95,7 +107,7 @@ await runMain(async () => {
   const [task, ...args] = process.argv.slice(2);
   const steps = TASKS[task];
   if (steps === undefined)
-    throw new Failure(`usage: node scripts/run.mjs ${Object.keys(TASKS).join('|')} [ARG...]`);
+    throw new UsageError(`usage: node scripts/run.mjs ${Object.keys(TASKS).join('|')} [ARG...]`);
   const node = findNode();
   for (const [i, step] of steps.entries()) {
     const status = await runStep(node, i === steps.length - 1 ? [...step, ...args] : step);

@@ -17,6 +17,7 @@ import {
   isOnPath,
   listFiles,
   locked,
+  parseArguments,
   root,
   run,
   runMain,
@@ -150,8 +151,13 @@ function buildAddon() {
 }
 
 await runMain(() => {
+  const { quiet } = parseArguments(
+    import.meta.url,
+    { quiet: { type: 'boolean' } },
+    { allowPositionals: false },
+  ).values;
   if (npmPackagesAreCurrent() && addonIsCurrent()) {
-    if (!process.argv.includes('--quiet')) say('Everything is set up.');
+    if (!quiet) say('Everything is set up.');
     return 0;
   }
   return locked('setup', () => {

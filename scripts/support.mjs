@@ -8,11 +8,15 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Ends a script with a message for its user, without a stack. */
 export class Failure extends Error {}
+
+/** Ends a script that was called the wrong way with its usage and exit status 2. */
+export class UsageError extends Failure {}
 
 /** Runs a script's main function; a Failure becomes a message and exit status 1. */
 export async function runMain(main) {
@@ -21,8 +25,37 @@ export async function runMain(main) {
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     process.stderr.write(`${error.message}\n`);
-    process.exitCode = 1;
+    process.exitCode = error instanceof UsageError ? 2 : 1;
   }
+}
+
+/**
+ * Reads a script's command line. The usage text is the script's first comment, from "usage:" on.
+ * --help prints it. An unknown option throws a UsageError with it.
+ * @param {string} scriptUrl
+ * @param {Record<string, { type: string, multiple?: boolean, default?: unknown }>} options as
+ *   parseArgs() takes them
+ * @returns {{ values: any, positionals: string[] }}
+ */
+export function parseArguments(
+  scriptUrl,
+  options = {},
+  { allowPositionals = true, args = process.argv.slice(2) } = {},
+) {
+  const comment = /^\/\*\*\n(.*?)\*\/$/ms.exec(readFileSync(fileURLToPath(scriptUrl), 'utf8'))?.[1];
+  const lines = (comment ?? '').replaceAll(/^ \* ?/gm, '').replaceAll('*\\/', '*/');
+  const usage = lines.slice(lines.indexOf('usage:')).trimEnd();
+  try {
+    const all = { ...options, help: { type: 'boolean' } };
+    const parsed = parseArgs(/** @type {any} */ ({ args, options: all, allowPositionals }));
+    if (!parsed.values.help) return parsed;
+  } catch (thrown) {
+    const error = /** @type {NodeJS.ErrnoException} */ (thrown);
+    if (!error.code?.startsWith('ERR_PARSE_ARGS')) throw error;
+    throw new UsageError(`${error.message}\n${usage}`);
+  }
+  process.stdout.write(`${usage}\n`);
+  process.exit(0);
 }
 
 export function say(text) {
@@ -31,6 +64,9 @@ export function say(text) {
 
 /**
  * Runs a program in the project's folder. Its output is shown, or with `hide` only when it fails.
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {{ hide?: boolean, env?: NodeJS.ProcessEnv }} [options]
  */
 export function run(program, args, { hide = false, env } = {}) {
   const result = spawnSync(program, args, {
@@ -52,13 +88,19 @@ export function run(program, args, { hide = false, env } = {}) {
   throw new Failure(`${[program, ...args].join(' ')}: ${how}`);
 }
 
-/** What a program prints on stdout; undefined when it is missing or fails. */
-export function capture(program, args, { env } = {}) {
+/**
+ * What a program prints on stdout; undefined when it is missing or fails.
+ * @param {string} program
+ * @param {readonly string[]} args
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv }} [options]
+ */
+export function capture(program, args, { env, cwd = root } = {}) {
   const result = spawnSync(program, args, {
-    cwd: root,
+    cwd,
     env: { ...process.env, ...env },
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'ignore'],
+    maxBuffer: 256 * 1024 * 1024,
   });
   return result.status === 0 ? result.stdout : undefined;
 }
@@ -99,6 +141,8 @@ export function installDebianPackages(packages, why) {
 /**
  * The files below the given paths (relative to the project), sorted; a path that is missing has
  * none.
+ * @param {readonly string[]} paths
+ * @param {(path: string) => boolean} accept
  */
 export function listFiles(paths, accept = () => true) {
   const files = [];

@@ -1,22 +1,26 @@
 /**
  * Runs the checks and tests.
  *
- * usage: node scripts/test.mjs [--suite fast|slow|package|rig] [--all] [--times N] [FILE...]
- *   fast (default)  types, formatting, lint, then test/**\/*.test.ts without those below
+ * usage: node scripts/test.mjs [--suite fast|slow|package|rig] [OPTION...] [FILE...]
+ *   fast (default)  the checks (scripts/check.mjs), then test/**\/*.test.ts without those below
  *   slow            test/**\/*.slow.test.ts: kills and fuzzed messages
  *   package         test/**\/*.package.test.ts: builds packages, and uses what is in them
- *   rig             test/rig/ci.test.ts: real kernels in QEMU (root on Debian; installs what it needs)
- *   --all           everything: slow repeats kills by the hundred and sends a million messages; rig runs each test on
- *                   each kernel (test/rig/**\/*.test.ts, test/**\/*.rig.test.ts), in a guest of its own
+ *   rig             test/rig/ci.test.ts: real kernels in QEMU (root on Debian; installs what it
+ *                   needs)
+ *   --all           everything: slow repeats kills by the hundred and sends a million messages; rig
+ *                   runs each test on each kernel (test/rig/**\/*.test.ts, test/**\/*.rig.test.ts),
+ *                   in a guest of its own
  *   --times N       runs the tests N times, and stops after the first time that one fails
- *   FILE...         just these test files, without the checks
+ *   --name PATTERN  just the tests with such a name (a regular expression), without the checks
+ *   --watch         runs the tests again when a source changes, until Ctrl-C
+ *   --unchecked     without the checks
+ *   FILE...         just these test files, or those below these folders, without the checks
  */
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import {
   capture,
   Failure,
@@ -24,12 +28,16 @@ import {
   isOnPath,
   isRoot,
   listFiles,
+  parseArguments,
   root,
   run,
   runMain,
   say,
+  UsageError,
 } from './support.mjs';
+import { runOnChange } from './watch.mjs';
 
+const node = process.execPath;
 /** The part of the rig that CI runs. The other files hold the same tests, each on each kernel. */
 const RIG_PART = 'test/rig/ci.test.ts';
 const isRig = (path) => path.startsWith('test/rig/') || path.endsWith('.rig.test.ts');
@@ -45,9 +53,8 @@ const SUITES = {
 const LEFT_OUT = {
   slow: 'most repetitions of the kills, the races and the fuzzed messages are left out',
   rig:
-    'most tests on kernels other than 6.12, the package with its own Node.js, and some ends ' +
-    'of ' +
-    'a guest are left out',
+    'most tests on kernels other than 6.12, the package with its own Node.js, and some ends of a ' +
+    'guest are left out',
 };
 
 /** Virtual machines at a time; each takes a core and a gigabyte. */
@@ -70,12 +77,11 @@ function fetchCDaemons() {
   try {
     let errors = '';
     const download = () => {
-      const options = { cwd: work, stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' };
-      const { status, stderr, error } = spawnSync(
-        'apt-get',
-        ['-q', 'download', 'hyperv-daemons'],
-        options,
-      );
+      const { status, stderr, error } = spawnSync('apt-get', ['-q', 'download', 'hyperv-daemons'], {
+        cwd: work,
+        stdio: ['ignore', 'ignore', 'pipe'],
+        encoding: 'utf8',
+      });
       errors = error?.message ?? stderr;
       return status === 0;
     };
@@ -96,31 +102,40 @@ function fetchCDaemons() {
   }
 }
 
+/** Returns the test files that a word of the command line names. */
+function testFilesIn(word) {
+  const files = listFiles([word], (path) => path.endsWith('.test.ts'));
+  if (files.length > 0) return files;
+  throw new Failure(
+    existsSync(join(root, word)) ? `${word}: no *.test.ts` : `${word}: there is no such file`,
+  );
+}
+
 await runMain(() => {
-  const { values, positionals } = parseArgs({
-    options: {
-      suite: { type: 'string', default: 'fast' },
-      all: { type: 'boolean', default: false },
-      times: { type: 'string', default: '1' },
-    },
-    allowPositionals: true,
+  const { values, positionals } = parseArguments(import.meta.url, {
+    suite: { type: 'string', default: 'fast' },
+    all: { type: 'boolean', default: false },
+    times: { type: 'string', default: '1' },
+    name: { type: 'string', multiple: true, default: [] },
+    watch: { type: 'boolean', default: false },
+    unchecked: { type: 'boolean', default: false },
   });
   const accept = SUITES[values.suite];
+  if (accept === undefined)
+    throw new UsageError(`--suite ${values.suite}: there are ${Object.keys(SUITES).join(', ')}`);
   const times = Number(values.times);
   if (!Number.isInteger(times) || times < 1)
-    throw new Failure(`--times ${values.times}: want a number from 1 on`);
-  if (accept === undefined)
-    throw new Failure(`--suite ${values.suite}: there are ${Object.keys(SUITES).join(', ')}`);
+    throw new UsageError(`--times ${values.times}: expected a number from 1 on`);
   const files =
     positionals.length > 0
-      ? positionals
+      ? positionals.flatMap(testFilesIn)
       : listFiles(['test'], (path) => path.endsWith('.test.ts') && accept(path, values.all));
   files.sort((a, b) => Number(b === LONGEST) - Number(a === LONGEST));
   if (files.length === 0) throw new Failure(`No test files in suite ${values.suite}`);
 
-  if (positionals.length === 0 && values.suite === 'fast') {
-    run('node_modules/.bin/tsc', ['--noEmit']);
-    run('node_modules/.bin/biome', ['check', '--error-on-warnings', '.']);
+  const isPart = positionals.length > 0 || values.name.length > 0 || values.watch;
+  if (!isPart && !values.unchecked && values.suite === 'fast') {
+    run(process.execPath, ['scripts/check.mjs']);
   }
   if (values.suite !== 'rig') fetchCDaemons();
 
@@ -130,22 +145,28 @@ await runMain(() => {
     { fast: availableParallelism(), rig: Math.min(availableParallelism(), MAX_MACHINES) }[
       values.suite
     ] ?? 1;
-  const concurrency = `--test-concurrency=${lanes}`;
-  const left = values.all || positionals.length > 0 ? undefined : LEFT_OUT[values.suite];
+  const args = [
+    ...['--import', 'tsx', `--test-concurrency=${lanes}`, '--test'],
+    ...values.name.map((pattern) => `--test-name-pattern=${pattern}`),
+    ...files,
+  ];
+  if (values.watch) {
+    const start = () =>
+      spawn('sh', ['-c', '"$0" scripts/build.mjs --quiet && exec "$0" "$@"', node, ...args], {
+        cwd: root,
+        stdio: 'inherit',
+        detached: true,
+      });
+    return runOnChange(start, (path) => say(`\n${path} changed: running the tests again`));
+  }
+  const left = values.all || isPart ? undefined : LEFT_OUT[values.suite];
   const tellLeft = () =>
     left && say(`A part of the suite: ${left}. Everything: npm run test:${values.suite} -- --all`);
   tellLeft();
+  const env = { ...process.env, ...(values.all ? { VMIC_TEST_ALL: '1' } : {}) };
   for (let time = 1; time <= times; time++) {
     if (times > 1) say(`\n=== time ${time} of ${times}`);
-    const { status } = spawnSync(
-      process.execPath,
-      ['--import', 'tsx', concurrency, '--test', ...files],
-      {
-        cwd: root,
-        stdio: 'inherit',
-        env: { ...process.env, ...(values.all ? { VMIC_TEST_ALL: '1' } : {}) },
-      },
-    );
+    const { status } = spawnSync(node, args, { cwd: root, stdio: 'inherit', env });
     if (status !== 0) return status ?? 1;
   }
   tellLeft();

@@ -5,8 +5,12 @@ import path from 'node:path';
 import { locateBundle } from '../../native/locate.ts';
 import { deferred } from '../wire.ts';
 
-/** The folder with the built programs. */
-export const binFolder = (): string => path.dirname(locateBundle('vmic-kvp'));
+/**
+ * The folder with the programs: VMIC_PROGRAMS of the environment (scripts/dev.mjs runs sources), or
+ * where the built ones are.
+ */
+export const binFolder = (): string =>
+  process.env['VMIC_PROGRAMS'] ?? path.dirname(locateBundle('vmic-kvp'));
 
 /** A temporary folder for one host and one daemon: the socket, and a folder with the pools. */
 export class Ground {

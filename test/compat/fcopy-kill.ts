@@ -90,10 +90,10 @@ export async function killDuringCopies(kind: Kind, link: Link, kills: number): P
       if (now === undefined && old === undefined) outcomes.nothing++;
       else if (now && old?.equals(now)) outcomes['the old file']++;
       else if (now?.equals(fresh)) outcomes['the new file']++;
-      else
-        faults.push(
-          `kill ${kill}, message ${last} of ${messages.length}: ${now ? `${now.length} bytes of ${fresh.length}` : 'the old file is gone'}`,
-        );
+      else {
+        const what = now ? `${now.length} bytes of ${fresh.length}` : 'the old file is gone';
+        faults.push(`kill ${kill}, message ${last} of ${messages.length}: ${what}`);
+      }
       if (completed && !now?.equals(fresh)) faults.push(`kill ${kill}: complete, and not there`);
     }
   } finally {
@@ -107,9 +107,10 @@ export const tellKills = (
   link: Link,
   kills: number,
   { outcomes, temporary, faults }: KillTally,
-): string =>
-  `${who} over the ${link}, ${kills} kills: ${faults.length} faults, ${temporary} temporary names; ${Object.entries(
-    outcomes,
-  )
-    .map(([what, count]) => `${what} ${count}`)
-    .join(', ')}`;
+): string => {
+  const ends = Object.entries(outcomes).map(([what, count]) => `${what} ${count}`);
+  return (
+    `${who} over the ${link}, ${kills} kills: ${faults.length} faults, ` +
+    `${temporary} temporary names; ${ends.join(', ')}`
+  );
+};

@@ -171,10 +171,13 @@ export const tell = (
   count: number,
   kills: number,
   { outcomes, inFlight, made, changes }: Tally,
-): string =>
-  `${who}, ${count} records, ${kills} kills in ${changes} changes: ${kills - outcomes.whole} damaged (${Object.entries(
-    outcomes,
-  )
+): string => {
+  const damages = Object.entries(outcomes)
     .filter(([outcome]) => outcome !== 'whole')
-    .map(([outcome, number]) => `${outcome} ${number}`)
-    .join(', ')}); ${inFlight} with a change in flight, ${made} of those made`;
+    .map(([outcome, number]) => `${outcome} ${number}`);
+  return (
+    `${who}, ${count} records, ${kills} kills in ${changes} changes: ` +
+    `${kills - outcomes.whole} damaged (${damages.join(', ')}); ` +
+    `${inFlight} with a change in flight, ${made} of those made`
+  );
+};

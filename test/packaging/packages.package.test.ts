@@ -107,6 +107,8 @@ describe('Debian and RPM packages', {
     assert.deepEqual(files(first), [
       `vmic-${version}-1.aarch64.rpm`,
       `vmic-${version}-1.x86_64.rpm`,
+      // Of the programs in all of them.
+      `vmic-${version}.maps.tgz`,
       `vmic-bundled-node_${version}_amd64.deb`,
       `vmic_${version}_amd64.deb`,
       `vmic_${version}_arm64.deb`,

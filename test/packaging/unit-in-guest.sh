@@ -1,10 +1,13 @@
 #!/bin/bash
-# Runs as root in a guest of the rig that was booted with systemd: installs unit, rule and programs as a package would, has the
-# device bring the service, and uses it. Exit status 0 when all was well.
+# Runs as root in a guest of the rig that was booted with systemd: installs unit, rule and programs
+# as a package would, has the device bring the service, and uses it. Exit status 0 when all was
+# well.
 # usage: unit-in-guest.sh FOLDER     with bin/, build/Release/vmic.node and systemd/
 # (grep -q would end before its input does, which pipefail takes for a failure.)
 set -euo pipefail
-trap 'echo "FAILED in line $LINENO"; systemctl status vmic-kvp --no-pager; journalctl -u vmic-kvp --no-pager' ERR
+trap 'echo "FAILED in line $LINENO"
+systemctl status vmic-kvp --no-pager
+journalctl -u vmic-kvp --no-pager' ERR
 folder=$1
 
 say() { printf '\n--- %s\n' "$*"; }
@@ -20,7 +23,9 @@ cp "$folder"/build/Release/vmic.node /usr/lib/vmic/build/Release
 ln -s ../lib/vmic/bin/vmic ../lib/vmic/bin/vmic-kvp /usr/bin
 ln -s ../lib/vmic/bin/vmic-kvp /usr/sbin/hv_kvp_daemon
 cp "$folder"/systemd/*.service /usr/lib/systemd/system
-for name in hv-kvp-daemon hv_kvp_daemon hypervkvpd; do ln -s vmic-kvp.service /usr/lib/systemd/system/$name.service; done
+for name in hv-kvp-daemon hv_kvp_daemon hypervkvpd; do
+	ln -s vmic-kvp.service /usr/lib/systemd/system/$name.service
+done
 cp "$folder"/systemd/70-vmic.rules /usr/lib/udev/rules.d
 systemctl daemon-reload
 systemd-analyze verify vmic-kvp.service
@@ -60,7 +65,10 @@ wait_for told
 say 'killed, it is started again and answers'
 before=$(systemctl show -p MainPID --value vmic-kvp)
 kill -9 "$before"
-restarted() { [[ $(systemctl show -p MainPID --value vmic-kvp) != @(0|"$before") ]] && systemctl is-active -q vmic-kvp; }
+restarted() {
+	[[ $(systemctl show -p MainPID --value vmic-kvp) != @(0|"$before") ]] &&
+		systemctl is-active -q vmic-kvp
+}
 wait_for restarted
 hostctl.py kvp get 0 FromHost
 
@@ -74,7 +82,8 @@ wait_for systemctl is-active vmic-kvp
 
 say 'stopped on request it ends with status 0'
 systemctl stop vmic-kvp
-systemctl show -p Result -p ExecMainStatus vmic-kvp | xargs | grep -x >/dev/null 'Result=success ExecMainStatus=0'
+systemctl show -p Result -p ExecMainStatus vmic-kvp | xargs |
+	grep -x >/dev/null 'Result=success ExecMainStatus=0'
 
 say 'disabled, the device no longer starts it'
 systemctl disable vmic-kvp

@@ -33,12 +33,10 @@ const skip = Number.isNaN(version)
  */
 function installed(unit: string, change: (text: string) => string = (text) => text): string {
   const text = fs.readFileSync(path.join(systemd, unit), 'utf8');
+  const own = path.basename(unit, '.service');
   assert.match(
     text,
-    new RegExp(
-      `^ExecStart=-?/usr/(bin/${path.basename(unit, '.service')}|bin/vmic|sbin/hv_\\w+_daemon)( |$)`,
-      'm',
-    ),
+    new RegExp(`^ExecStart=-?/usr/(bin/${own}|bin/vmic|sbin/hv_\\w+_daemon)( |$)`, 'm'),
   );
   const there = text.replace(/^(Exec\w+=[-+]*)\/usr\/s?bin\/([\w-]+)/gm, (_, key, program) => {
     fs.writeFileSync(path.join(folder, program), '#!/bin/sh\n', { mode: 0o755 });
@@ -122,7 +120,9 @@ for (const socket of sockets) {
 }
 
 test('each unit is started by a device that a udev rule makes a unit of', () => {
-  const rules = fs.readFileSync(path.join(systemd, '70-vmic.rules'), 'utf8').split('\n');
+  const text = fs.readFileSync(path.join(systemd, '70-vmic.rules'), 'utf8');
+  // A backslash at the end continues a line.
+  const rules = text.replaceAll(/\\\n\s*/g, '').split('\n');
   const devices = rules
     .filter((line) => line.includes('TAG+="systemd"'))
     .map((line) => {
