@@ -251,10 +251,14 @@ export function expectationOf(option: Option): string {
   }
 }
 
+/** JSON has no bigint: shows it by its digits. */
+const bigintAsText = (_key: string, value: unknown): unknown =>
+  typeof value === 'bigint' ? `${value}` : value;
+
 function checked(value: unknown, option: Option, where: string): unknown {
   const fail = (expected: string): never => {
     throw new ConfigError(
-      `${where}: expected ${expected}, got ${JSON.stringify(value, (_, v) => (typeof v === 'bigint' ? `${v}` : v))}`,
+      `${where}: expected ${expected}, got ${JSON.stringify(value, bigintAsText)}`,
     );
   };
   if ((option.type === 'string' || option.type === 'path') && typeof value !== 'string')

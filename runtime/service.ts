@@ -66,7 +66,7 @@ export interface ServiceContext<Options extends OptionTable> {
   readonly hostLog: Log;
   /** Of both logs. */
   readonly logHold: LogHold;
-  /** Writes the status file now. Otherwise it is written with changes of state, and after traffic. */
+  /** Writes the status file now; otherwise changes of state and traffic write it. */
   publishStatus(): void;
   /** vmic's own version. */
   readonly version: string;

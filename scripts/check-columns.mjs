@@ -18,18 +18,23 @@ const DATA = /\.(json|csv|trace|mountinfo|sha256)$/;
 const MARKER = /^(\/\/+|\/\*+|\*|#+|[-+>]|\d+\.|\.\\"|\.[A-Z]{1,2}|[\w-]+:)$/;
 const TABLE_OR_LINK = /^\s*(\||\[[^\]]+\]: )/;
 
+/** C has the kernel's tabs of eight columns, all else has tabs of four (.editorconfig). */
+const WIDE_TABS = /\.[ch]$/;
+
 /**
- * Counts code points, not UTF-16 units. A tab may stand for eight columns.
+ * Counts code points, not UTF-16 units.
+ * @param {string} path
  * @param {string} line
  */
-const columnsOf = (line) => [...line.replaceAll('\t', ' '.repeat(8))].length;
+const columnsOf = (path, line) =>
+  [...line.replaceAll('\t', ' '.repeat(WIDE_TABS.test(path) ? 8 : 4))].length;
 
 /**
  * @param {string} path
  * @param {string} line
  */
 function isTooLong(path, line) {
-  if (columnsOf(line) <= MAX_COLUMNS) return false;
+  if (columnsOf(path, line) <= MAX_COLUMNS) return false;
   if (path.endsWith('.md') && TABLE_OR_LINK.test(line)) return false;
   const words = line.trim().split(/\s+/);
   while (MARKER.test(words[0] ?? '')) words.shift();
@@ -46,7 +51,7 @@ await runMain(() => {
     if (text.includes('\0')) continue;
     for (const [i, line] of text.split('\n').entries()) {
       if (!isTooLong(path, line)) continue;
-      say(`${path}:${i + 1}: ${columnsOf(line)} columns, at most ${MAX_COLUMNS}`);
+      say(`${path}:${i + 1}: ${columnsOf(path, line)} columns, at most ${MAX_COLUMNS}`);
       problems++;
     }
   }

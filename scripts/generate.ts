@@ -2,7 +2,7 @@
  * Writes the parts of manuals that are made from declarations in the sources.
  *
  * usage: npm run generate [-- --check]
- *   --check  writes nothing; names the texts that are out of date, and exits with 1 if there are any
+ *   --check  writes nothing; names the texts that are out of date; exits with 1 if there are any
  */
 import fs from 'node:fs';
 import path from 'node:path';

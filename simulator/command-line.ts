@@ -10,8 +10,8 @@ const USAGE = `\
 Usage: vmic simulate [OPTION]...
 Plays a Hyper-V host against the real daemons on this machine, without Hyper-V and without root.
 Nothing here is shut down, no clock is set and no file system of this machine is frozen: a shutdown
-stops short of its last command, the clock that is corrected is a simulated one, and backups are of a
-scratch file system (as root: a loop device in a mount namespace of its own) or of a pretended one.
+stops short of its last command, the clock that is corrected is a simulated one, and backups are of
+a scratch file system (as root: a loop device in a mount namespace of its own) or a pretended one.
 Shows what goes over the wire, and what an administrator would see of the virtual machine:
 
      0.214 device → enumerate  auto [5]                                   7432 B

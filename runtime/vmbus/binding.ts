@@ -175,7 +175,7 @@ async function undone(
 }
 
 const describe = ({ driver, override }: Place): string =>
-  `${driver ? `bound to ${driver}` : 'bound to no driver'}${override ? `, reserved for ${override}` : ''}`;
+  `bound to ${driver ?? 'no driver'}${override ? `, reserved for ${override}` : ''}`;
 
 /** Not in errno.h: the kernel's own ENOTSUPP. */
 const ENOTSUPP = 524;
@@ -212,8 +212,6 @@ function explain(service: ServiceName, step: Step, error: NodeJS.ErrnoException)
     if (error.code === 'ENODEV')
       return fail('unable', `${step.driver} of this kernel does not take this channel`);
   }
-  return fail(
-    'failed',
-    `${step.action === 'override' ? 'driver_override' : `${step.action} ${step.driver}`}: ${error.message}`,
-  );
+  const what = step.action === 'override' ? 'driver_override' : `${step.action} ${step.driver}`;
+  return fail('failed', `${what}: ${error.message}`);
 }

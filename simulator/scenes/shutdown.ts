@@ -36,7 +36,8 @@ export const shutdownRequest = (
 export const shutdownView: ServiceView<ShutdownRequest, ShutdownReply> = {
   summarize: ({ flags: { force, restart, hibernate }, message }) => ({
     operation: 'shutdown',
-    subject: `${hibernate ? 'hibernate' : restart ? 'restart' : 'power off'}${force ? ' by force' : ''}`,
+    subject:
+      (hibernate ? 'hibernate' : restart ? 'restart' : 'power off') + (force ? ' by force' : ''),
     value: message,
   }),
   // What no guest obeys

@@ -186,7 +186,8 @@ export function wireLine(
     columns - head.length - tail.length,
   );
   const bad = message.status !== undefined && message.status !== 0;
-  return `${paint('dim', head.slice(0, 16))}${paint(message.from === 'host' ? 'blue' : 'green', head.slice(16))}${what}${bad ? paint('red', tail) : tail}`;
+  const direction = paint(message.from === 'host' ? 'blue' : 'green', head.slice(16));
+  return paint('dim', head.slice(0, 16)) + direction + what + (bad ? paint('red', tail) : tail);
 }
 
 const BAR_COLUMNS = 24;
@@ -226,10 +227,15 @@ function viewRows(
   rows.push(paint('dim', 'Pool                   Over    Records'));
   for (const { wire, pool, items } of view.pools) {
     const shown = items.slice(-SHOWN_ITEMS).map(({ key, value }) => `${key}=${value}`);
-    const list = `${items.length}${items.length > 0 ? ': ' : ''}${items.length > SHOWN_ITEMS ? '… ' : ''}${shown.join(', ')}`;
+    const mark = items.length > SHOWN_ITEMS ? ': … ' : items.length > 0 ? ': ' : '';
+    const list = `${items.length}${mark}${shown.join(', ')}`;
     rows.push(
       cut(
-        `${`${poolName(pool)} (${pool})`.padEnd(22)} ${WIRE_NAMES[wire].padEnd(7)} ${printable(list)}`,
+        [
+          `${poolName(pool)} (${pool})`.padEnd(22),
+          WIRE_NAMES[wire].padEnd(7),
+          printable(list),
+        ].join(' '),
         columns,
       ),
     );

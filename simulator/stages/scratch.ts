@@ -50,7 +50,8 @@ for other in $others; do
   number=$((number + 1))
   mkdir "$folder/upper$number" "$folder/work$number"
   mkdir -p "$folder/root$other"
-  mount -t overlay -o "lowerdir=$other,upperdir=$folder/upper$number,workdir=$folder/work$number" overlay "$folder/root$other"
+  layers="lowerdir=$other,upperdir=$folder/upper$number,workdir=$folder/work$number"
+  mount -t overlay -o "$layers" overlay "$folder/root$other"
 done
 for shown in proc sys dev; do mount --rbind "/$shown" "$folder/root/$shown"; done
 cd "$folder/root"
@@ -114,10 +115,12 @@ export function missingScratch(kinds: readonly ScratchKind[] = ['ext4']): string
   );
   if (absent.length > 0) return `not installed: ${absent.join(', ')}`;
   if (missing === undefined) {
-    const script = `set -e; folder=$(mktemp -d /dev/shm/vmic-try-XXXXXX); trap 'umount -lR $folder; rmdir $folder' EXIT
+    const script = `set -e; folder=$(mktemp -d /dev/shm/vmic-try-XXXXXX)
+      trap 'umount -lR $folder; rmdir $folder' EXIT
       mount -t tmpfs vmic-scratch $folder; mkdir $folder/u $folder/w $folder/r
       mount -t overlay -o lowerdir=/,upperdir=$folder/u,workdir=$folder/w overlay $folder/r
-      truncate -s 8M $folder/image; mkfs.ext4 -q $folder/image; mkdir $folder/m; mount -o loop $folder/image $folder/m; umount $folder/m`;
+      truncate -s 8M $folder/image; mkfs.ext4 -q $folder/image; mkdir $folder/m
+      mount -o loop $folder/image $folder/m; umount $folder/m`;
     const args = ['--mount', '--propagation', 'private', 'sh', '-c', script];
     const { status, stderr, error } = spawnSync('unshare', args, {
       env: environment,

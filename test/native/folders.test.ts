@@ -73,7 +73,8 @@ const isCode = (text: string): boolean => /^E[A-Z]+$/.test(text);
 
 describe('openFolder', () => {
   for (const [path, beneath, rooted] of PATHS) {
-    it(`${JSON.stringify(path)}: ${beneath || 'itself'} beneath, ${rooted || 'itself'} rooted`, (t) => {
+    const how = `${beneath || 'itself'} beneath, ${rooted || 'itself'} rooted`;
+    it(`${JSON.stringify(path)}: ${how}`, (t) => {
       const inside = tree(temporaryFolder(t));
       const fd = open(t, inside);
       for (const [links, expected] of [
@@ -101,7 +102,8 @@ describe('openFolder', () => {
     const fd = open(t, inside);
     const secret = identity(fs.statSync(join(path, 'outside/secret')));
     const swap = `cd "$0" && ln -s ../outside link && echo && while :; do
-      mv -T swapped kept && mv -T link swapped && mv -T swapped link && mv -T kept swapped || exit 1; done`;
+      mv -T swapped kept && mv -T link swapped && mv -T swapped link && mv -T kept swapped ||
+      exit 1; done`;
     const swapper = spawn('sh', ['-c', swap, inside], {
       stdio: ['ignore', 'pipe', 'inherit'],
       detached: true,

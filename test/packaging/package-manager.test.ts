@@ -22,7 +22,8 @@ describe('npm test and the package manager', () => {
     calls = path.join(folder, 'calls');
     fs.mkdirSync(path.join(folder, 'bin'));
     for (const program of PROGRAMS) {
-      const text = `#!/bin/sh\necho "${program} $*" >>'${calls}'\necho '${FAILURE}' >&2\nexit 100\n`;
+      const note = `echo "${program} $*" >>'${calls}'`;
+      const text = `#!/bin/sh\n${note}\necho '${FAILURE}' >&2\nexit 100\n`;
       fs.writeFileSync(path.join(folder, 'bin', program), text, { mode: 0o755 });
     }
     // Stands for the whole suite: what comes before the tests is the same

@@ -14,7 +14,14 @@ say() { printf '\n--- %s\n' "$*"; }
 # The emulated machine is slow: waits are long, and end as soon as they can.
 # "!" would keep a failure from ending the script.
 refuse() { if "$@"; then echo "should have failed: $*"; return 1; fi; }
-wait_for() { for _ in {1..1500}; do "$@" >/dev/null 2>&1 && return; sleep 0.2; done; echo "waited in vain for: $*"; return 1; }
+wait_for() {
+	for _ in {1..1500}; do
+		"$@" >/dev/null 2>&1 && return
+		sleep 0.2
+	done
+	echo "waited in vain for: $*"
+	return 1
+}
 
 say install
 mkdir -p /usr/lib/vmic/bin /usr/lib/vmic/build/Release /usr/lib/systemd/system /usr/lib/udev/rules.d
@@ -53,7 +60,8 @@ say 'the sandbox lets everything through: guest writes, the host reads; other mo
 vmic kvp set FromGuest 'ja, schön'
 hostctl.py kvp get 1 FromGuest | grep >/dev/null 'ja, schön'
 [[ $(stat -c %a /var/lib/hyperv /var/lib/hyperv/.kvp_pool_1 | xargs) == '755 644' ]]
-[[ $(ls /var/lib/hyperv/.kvp_pool_? | wc -l) == 5 ]]
+pools=(/var/lib/hyperv/.kvp_pool_?)
+[[ ${#pools[@]} == 5 ]]
 
 say 'addresses change while it runs: netlink reaches it'
 ip link add dummy0 type dummy

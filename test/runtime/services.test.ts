@@ -66,7 +66,7 @@ describe('services', () => {
     );
   });
 
-  it('are not started again by their units after an exit status that a restart would repeat', () => {
+  it('are not started again by units after an exit status that a restart would repeat', () => {
     for (const name of SERVICE_NAMES)
       assert.match(
         read(`systemd/vmic-${name}.service`),

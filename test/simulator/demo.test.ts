@@ -182,7 +182,8 @@ describe('the demonstration, once', () => {
 
 describe('the demonstration, live', () => {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    it(`goes on until ${signal}, shows changes from both sides, and leaves nothing behind`, async () => {
+    const course = `goes on until ${signal}, shows changes from both sides`;
+    it(`${course}, and leaves nothing behind`, async () => {
       const demo = new Demo('--json', '--interval', '0.1');
       const seen = (pool: number, key: string): boolean =>
         demo

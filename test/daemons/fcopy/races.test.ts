@@ -10,7 +10,8 @@ describe('races', () => {
     const at = new Disk(t);
     fs.mkdirSync(`${at.inside}/folder`);
     const swap = `cd "$0" && ln -s ../outside link && echo && while :; do
-      mv -T folder kept && mv -T link folder && mv -T folder link && mv -T kept folder || exit 1; done`;
+      mv -T folder kept && mv -T link folder && mv -T folder link && mv -T kept folder ||
+      exit 1; done`;
     const swapper = spawn('sh', ['-c', swap, at.inside], {
       stdio: ['ignore', 'pipe', 'inherit'],
       detached: true,
@@ -50,7 +51,9 @@ describe('races', () => {
     // Counts what it reads that is neither of the two
     const look = `
       let wrong = 0, seen = 0; const fs = require('node:fs');
-      process.on('SIGTERM', () => { console.log(JSON.stringify({ wrong, seen })); process.exit(0); });
+      process.on('SIGTERM', () => {
+        console.log(JSON.stringify({ wrong, seen })); process.exit(0);
+      });
       const turn = () => { for (let i = 0; i < 100; i++) { try {
         const text = fs.readFileSync(${JSON.stringify(file)}, 'utf8'); seen++;
         if (!/^(A{50000}|B{50000})$/.test(text)) wrong++;

@@ -152,7 +152,8 @@ describe('the answer to a request', () => {
     [['force'], 0x8000_0000, IcStatus.fail, undefined],
   ];
   for (const [names, unknown, expected, action] of cases) {
-    it(`flags ${names.join('+') || 'none'}${unknown ? ` and ${unknown}` : ''}: ${action ?? 'failure'}`, async () => {
+    const flags = `${names.join('+') || 'none'}${unknown ? ` and ${unknown}` : ''}`;
+    it(`flags ${flags}: ${action ?? 'failure'}`, async () => {
       const system = new FakeSystem();
       const asked = request(names);
       assert.equal(

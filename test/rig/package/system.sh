@@ -66,7 +66,7 @@ measure() {
 	systemd-analyze
 	local from
 	from=$(systemctl show -P UserspaceTimestampMonotonic)
-	# Until all that was begun at boot runs, and until the boot's target, which waits for none of ours
+	# Until all that was begun at boot runs, and until the boot's target: it waits for none of ours
 	echo "FIGURE $1 userspace_ms $((($(systemctl show -P FinishTimestampMonotonic) - from) / 1000))"
 	local there
 	there=$(state multi-user.target ActiveEnterTimestampMonotonic)
@@ -174,8 +174,8 @@ use)
 	wait_for systemctl is-system-running
 	wait_for asleep
 	measure vmic
-	refuse grep -r '^\(After\|Wants\|Requires\)=.*vmic' /usr/lib/systemd/system /etc/systemd/system \
-		--include='*.target'
+	refuse grep -r '^\(After\|Wants\|Requires\)=.*vmic' --include='*.target' \
+		/usr/lib/systemd/system /etc/systemd/system
 	refuse sh -c 'systemd-analyze critical-chain | grep vmic'
 	systemd-analyze verify --man=no vmic-kvp.service vmic-heartbeat.service \
 		vmic-shutdown.service vmic-timesync.service vmic-vss.service vmic-vss.socket \
@@ -183,7 +183,8 @@ use)
 	quiet_journal
 
 	say 'what tools look for: one process of that name, its device, five pools that all may read'
-	[[ $(pgrep -c 'hypervkvpd|hv_kvp_daemon') == 1 && $(pgrep -cf 'hypervkvpd|hv_kvp_daemon') == 1 ]]
+	[[ $(pgrep -c 'hypervkvpd|hv_kvp_daemon') == 1 ]]
+	[[ $(pgrep -cf 'hypervkvpd|hv_kvp_daemon') == 1 ]]
 	pid=$(pgrep 'hypervkvpd|hv_kvp_daemon')
 	[[ $(state hv_kvp_daemon MainPID) == "$pid" ]]
 	[[ -n $(find /proc/"$pid"/fd -lname /dev/vmbus/hv_kvp) ]]

@@ -166,7 +166,8 @@ describe('locks of other programs', { skip }, () => {
       'python3',
       (file) => [
         '-c',
-        'import fcntl,sys\nf=open(sys.argv[1],"r+b")\nfcntl.lockf(f,fcntl.LOCK_EX)\nprint("held",flush=True)\nsys.stdin.read()',
+        'import fcntl,sys\nf=open(sys.argv[1],"r+b")\nfcntl.lockf(f,fcntl.LOCK_EX)\n' +
+          'print("held",flush=True)\nsys.stdin.read()',
         file,
       ],
     ],

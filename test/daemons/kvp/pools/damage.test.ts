@@ -161,7 +161,8 @@ describe('failing writes', { skip }, () => {
     ['EIO', 'io'],
     ['EROFS', 'readOnly'],
   ] as const) {
-    it(`an append that ends with ${failure} leaves the file as it was, and the next one works`, () => {
+    const outcome = 'leaves the file as it was, and the next one works';
+    it(`an append that ends with ${failure} ${outcome}`, () => {
       const start = folderWith(record('a', '1'));
       const store = failing(start, failure);
       failsWith(code, /\.kvp_pool_0/, () => store.set(0, 'b', '2'));

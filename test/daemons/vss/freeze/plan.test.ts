@@ -68,7 +68,8 @@ describe('the plan of recorded mounts', () => {
         { unmatched: [], strangeLines: 0 },
       );
     });
-    it(`of ${name} puts files of frozen file systems before those, when they are to be frozen`, () => {
+    const order = 'puts files of frozen file systems before those, when they are to be frozen';
+    it(`of ${name} ${order}`, () => {
       const made = plan(mountinfo, '', facts, { ...EVERYTHING, freezesLoops: true });
       assert.deepEqual(
         mountPoints(made),
