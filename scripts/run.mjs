@@ -1,7 +1,7 @@
 /**
  * What the scripts of package.json run: set-up, build, then the program that was asked for.
  *
- * usage: node scripts/run.mjs setup|build|start|check|test|dev|coverage|bench|deb|rpm|tree|npm [ARG...]
+ * usage: node scripts/run.mjs TASK [ARG...]     a name of TASKS below
  *
  * Where Node.js is too old, as Debian 12's own, a newer one from the npm registry does the work;
  * nothing is installed outside this folder. This file and support.mjs therefore have to run with
