@@ -15,7 +15,7 @@
  *   python *   formatting and lint of Python (ruff)
  *   shell *    lint of shell scripts (shellcheck)
  *   docs       links, paths and commands in documents (scripts/check-docs.mjs)
- *   tidy *     lint of C++ (clang-tidy), which takes a minute
+ *   tidy *     lint of C++ (clang-tidy), which takes minutes
  */
 
 import { spawn } from 'node:child_process';

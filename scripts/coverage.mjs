@@ -1,5 +1,5 @@
 /**
- * Measures which lines of the sources the fast tests run, and prints a table by room and one figure.
+ * Measures which lines of the sources the fast tests run. Prints a table by room and one figure.
  * Bundles in bin/ that the tests start do not count: remapped to their sources, they show lines as
  * run that are not. So the figure is a lower bound.
  *
