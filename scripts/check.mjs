@@ -9,13 +9,13 @@
  *   scripts    tsc over scripts/ and packaging/ (checkJs)
  *   biome      formatting and lint of TypeScript, JavaScript and JSON
  *   imports    the directions of imports (scripts/check-imports.mjs)
- *   columns *  100 columns in every kind of text (scripts/check-columns.mjs)
+ *   columns    100 columns in every kind of text (scripts/check-columns.mjs)
  *   size *     the length of definitions and files (scripts/check-size.mjs)
  *   cpp        formatting of C and C++ (clang-format)
- *   python *   formatting and lint of Python (ruff)
- *   shell *    lint of shell scripts (shellcheck)
+ *   python     formatting and lint of Python (ruff)
+ *   shell      lint of shell scripts (shellcheck)
  *   docs       links, paths and commands in documents (scripts/check-docs.mjs)
- *   tidy *     lint of C++ (clang-tidy), which takes a minute
+ *   tidy *     lint of C++ (clang-tidy), which takes minutes
  */
 
 import { spawn } from 'node:child_process';
@@ -63,7 +63,6 @@ const PARTS = {
     files: () => true,
     command: [node, 'scripts/check-columns.mjs'],
     named: true,
-    byName: true,
   },
   size: {
     files: () => true,
@@ -82,14 +81,12 @@ const PARTS = {
     command: [node, 'scripts/ruff.mjs'],
     named: true,
     write: true,
-    byName: true,
   },
   shell: {
     files: isShell,
     command: ['shellcheck'],
     named: true,
     missing: () => (isOnPath('shellcheck') ? undefined : 'shellcheck is not installed'),
-    byName: true,
   },
   docs: {
     files: (path) => path.endsWith('.md'),

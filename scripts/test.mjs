@@ -20,7 +20,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import {
   capture,
   Failure,
@@ -104,10 +104,12 @@ function fetchCDaemons() {
 
 /** Returns the test files that a word of the command line names. */
 function testFilesIn(word) {
-  const files = listFiles([word], (path) => path.endsWith('.test.ts'));
+  const files = listFiles([relative(root, resolve(root, word))], (path) =>
+    path.endsWith('.test.ts'),
+  );
   if (files.length > 0) return files;
   throw new Failure(
-    existsSync(join(root, word)) ? `${word}: no *.test.ts` : `${word}: there is no such file`,
+    existsSync(resolve(root, word)) ? `${word}: no *.test.ts` : `${word}: there is no such file`,
   );
 }
 

@@ -16,8 +16,9 @@ function executable(folder: string): string {
   const outfile = join(folder, 'tool.cjs');
   buildSync({
     stdin: {
-      contents:
-        `import { native } from ${JSON.stringify(INDEX)};\n` + 'console.log(typeof native.listen);',
+      contents: `
+        import { native } from ${JSON.stringify(INDEX)};
+        console.log(typeof native.listen);`,
       resolveDir: folder,
     },
     outfile,

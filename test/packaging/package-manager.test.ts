@@ -10,7 +10,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 const root = path.join(import.meta.dirname, '../..');
-const SCRIPTS = 'packaging';
+const SCRIPTS = 'scripts';
 const PROGRAMS = ['apt', 'apt-get', 'apt-cache', 'aptitude', 'dpkg', 'dpkg-query', 'npm', 'npx'];
 const FAILURE = 'E: this package manager fails';
 
@@ -63,7 +63,7 @@ describe('npm test and the package manager', () => {
     skip: !fs.existsSync('/etc/debian_version') && 'not on Debian',
   }, () => {
     fs.mkdirSync(path.join(folder, SCRIPTS));
-    for (const name of ['test.mjs', 'support.mjs']) {
+    for (const name of ['test.mjs', 'support.mjs', 'watch.mjs']) {
       fs.copyFileSync(path.join(root, SCRIPTS, name), path.join(folder, SCRIPTS, name));
     }
     fs.symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
