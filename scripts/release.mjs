@@ -74,7 +74,7 @@ function build(script, args) {
   const before = new Set(existsSync(join(root, 'dist')) ? readdirSync(join(root, 'dist')) : []);
   run('npm', ['run', '--silent', script, '--', ...args]);
   const made = readdirSync(join(root, 'dist')).filter(
-    (name) => /\.(deb|rpm)$/.test(name) && !before.has(name),
+    (name) => /\.(deb|rpm|maps\.tgz)$/.test(name) && !before.has(name),
   );
   if (made.length === 0) throw new Failure(`npm run ${script} made no new file in dist/`);
   for (const name of made) renameSync(join(root, 'dist', name), join(root, OUT, name));
@@ -85,7 +85,7 @@ function removeOldPackages() {
   rmSync(join(root, OUT), { recursive: true, force: true });
   mkdirSync(join(root, OUT), { recursive: true });
   for (const name of readdirSync(join(root, 'dist'))) {
-    if (/\.(deb|rpm)$/.test(name)) rmSync(join(root, 'dist', name));
+    if (/\.(deb|rpm|maps\.tgz)$/.test(name)) rmSync(join(root, 'dist', name));
   }
 }
 
