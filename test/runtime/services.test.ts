@@ -54,7 +54,7 @@ describe('services', () => {
   });
 
   it('have the GUIDs that the udev rules name', () => {
-    const rules = read('systemd/70-vmic.rules');
+    const rules = read('systemd/70-vmic.rules').replaceAll('\\\n', '');
     const aliases = [...rules.matchAll(/class_id\}=="\{([^}]+)\}".*"\/vmic\/(\w+)"/g)];
     assert.ok(aliases.length >= 4);
     for (const [, guid, name] of aliases)
