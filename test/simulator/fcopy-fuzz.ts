@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import type { FcopyStage } from '../../simulator/hosts/fcopy-host.ts';
+import { statusFileOf } from '../../simulator/scenes/fcopy-tools.ts';
 import { FcopyFuzzFiles } from './fcopy-fuzz-files.ts';
 import { FcopyFuzzSender } from './fcopy-fuzz-sender.ts';
 import { FcopyModel } from './fcopy-model.ts';
@@ -33,6 +34,7 @@ export async function fuzzFcopy(
   seed: number,
 ): Promise<FcopyFuzzResult> {
   const { daemon } = stage;
+  await untilStatusFile(stage);
   const random = randomFrom(seed);
   const files = new FcopyFuzzFiles(stage);
   const sequences = new FcopySequences(files.folders, random);
@@ -67,4 +69,10 @@ export async function fuzzFcopy(
   } finally {
     release();
   }
+}
+
+/** A daemon writes its status only after it is ready. The file must not look like a stray one. */
+async function untilStatusFile(stage: FcopyStage): Promise<void> {
+  while (!fs.existsSync(statusFileOf(stage)) && !stage.daemon.exit)
+    await new Promise((resolve) => setTimeout(resolve, 5));
 }
