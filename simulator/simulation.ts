@@ -1,17 +1,15 @@
 import type { Native } from '../native/interface.ts';
-import type { Behaviour } from './behaviours/behaviour.ts';
-import { behaviours } from './behaviours/index.ts';
 import { Checks } from './checks.ts';
 import { type Command, EXIT } from './command-line.ts';
 import { Exchanges } from './exchanges.ts';
 import { GuestProgram } from './guest-program.ts';
 import { Interrupted, Interruption } from './interruption.ts';
+import { KvpScript } from './kvp-script.ts';
 import { live } from './live.ts';
 import { scenes } from './scenes/index.ts';
 import type { ServiceScene } from './scenes/scene.ts';
 import { type Show, WIRE_NAMES } from './show/show.ts';
 import { StageSet } from './stage-set.ts';
-import { describeExit, type Stage } from './stages/stage.ts';
 import type { Wire } from './wire.ts';
 
 /** Long pauses are for an audience; a script that runs through once has none. */
@@ -26,6 +24,7 @@ export class Simulation {
   readonly #program: GuestProgram;
   readonly #exchanges: Exchanges;
   readonly #checks: Checks;
+  readonly #kvp: KvpScript;
 
   constructor(native: Native, command: Command, show: Show, signal: AbortSignal) {
     this.#command = command;
@@ -35,6 +34,14 @@ export class Simulation {
     this.#program = new GuestProgram(show, signal);
     this.#exchanges = new Exchanges(show, this.#program);
     this.#checks = new Checks(show, this.#interruption);
+    this.#kvp = new KvpScript({
+      show,
+      interruption: this.#interruption,
+      stages: this.#stages,
+      exchanges: this.#exchanges,
+      checks: this.#checks,
+      longestPauseMs: SCRIPT_PAUSE_MS,
+    });
   }
 
   /** Plays what the command line asks for. Resolves to the exit status. */
@@ -70,62 +77,13 @@ export class Simulation {
     const { chosen, scenes: played, wires } = this.#command;
     // Scenes alone need no KVP stage.
     if (chosen.length > 0 || played.length === 0 || played === scenes) {
-      for (const wire of wires) await this.#playKvp(wire, chosen);
+      for (const wire of wires) await this.#kvp.play(wire, chosen);
     }
     for (const scene of played) {
       for (const wire of wires.filter((one) => scene.wires.includes(one))) {
         await this.#playScene(scene, wire, SCRIPT_PAUSE_MS);
       }
     }
-  }
-
-  /** Plays all of KVP, or the chosen behaviours, over one wire. */
-  async #playKvp(wire: Wire, chosen: readonly Behaviour[]): Promise<void> {
-    const fits = (behaviour: Behaviour): boolean =>
-      behaviour.wires.includes(wire) && (chosen.length === 0 || chosen.includes(behaviour));
-    const playable = [...behaviours.values()].filter(fits);
-    const serving = playable.filter(({ leaves }) => leaves === 'serving');
-    const over = `over the ${WIRE_NAMES[wire]}`;
-    if (serving.length > 0 || chosen.length === 0) {
-      const stage = await this.#stages.open(wire);
-      if (chosen.length === 0) await this.#exchange(stage, over);
-      for (const behaviour of serving) await this.#play(stage, behaviour);
-      this.#show.scene(`Stop ${over}`);
-      await this.#checks.check(`SIGTERM ends the daemon ${over}`, undefined, async () => {
-        const exit = await this.#stages.close(stage);
-        if (exit?.code !== 0)
-          throw new Error(`the daemon ended ${exit ? describeExit(exit) : 'before'}`);
-      });
-    }
-    for (const behaviour of playable.filter(({ leaves }) => leaves === 'ended')) {
-      const stage = await this.#stages.open(wire);
-      await this.#play(stage, behaviour);
-      await this.#stages.close(stage);
-    }
-  }
-
-  async #exchange(stage: Stage, over: string): Promise<void> {
-    await this.#checks.check(`look at the guest ${over}`, stage, async () =>
-      this.#show.view(await this.#exchanges.look([stage])),
-    );
-    await this.#checks.check(`guest to host ${over}`, stage, () =>
-      this.#exchanges.guestToHost(stage, 'planted by the guest'),
-    );
-    await this.#checks.check(`host to guest ${over}`, stage, () =>
-      this.#exchanges.hostToGuest(stage, 'planted by the host'),
-    );
-  }
-
-  async #play(stage: Stage, behaviour: Behaviour): Promise<void> {
-    const { name, description, manner } = behaviour;
-    this.#show.scene(`${manner === 'bad' ? 'Bad host' : 'Good host'}: ${description}`);
-    const pause = (ms: number): Promise<void> =>
-      this.#interruption.pause(Math.min(ms, SCRIPT_PAUSE_MS));
-    const say = (text: string): void => this.#show.say(text);
-    const { signal } = this.#interruption;
-    await this.#checks.check(`${name} over the ${WIRE_NAMES[stage.wire]}`, undefined, () =>
-      stage.play(behaviour, { say, pause, signal }),
-    );
   }
 
   async #playScene(scene: ServiceScene, wire: Wire, longestPauseMs: number): Promise<void> {

@@ -1,6 +1,8 @@
-import type { MessageChannel, Native, NativeError } from '../../native/interface.ts';
+import type { Native } from '../../native/interface.ts';
 import type { HvUtilsCodec } from '../../protocol/service-protocol.ts';
-import { deferred, HostError, type WireMessage } from '../wire.ts';
+import { HostError, type WireMessage } from '../wire.ts';
+import { HvUtilsLink } from './hvutils-link.ts';
+import { HvUtilsRegistration } from './hvutils-registration.ts';
 
 /** What waits for the guest's next message. */
 export interface Transaction {
@@ -26,36 +28,38 @@ export interface HvUtilsDeviceOptions<Request, Reply> {
  */
 export class HvUtilsDevice<Request, Reply> {
   readonly violations: string[] = [];
-  readyCount = 0;
-  /** Opens refused because another guest had the device. */
-  refusedCount = 0;
 
-  readonly #options: HvUtilsDeviceOptions<Request, Reply>;
-  readonly #listener;
-  readonly #buffer: Uint8Array;
-  #channel: MessageChannel | undefined;
-  #registered = false;
+  readonly #replyBytes: number;
+  readonly #link: HvUtilsLink;
+  readonly #registration: HvUtilsRegistration;
   #transaction: Transaction | undefined;
-  #waiting = deferred<string>();
   #refuseReplies = 0;
-  #closed = false;
 
   constructor(options: HvUtilsDeviceOptions<Request, Reply>) {
-    this.#options = options;
-    this.#buffer = new Uint8Array(options.codec.messageBytes + 1);
-    this.#listener = options.native.listen(options.socketPath);
-    this.#listener.start(
-      (fd) => this.#accept(fd),
-      (end) => this.violations.push(`listener ended: ${end.reason}`),
-    );
+    this.#replyBytes = options.codec.replyBytes ?? options.codec.messageBytes;
+    this.#registration = new HvUtilsRegistration(options);
+    this.#link = new HvUtilsLink(options, {
+      onMessage: (message) => this.#onMessage(message),
+      onGone: (error) => this.end(error),
+      onListenerEnd: (reason) => this.violations.push(`listener ended: ${reason}`),
+    });
+  }
+
+  get readyCount(): number {
+    return this.#registration.count;
+  }
+
+  /** Opens refused because another guest had the device. */
+  get refusedCount(): number {
+    return this.#link.refusedCount;
   }
 
   ready(): Promise<string> {
-    return this.#registered ? Promise.resolve(this.#options.versionText) : this.#waiting.promise;
+    return this.#registration.ready();
   }
 
   nextReady(): Promise<string> {
-    return this.#waiting.promise;
+    return this.#registration.next();
   }
 
   get isBusy(): boolean {
@@ -64,19 +68,13 @@ export class HvUtilsDevice<Request, Reply> {
 
   /** Begins a transaction. Throws a HostError when no guest is registered. */
   begin(transaction: Transaction): void {
-    if (!this.#registered) throw new HostError('gone', 'no guest is registered');
+    if (!this.#registration.isDone) throw new HostError('gone', 'no guest is registered');
     this.#transaction = transaction;
   }
 
   /** Takes every message until the returned function is called, whatever is pending or not. */
   takeOver(onAnswer: (answer: Uint8Array) => void): () => void {
-    this.#transaction = {
-      onAnswer: (answer) => {
-        onAnswer(answer);
-        return false;
-      },
-      fail: () => {},
-    };
+    this.#transaction = endless(onAnswer);
     return () => {
       this.#transaction = undefined;
     };
@@ -84,23 +82,15 @@ export class HvUtilsDevice<Request, Reply> {
 
   write(message: Uint8Array): void {
     try {
-      this.#channel?.write(message);
+      this.#link.write(message);
     } catch (error) {
-      const why = `the guest took no message: ${(error as Error).message}`;
-      this.end(new HostError('gone', why, error));
+      this.end(error as HostError);
     }
   }
 
   /** Returns false when the socket's buffer is full. */
   tryWrite(message: Uint8Array): boolean {
-    if (!this.#channel) throw new HostError('gone', 'no guest is connected');
-    try {
-      this.#channel.write(message);
-      return true;
-    } catch (error) {
-      if ((error as NativeError).code === 'EAGAIN') return false;
-      throw new HostError('gone', `the guest took no message: ${(error as Error).message}`, error);
-    }
+    return this.#link.tryWrite(message);
   }
 
   /** The next reply will find nothing pending, as after a resume. */
@@ -117,49 +107,23 @@ export class HvUtilsDevice<Request, Reply> {
 
   /** Hangs up. The next guest may open the device. */
   end(error: HostError): void {
-    this.#channel?.close();
-    this.#channel = undefined;
-    this.#registered = false;
+    this.#link.drop();
+    this.#registration.isDone = false;
     this.#refuseReplies = 0;
     this.fail(error);
   }
 
   close(): void {
-    this.#closed = true;
-    this.#listener.close();
+    this.#link.closeListener();
     this.end(new HostError('dropped', 'the host destroyed the device'));
-    this.#waiting.reject(new HostError('dropped', 'the host was closed'));
+    this.#registration.close(new HostError('dropped', 'the host was closed'));
   }
 
-  #accept(fd: number): void {
-    const channel = this.#options.native.adoptMessageChannel(fd);
-    if (this.#channel || this.#closed) {
-      // The real device answers open(2) with EBUSY
-      this.refusedCount++;
-      channel.close();
-      return;
-    }
-    this.#channel = channel;
-    channel.start(
-      this.#buffer,
-      (length) => this.#onMessage(length),
-      (end) => {
-        const why = end.reason === 'error' ? `: ${end.error}` : '';
-        this.end(new HostError('gone', `the guest closed the device${why}`));
-      },
-    );
-  }
-
-  #onMessage(length: number): void {
-    const message = this.#buffer.subarray(0, length);
-    const { messageBytes, replyBytes = messageBytes } = this.#options.codec;
-    const expectedBytes = this.#registered
-      ? replyBytes
-      : this.#options.codec.encodeRegistration().length;
-    if (length !== expectedBytes) {
-      this.#violate(`message length: expected ${expectedBytes} bytes, got ${length}`);
-    } else if (!this.#registered) {
+  #onMessage(message: Uint8Array): void {
+    if (!this.#registration.isDone) {
       this.#register(message);
+    } else if (message.length !== this.#replyBytes) {
+      this.#violate(`message length: expected ${this.#replyBytes} bytes, got ${message.length}`);
     } else if (this.#transaction && this.#refuseReplies === 0) {
       if (this.#transaction.onAnswer(message)) this.#transaction = undefined;
     } else if (this.#refuseReplies > 0) {
@@ -171,26 +135,9 @@ export class HvUtilsDevice<Request, Reply> {
   }
 
   #register(message: Uint8Array): void {
-    // The registration is the first message; its operation is checked.
-    const expected = this.#options.codec.encodeRegistration();
-    if (message[0] !== expected[0]) {
-      this.#violate(`registration: expected operation ${expected[0]}, got ${message[0]}`);
-      return;
-    }
-    this.#options.tap({ from: 'guest', operation: 'register', bytes: message.length });
-    const answer = this.#options.codec.encodeRegistrationAnswer(this.#options.versionText);
-    this.#options.tap({
-      from: 'host',
-      operation: 'register',
-      subject: this.#options.versionText,
-      bytes: answer.length,
-    });
-    this.write(answer);
-    this.#registered = true;
-    this.readyCount++;
-    const waiting = this.#waiting;
-    this.#waiting = deferred();
-    waiting.resolve(this.#options.versionText);
+    const problem = this.#registration.problemOf(message);
+    if (problem) this.#violate(problem);
+    else this.#registration.accept(message, (answer) => this.write(answer));
   }
 
   #violate(what: string): void {
@@ -198,3 +145,12 @@ export class HvUtilsDevice<Request, Reply> {
     this.end(new HostError('broken', what));
   }
 }
+
+/** A transaction that takes every message and never ends by itself. */
+const endless = (onAnswer: (answer: Uint8Array) => void): Transaction => ({
+  onAnswer: (answer) => {
+    onAnswer(answer);
+    return false;
+  },
+  fail: () => {},
+});

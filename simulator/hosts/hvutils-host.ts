@@ -1,11 +1,6 @@
 import type { Native } from '../../native/interface.ts';
+import type { HvUtilsCodec, ServiceProtocol } from '../../protocol/service-protocol.ts';
 import {
-  HV_UTIL_TIMEOUT_SECS,
-  type HvUtilsCodec,
-  type ServiceProtocol,
-} from '../../protocol/service-protocol.ts';
-import {
-  deferred,
   type HostClock,
   HostError,
   type ServiceHost,
@@ -15,6 +10,11 @@ import {
   type WireTap,
 } from '../wire.ts';
 import { HvUtilsDevice } from './hvutils-device.ts';
+import { HvUtilsRequests } from './hvutils-requests.ts';
+import { HvUtilsTransactions } from './hvutils-transactions.ts';
+import { ProbedExchange, statusOf } from './probed-exchange.ts';
+
+export { answersProbe } from './probed-exchange.ts';
 
 export interface HvUtilsHostOptions<Request, Reply extends { readonly status: number }> {
   readonly native: Native;
@@ -40,28 +40,24 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
   readonly transport: string;
   readonly bodyOffset = 0;
 
-  readonly #options: HvUtilsHostOptions<Request, Reply>;
   readonly #codec: HvUtilsCodec<Request, Reply>;
-  readonly #clock: HostClock;
   readonly #device: HvUtilsDevice<Request, Reply>;
-  /** The tail of the queue of transactions. */
-  #turn: Promise<unknown> = Promise.resolve();
-  #probeSerial = 0;
+  readonly #requests: HvUtilsRequests<Request, Reply>;
+  readonly #probed: ProbedExchange<Request, Reply>;
 
   constructor(options: HvUtilsHostOptions<Request, Reply>) {
     if (!options.protocol.hvUtils)
       throw new Error(`hv_utils has no char device for ${options.protocol.name}`);
-    this.#options = options;
     this.#codec = options.protocol.hvUtils;
-    this.#clock = options.clock ?? systemClock;
     this.transport = `unix:${options.socketPath}`;
-    this.#device = new HvUtilsDevice({
-      native: options.native,
-      socketPath: options.socketPath,
-      codec: this.#codec,
-      versionText: options.versionText ?? '3.1',
-      tap: (message) => this.#tap(message),
-    });
+    const { native, socketPath, view, versionText = '3.1', timeoutSecs } = options;
+    const codec = this.#codec;
+    const tap = (message: Omit<WireMessage, 'wire'>): void =>
+      options.tap?.({ wire: this.wire, ...message });
+    this.#device = new HvUtilsDevice({ native, socketPath, codec, versionText, tap });
+    const transactions = new HvUtilsTransactions(this.#device, options.clock ?? systemClock);
+    this.#requests = new HvUtilsRequests({ transactions, codec, view, timeoutSecs, tap });
+    this.#probed = new ProbedExchange({ transactions, codec, view, tap });
   }
 
   get violations(): string[] {
@@ -87,14 +83,7 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
 
   async request(request: Request): Promise<Reply> {
     await this.ready();
-    return this.#inTurn(async () => {
-      const sent = this.#codec.encodeRequest(request);
-      const timeoutSecs = this.#codec.timeoutSecs?.(request) ?? HV_UTIL_TIMEOUT_SECS;
-      const answer = await this.#transact(sent, timeoutSecs, () =>
-        this.#options.view.summarize(request),
-      );
-      return this.#decode(answer, request);
-    });
+    return this.#requests.request(request);
   }
 
   encode(request: Request): Uint8Array {
@@ -103,91 +92,11 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
 
   async exchange(message: Uint8Array): Promise<Uint8Array | undefined> {
     await this.ready();
-    if (this.#codec.replyBytes !== undefined) return this.#exchangeBeforeTwoProbes(message);
-    const probe = this.#options.view.probe(++this.#probeSerial);
-    const probeBytes = this.#codec.encodeRequest(probe);
-    return this.#inTurn(async () => {
-      let answer: Uint8Array | undefined;
-      const done = deferred<void>();
-      this.#device.begin({
-        onAnswer: (bytes) => {
-          if (!answersProbe(bytes, probeBytes)) {
-            answer = bytes.slice();
-            return false;
-          }
-          done.resolve();
-          return true;
-        },
-        fail: done.reject,
-      });
-      this.#tap({ from: 'host', operation: 'raw', bytes: message.length });
-      this.#device.write(message);
-      this.#device.write(probeBytes);
-      await done.promise;
-      this.#tap({
-        from: 'guest',
-        operation: 'raw',
-        bytes: answer?.length ?? 0,
-        ...(answer ? { status: this.statusOf(answer) } : { subject: 'no answer' }),
-      });
-      return answer;
-    });
-  }
-
-  /**
-   * Where a reply is a status and nothing else, one probe's can't be told from that of the message
-   * before it. Two probes with different statuses, a then b, can: when the second reply is b's, the
-   * message had none.
-   */
-  #exchangeBeforeTwoProbes(message: Uint8Array): Promise<Uint8Array | undefined> {
-    const probes = [0, 1].map((serial) =>
-      this.#codec.encodeRequest(this.#options.view.probe(serial)),
-    );
-    return this.#inTurn(async () => {
-      const [first, second] = await this.#answers(
-        probes,
-        (answers) => answers.length === probes.length,
-      );
-      const secondStatus = this.statusOf(second!);
-      if (this.statusOf(first!) === secondStatus)
-        throw new Error('both probes have the same status');
-      this.#tap({ from: 'host', operation: 'raw', bytes: message.length });
-      const answers = await this.#answers(
-        [message, ...probes],
-        (answers) =>
-          answers.length > probes.length ||
-          (answers[1] && this.statusOf(answers[1])) === secondStatus,
-      );
-      const answer = answers.length > probes.length ? answers[0] : undefined;
-      const result = answer ? { status: this.statusOf(answer) } : { subject: 'no answer' };
-      this.#tap({ from: 'guest', operation: 'raw', bytes: answer?.length ?? 0, ...result });
-      return answer;
-    });
-  }
-
-  /** Sends messages and gives what comes until that is all. */
-  async #answers(
-    messages: readonly Uint8Array[],
-    isAll: (answers: readonly Uint8Array[]) => boolean,
-  ) {
-    const answers: Uint8Array[] = [];
-    const done = deferred<void>();
-    this.#device.begin({
-      onAnswer: (bytes) => {
-        answers.push(bytes.slice());
-        if (!isAll(answers)) return false;
-        done.resolve();
-        return true;
-      },
-      fail: done.reject,
-    });
-    for (const message of messages) this.#device.write(message);
-    await done.promise;
-    return answers;
+    return this.#probed.exchange(message);
   }
 
   statusOf(reply: Uint8Array): number {
-    return new DataView(reply.buffer, reply.byteOffset, reply.byteLength).getUint32(0, true);
+    return statusOf(reply);
   }
 
   takeOver(onAnswer: (answer: Uint8Array, transactionId: bigint) => void): () => void {
@@ -226,74 +135,7 @@ export class HvUtilsHost<Request, Reply extends { readonly status: number }>
   close(): void {
     this.#device.close();
   }
-
-  /** Sends one message and gives the copied answer. */
-  async #transact(
-    message: Uint8Array,
-    kernelTimeoutSecs: number,
-    summary: () => ReturnType<ServiceView<Request, Reply>['summarize']>,
-  ) {
-    const done = deferred<Uint8Array>();
-    const timeoutSecs = this.#options.timeoutSecs ?? kernelTimeoutSecs;
-    const cancel = this.#clock.after(timeoutSecs * 1000, () =>
-      this.#device.fail(
-        new HostError('silent', `${summary().operation}: no answer within ${timeoutSecs} s`),
-      ),
-    );
-    this.#device.begin({
-      onAnswer: (bytes) => {
-        done.resolve(bytes.slice());
-        return true;
-      },
-      fail: done.reject,
-    });
-    this.#tap({ from: 'host', ...summary(), bytes: message.length });
-    try {
-      this.#device.write(message);
-      return await done.promise;
-    } finally {
-      cancel();
-    }
-  }
-
-  #decode(answer: Uint8Array, request: Request): Reply {
-    let reply: Reply;
-    try {
-      reply = this.#codec.decodeReply(answer, request);
-    } catch (error) {
-      throw new HostError(
-        'broken',
-        `the guest's reply can't be read: ${(error as Error).message}`,
-        error,
-      );
-    }
-    this.#tap({
-      from: 'guest',
-      ...this.#options.view.summarize(request, reply),
-      status: reply.status,
-      bytes: answer.length,
-    });
-    return reply;
-  }
-
-  /** One transaction at a time, in the order asked for. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => {});
-    return result;
-  }
-
-  #tap(message: Omit<WireMessage, 'wire'>): void {
-    this.#options.tap?.({ wire: 'unix', ...message });
-  }
 }
-
-/**
- * A probe's reply is the probe edited in place: after the 4 bytes where a reply has its status, all
- * is as it was sent.
- */
-export const answersProbe = (answer: Uint8Array, probe: Uint8Array): boolean =>
-  answer.length === probe.length && Buffer.compare(answer.subarray(4), probe.subarray(4)) === 0;
 
 /** Earlier names of this module's exports, for tests of others. */
 export { HvUtilsHost as UtilsHost, type HvUtilsHostOptions as UtilsHostOptions };

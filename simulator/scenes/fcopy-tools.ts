@@ -19,6 +19,10 @@ export const RING: readonly Wire[] = ['unix-ring'];
 export const guestFolder = ({ ground }: Pick<FcopyStage, 'ground'>): string =>
   path.join(ground.folder, 'guest');
 
+/** Where the daemon of a stage tells of itself. */
+export const statusFileOf = ({ ground }: Pick<FcopyStage, 'ground'>): string =>
+  path.join(ground.folder, 'fcopy.json');
+
 export const openFcopy = (
   hand: Pick<Stagehand, 'native'> & Partial<Stagehand>,
   wire: Wire,
@@ -33,7 +37,7 @@ export const openFcopy = (
     settings: (ground) => {
       const guest = guestFolder({ ground });
       fs.mkdirSync(guest, { recursive: true });
-      return { roots: guest, status_file: path.join(ground.folder, 'fcopy.json'), ...settings };
+      return { roots: guest, status_file: statusFileOf({ ground }), ...settings };
     },
   });
 
@@ -73,16 +77,10 @@ export function openFiles(stage: FcopyStage): string[] {
 }
 
 /** What `vmic fcopy status` prints. */
-export const statusOf = ({ ground }: FcopyStage): string =>
+export const statusOf = (stage: FcopyStage): string =>
   execFileSync(
     process.execPath,
-    [
-      path.join(binFolder(), 'vmic'),
-      'fcopy',
-      'status',
-      '--status-file',
-      path.join(ground.folder, 'fcopy.json'),
-    ],
+    [path.join(binFolder(), 'vmic'), 'fcopy', 'status', '--status-file', statusFileOf(stage)],
     { encoding: 'utf8' },
   );
 

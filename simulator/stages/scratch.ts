@@ -1,21 +1,14 @@
 /**
- * Real file systems that may be frozen: loop devices in a private mount namespace whose root is an
- * overlay, so that no file system of this machine is in its mountinfo. Whatever runs inside can
- * freeze all that it finds.
- *
- * Everything (images, devices, mounts) belongs to the namespace and goes with it, also when this
- * process is killed: the process that holds the namespace thaws all and ends when its standard
- * input closes.
+ * Real file systems that may be frozen: loop devices in a private mount namespace. Whatever runs
+ * inside can freeze all that it finds, because no file system of this machine is there.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { findFileSystems } from './scratch-mounts.ts';
+import { environment, ScratchNamespace } from './scratch-namespace.ts';
 
-const LOOP_MAJOR = 7;
-/** Kinds whose superblocks have no block device's number. */
-const ANONYMOUS = ['btrfs', 'zfs', 'bcachefs'];
 const TOOLS = ['unshare', 'nsenter', 'mount', 'losetup', 'fsfreeze', 'pivot_root'];
 
 export type ScratchKind = 'ext4' | 'xfs' | 'btrfs';
@@ -38,72 +31,10 @@ export interface ScratchFileSystem {
 
 const SMALLEST_MIB: Record<ScratchKind, number> = { ext4: 32, xfs: 300, btrfs: 110 };
 
-/** $1: a folder. $2: what overlays are needed for besides /. Then file systems: "KIND SIZE_MIB". */
-const HOLD = `
-set -eu
-folder=$1; others=$2; shift 2
-mount -t tmpfs -o mode=755 vmic-scratch "$folder"
-mkdir "$folder/upper" "$folder/work" "$folder/root"
-mount -t overlay -o "lowerdir=/,upperdir=$folder/upper,workdir=$folder/work" overlay "$folder/root"
-number=0
-for other in $others; do
-  number=$((number + 1))
-  mkdir "$folder/upper$number" "$folder/work$number"
-  mkdir -p "$folder/root$other"
-  layers="lowerdir=$other,upperdir=$folder/upper$number,workdir=$folder/work$number"
-  mount -t overlay -o "$layers" overlay "$folder/root$other"
-done
-for shown in proc sys dev; do mount --rbind "/$shown" "$folder/root/$shown"; done
-cd "$folder/root"
-mkdir -p .before
-pivot_root . .before
-umount -l /.before
-mkdir -p "$folder"
-mount -t tmpfs -o mode=755 vmic-scratch "$folder"
-number=0
-for wanted in "$@"; do
-  kind=\${wanted% *}
-  image="$folder/$number.img"
-  truncate -s "\${wanted#* }M" "$image"
-  # Silent for good: some say something all the same, and what is said here is that all is ready
-  "mkfs.$kind" -q "$image" > /dev/null
-  mkdir "$folder/$number"
-  mount -o loop "$image" "$folder/$number"
-  number=$((number + 1))
-done
-echo ready
-cat > /dev/null
-while [ $number -gt 0 ]; do
-  number=$((number - 1))
-  fsfreeze -u "$folder/$number" 2> /dev/null || true
-  umount -l "$folder/$number"
-done
-`;
-
-/** The programs this needs are root's, which a person's PATH may not have. */
-const environment = {
-  ...process.env,
-  PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/bin:/bin`,
-  LC_ALL: 'C',
-};
-
 const isOnPath = (program: string): boolean =>
   environment.PATH.split(':').some(
     (folder) => folder !== '' && fs.existsSync(path.join(folder, program)),
   );
-
-/** Folders that have to be seen inside, and lie on another file system than /. */
-function otherFolders(): string[] {
-  const device = fs.statSync('/').dev;
-  const wanted = [
-    '/usr',
-    '/etc',
-    os.tmpdir(),
-    process.cwd(),
-    path.dirname(fs.realpathSync(process.execPath)),
-  ];
-  return [...new Set(wanted)].filter((folder) => fs.statSync(folder).dev !== device);
-}
 
 let missing: string | false | undefined;
 
@@ -132,8 +63,9 @@ export function missingScratch(kinds: readonly ScratchKind[] = ['ext4']): string
   return missing === false ? undefined : missing;
 }
 
+/** Scratch file systems, from their making to their removal. */
 export class Scratch {
-  readonly #holder: ChildProcess;
+  readonly #namespace: ScratchNamespace;
   /** Where the file systems are mounted, inside. */
   readonly folder: string;
   /** On a tmpfs, and the same inside and outside: for sockets and records. */
@@ -141,51 +73,27 @@ export class Scratch {
   readonly fileSystems: readonly ScratchFileSystem[];
 
   private constructor(
-    holder: ChildProcess,
+    namespace: ScratchNamespace,
     folder: string,
     shared: string,
     kinds: readonly ScratchKind[],
   ) {
-    this.#holder = holder;
+    this.#namespace = namespace;
     this.folder = folder;
     this.shared = shared;
-    this.fileSystems = this.#check(kinds);
+    this.fileSystems = findFileSystems(this.mountinfo(), folder, kinds);
   }
 
   static async create({ kinds, sizeMiB = 32 }: ScratchOptions): Promise<Scratch> {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'vmic-scratch-'));
     const shared = fs.mkdtempSync('/dev/shm/vmic-scratch-');
     const wanted = kinds.map((kind) => `${kind} ${Math.max(sizeMiB, SMALLEST_MIB[kind])}`);
-    const args = [
-      '--mount',
-      '--propagation',
-      'private',
-      'sh',
-      '-c',
-      HOLD,
-      'sh',
-      folder,
-      otherFolders().join(' '),
-    ];
-    const holder = spawn('unshare', [...args, ...wanted], {
-      env: environment,
-      cwd: '/',
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    let errors = '';
-    holder.stderr.on('data', (chunk) => {
-      errors += chunk;
-    });
-    const ended = once(holder, 'close');
-    const ready = once(holder.stdout, 'data');
-    ready.catch(() => {});
+    let namespace: ScratchNamespace | undefined;
     try {
-      if ((await Promise.race([ready, ended])).length !== 1)
-        throw new Error(`no scratch file systems: ${errors}`);
-      return new Scratch(holder, folder, shared, kinds);
+      namespace = await ScratchNamespace.create({ folder, wanted });
+      return new Scratch(namespace, folder, shared, kinds);
     } catch (error) {
-      holder.stdin.end();
-      await ended;
+      await namespace?.dispose();
       Scratch.#remove(folder, shared);
       throw error;
     }
@@ -199,54 +107,11 @@ export class Scratch {
   }
 
   /**
-   * Finds the device numbers, and makes sure that nothing but scratch file systems can be frozen
-   * inside.
-   */
-  #check(kinds: readonly ScratchKind[]): ScratchFileSystem[] {
-    const found = new Map<string, ScratchFileSystem>();
-    const mountPoints = kinds.map((_, index) => path.join(this.folder, String(index)));
-    for (const line of this.mountinfo().trimEnd().split('\n')) {
-      const [left, right] = line.split(' - ') as [string, string];
-      const [, , deviceNumber = '', , mountPoint = ''] = left.split(' ');
-      const [fileSystem = '', source = ''] = right.split(' ');
-      const index = mountPoints.indexOf(mountPoint);
-      const major = Number(deviceNumber.split(':')[0]);
-      if (
-        index >= 0 &&
-        (major === LOOP_MAJOR || (fileSystem === 'btrfs' && source.startsWith('/dev/loop')))
-      ) {
-        found.set(mountPoint, { kind: kinds[index]!, mountPoint, deviceNumber, source });
-      } else if (major !== 0 || ANONYMOUS.includes(fileSystem)) {
-        throw new Error(
-          `${mountPoint} (${source}) is a file system of this machine, and would be frozen: ` +
-            `${line}`,
-        );
-      }
-    }
-    return mountPoints.map((mountPoint) => {
-      const fileSystem = found.get(mountPoint);
-      if (fileSystem === undefined) throw new Error(`${mountPoint} is not mounted`);
-      return fileSystem;
-    });
-  }
-
-  /**
    * The command line that runs `command` inside. The process it starts becomes that command: its id
    * and its end are the command's.
    */
   enter(command: readonly string[]): [string, ...string[]] {
-    const pid = this.#holder.pid;
-    // util-linux lies in /usr/bin on every distribution; the project's folder is seen inside at its
-    // own path
-    return [
-      'nsenter',
-      `--target=${pid}`,
-      '--mount',
-      '--root',
-      `--wdns=${process.cwd()}`,
-      '--',
-      ...command,
-    ];
+    return this.#namespace.enter(command);
   }
 
   /**
@@ -312,9 +177,7 @@ export class Scratch {
 
   /** Thaws, unmounts and removes all. What runs inside has to have ended. */
   async dispose(): Promise<void> {
-    const ended = once(this.#holder, 'close');
-    this.#holder.stdin!.end();
-    await ended;
+    await this.#namespace.dispose();
     Scratch.#remove(this.folder, this.shared);
   }
 }

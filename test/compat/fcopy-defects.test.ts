@@ -11,7 +11,7 @@ import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { native } from '../../native/index.ts';
 import { RingMemory } from '../../simulator/hosts/vmbus-host.ts';
-import { complete, data, type Link, operation, packet, start } from './fcopy-host.ts';
+import { complete, data, type Link, operation, packet, start } from './fcopy-messages.ts';
 import { FcopySubject } from './fcopy-subject.ts';
 import { missingFcopyReference } from './reference.ts';
 import type { Kind } from './subject.ts';

@@ -1,121 +1,15 @@
-/**
- * The host of the file copy service at its barest, for comparing daemons: sends bytes, gives
- * statuses. Its messages are laid out here, by hand from include/uapi/linux/hyperv.h, so that what
- * both daemons are asked does not depend on our own codecs.
- */
-import type { Listener, MessageChannel, Native, RingChannel } from '../../native/interface.ts';
+/** The host of file copy at its barest, for comparing daemons: sends bytes, gives statuses. */
+import type { Listener, Native, RingChannel } from '../../native/interface.ts';
+import { type DaemonLink, openDevice, openRing } from './fcopy-links.ts';
+import { HEADER_BYTES, IC_BYTES, type Link, type Message, packet } from './fcopy-messages.ts';
 import { DaemonGone } from './raw-host.ts';
-
-export type Link = 'device' | 'ring';
-
-/** As kernels give this service: 4 KiB of control page, 16 KiB of data. */
-export const RING_BYTES = 20 * 1024;
-
-const NAME_FIELD_BYTES = 520;
-const FRAGMENT_BYTES = 6144;
-const HEADER_BYTES = 36;
-const IC_BYTES = 28;
-const INBAND = 6;
-const FCOPY = 7;
-const NEGOTIATE = 0;
-
-export const OVERWRITE = 1;
-export const CREATE_PATH = 2;
-
-/**
- * One message, as either link carries it: names in UTF-16 over the ring, in UTF-8 on the device.
- */
-export type Message = (link: Link) => Buffer;
-
-/**
- * As utf16s_to_utf8s of the kernel (fs/nls/nls_base.c) does: surrogates without a partner are left
- * out, and what exceeds 259 bytes.
- */
-function utf8AsTheKernelDoes(text: string): Buffer {
-  const bytes = Buffer.alloc(NAME_FIELD_BYTES);
-  let at = 0;
-  for (const character of text) {
-    if (/^[\ud800-\udfff]$/.test(character)) continue;
-    const encoded = Buffer.from(character);
-    if (at + encoded.length > 259) continue;
-    at += encoded.copy(bytes, at);
-  }
-  return bytes;
-}
-
-function name(text: string, link: Link): Buffer {
-  if (link === 'device') return utf8AsTheKernelDoes(text);
-  const bytes = Buffer.alloc(NAME_FIELD_BYTES);
-  bytes.write(text, 'utf16le');
-  return bytes;
-}
-
-const header = (operation: number): Buffer => {
-  const bytes = Buffer.alloc(HEADER_BYTES);
-  bytes.writeUInt32LE(operation);
-  return bytes;
-};
-
-export const start =
-  (folder: string, file: string, sizeBytes: number | bigint, flags = 0): Message =>
-  (link) => {
-    const end = Buffer.alloc(12);
-    end.writeUInt32LE(flags);
-    end.writeBigUInt64LE(BigInt(sizeBytes), 4);
-    return Buffer.concat([header(0), name(file, link), name(folder, link), end]);
-  };
-
-/** `sizeBytes` is what the message says of its fragment. */
-export const data =
-  (
-    offset: number | bigint,
-    fragment: string | Uint8Array,
-    sizeBytes = Buffer.from(fragment as string).length,
-  ): Message =>
-  () => {
-    const fields = Buffer.alloc(16);
-    fields.writeBigUInt64LE(BigInt(offset), 4);
-    fields.writeUInt32LE(sizeBytes, 12);
-    const padded = Buffer.alloc(FRAGMENT_BYTES);
-    Buffer.from(fragment as string).copy(padded);
-    return Buffer.concat([header(1), fields, padded]);
-  };
-
-export const complete: Message = () => header(2);
-export const cancel: Message = () => header(3);
-export const operation =
-  (code: number): Message =>
-  () =>
-    header(code);
-
-/** The packet of a body: pipe header, IC header, body. */
-export function packet(body: Buffer, type = FCOPY): Buffer {
-  const head = Buffer.alloc(IC_BYTES);
-  head.writeUInt32LE(1);
-  head.writeUInt32LE(IC_BYTES - 8 + body.length, 4);
-  head.writeUInt16LE(3, 8);
-  head.writeUInt16LE(type, 12);
-  head.writeUInt16LE(1, 14);
-  head.writeUInt16LE(1, 16);
-  head.writeUInt16LE(body.length, 18);
-  head[25] = 3;
-  return Buffer.concat([head, body]);
-}
-
-const negotiation = (): Buffer => {
-  const body = Buffer.alloc(16);
-  for (const [at, value] of [1, 1, 0, 0, 3, 0, 1, 1].entries()) body.writeUInt16LE(value, at * 2);
-  return packet(body, NEGOTIATE);
-};
 
 /** One channel, one daemon at a time. A new daemon may connect after the last one went. */
 export class FcopyRawHost {
   readonly link: Link;
   readonly #native: Native;
   readonly #listener: Listener;
-  readonly #buffer = new Uint8Array(16 * 1024);
-  #device: MessageChannel | undefined;
-  #ring: RingChannel | undefined;
+  #daemon: DaemonLink | undefined;
   #isReady = false;
   #awaited: (() => void)[] = [];
   #pending: { resolve: (status: number) => void; reject: (error: Error) => void }[] = [];
@@ -127,14 +21,14 @@ export class FcopyRawHost {
     this.#native = native;
     this.#listener = native.listen(socketPath);
     this.#listener.start(
-      (fd) => (link === 'device' ? this.#acceptDevice(fd) : this.#acceptRing(fd)),
+      (fd) => this.#accept(fd),
       () => {},
     );
   }
 
   get ring(): RingChannel {
-    if (!this.#ring) throw new DaemonGone('no daemon has the ring open');
-    return this.#ring;
+    if (!this.#daemon?.ring) throw new DaemonGone('no daemon has the ring open');
+    return this.#daemon.ring;
   }
 
   /** Resolves when a daemon registers or negotiates after now. */
@@ -167,9 +61,8 @@ export class FcopyRawHost {
       const one = { resolve, reject };
       this.#pending.push(one);
       try {
-        if (!this.#isReady) throw new Error('no daemon has the channel open');
-        if (this.#device) this.#device.write(bytes);
-        else this.#ring!.write(INBAND, 1, 1n, bytes);
+        if (!this.#daemon || !this.#isReady) throw new Error('no daemon has the channel open');
+        this.#daemon.write(bytes);
       } catch (error) {
         this.#pending = this.#pending.filter((other) => other !== one);
         reject(new DaemonGone((error as Error).message));
@@ -182,45 +75,15 @@ export class FcopyRawHost {
     this.#drop();
   }
 
-  #acceptDevice(fd: number): void {
+  #accept(fd: number): void {
     // The end of the last daemon may not have been seen yet
     this.#drop();
-    const channel = this.#native.adoptMessageChannel(fd);
-    this.#device = channel;
-    channel.start(
-      this.#buffer,
-      (length) => {
-        const message = Buffer.from(this.#buffer.subarray(0, length));
-        if (this.#isReady)
-          return this.#onAnswer(length === 4 ? message.readUInt32LE() : undefined, message);
-        if (length !== 4 || message.readUInt32LE() !== 1) return this.#drop();
-        try {
-          channel.write(message);
-        } catch {
-          return this.#drop();
-        }
-        this.#ready();
-      },
-      () => this.#drop(),
-    );
-  }
-
-  #acceptRing(fd: number): void {
-    this.#drop();
-    const channel = this.#native.hostRing(fd, RING_BYTES);
-    this.#ring = channel;
-    channel.start(
-      this.#buffer,
-      (_type, _flags, _id, length) => {
-        const message = Buffer.from(this.#buffer.subarray(0, length));
-        if (this.#isReady)
-          return this.#onAnswer(length >= IC_BYTES ? message.readUInt32LE(20) : undefined, message);
-        if (message.readUInt16LE(IC_BYTES) !== 1) return this.#drop();
-        this.#ready();
-      },
-      () => this.#drop(),
-    );
-    channel.write(INBAND, 1, 1n, negotiation());
+    const open = this.link === 'device' ? openDevice : openRing;
+    this.#daemon = open(this.#native, fd, {
+      onReady: () => this.#ready(),
+      onAnswer: (status, message) => this.#onAnswer(status, message),
+      onEnd: () => this.#drop(),
+    });
   }
 
   #onAnswer(status: number | undefined, message: Buffer): void {
@@ -235,10 +98,8 @@ export class FcopyRawHost {
   }
 
   #drop(): void {
-    this.#device?.close();
-    this.#ring?.close();
-    this.#device = undefined;
-    this.#ring = undefined;
+    this.#daemon?.close();
+    this.#daemon = undefined;
     this.#isReady = false;
     for (const { reject } of this.#pending.splice(0))
       reject(new DaemonGone('the daemon closed the channel'));

@@ -5,7 +5,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { complete, data, type Link, type Message, OVERWRITE, start } from './fcopy-host.ts';
+import { complete, data, type Link, type Message, OVERWRITE, start } from './fcopy-messages.ts';
 import { FcopySubject } from './fcopy-subject.ts';
 import { DaemonGone } from './raw-host.ts';
 import type { Kind } from './subject.ts';

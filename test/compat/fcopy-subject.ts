@@ -6,15 +6,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { native } from '../../native/index.ts';
 import { binFolder } from '../../simulator/stages/daemon.ts';
-import { FcopyRawHost, type Link, RING_BYTES } from './fcopy-host.ts';
+import { FcopyRawHost } from './fcopy-host.ts';
+import { RING_BYTES } from './fcopy-links.ts';
+import type { Link } from './fcopy-messages.ts';
 import { findCDaemon, findUioDaemon, shimmedFcopy } from './reference.ts';
+import { untilRegistered } from './registration.ts';
 import type { Kind } from './subject.ts';
-
-/** For a machine that is busy with other things. */
-const START_LIMIT_MS = 300_000;
 
 export class FcopySubject {
   readonly kind: Kind;
@@ -91,22 +90,7 @@ export class FcopySubject {
       child.once('close', () => resolve(this.ended ?? 'unknown')),
     );
     this.#exited = exited;
-    const early = exited.then((how) => {
-      throw new Error(`the daemon ended (${how}) before it registered: ${this.#errors}`);
-    });
-    early.catch(() => {});
-    const deadline = new AbortController();
-    const late = setTimeout(START_LIMIT_MS, undefined, { signal: deadline.signal }).then(() => {
-      throw new Error(
-        `the daemon did not register within ${START_LIMIT_MS / 1000} s: ${this.#errors}`,
-      );
-    });
-    late.catch(() => {});
-    try {
-      await Promise.race([registered, early, late]);
-    } finally {
-      deadline.abort();
-    }
+    await untilRegistered({ registered, exited, errors: () => this.#errors });
   }
 
   /** The files that it has open in the folders it may write to. */

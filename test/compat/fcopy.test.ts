@@ -17,7 +17,7 @@ import {
   OVERWRITE,
   operation,
   start,
-} from './fcopy-host.ts';
+} from './fcopy-messages.ts';
 import { FcopySubject } from './fcopy-subject.ts';
 import { DaemonGone } from './raw-host.ts';
 import { missingFcopyReference } from './reference.ts';

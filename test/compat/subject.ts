@@ -3,16 +3,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { native } from '../../native/index.ts';
 import { RawHost } from './raw-host.ts';
 import { findCDaemon, ownDaemon, shimmed } from './reference.ts';
+import { untilRegistered } from './registration.ts';
 
 export const RECORD_BYTES = 2560;
 export const KEY_BYTES = 512;
-
-/** For a machine that is busy with other things. */
-const START_LIMIT_MS = 300_000;
 
 export type Kind = 'vmic' | 'c';
 
@@ -66,22 +63,7 @@ export class Subject {
     });
     const exited = new Promise((resolve) => child.once('close', resolve));
     this.#exited = exited;
-    const early = exited.then((code) => {
-      throw new Error(`the daemon ended with ${code} before it registered: ${this.#errors}`);
-    });
-    early.catch(() => {});
-    const deadline = new AbortController();
-    const late = setTimeout(START_LIMIT_MS, undefined, { signal: deadline.signal }).then(() => {
-      throw new Error(
-        `the daemon did not register within ${START_LIMIT_MS / 1000} s: ${this.#errors}`,
-      );
-    });
-    late.catch(() => {});
-    try {
-      await Promise.race([registered, early, late]);
-    } finally {
-      deadline.abort();
-    }
+    await untilRegistered({ registered, exited, errors: () => this.#errors });
   }
 
   /** Ends the daemon and waits for its end. */
