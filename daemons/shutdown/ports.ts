@@ -17,6 +17,13 @@ export type Gone =
   | { readonly result: 'going' | 'rehearsed' }
   | { readonly result: 'failed'; readonly why: string };
 
+/** A wait under way. */
+export interface Wait {
+  /** Resolves after its time or when cancelled; to false when the daemon ends (`close`). */
+  readonly done: Promise<boolean>;
+  cancel(): void;
+}
+
 /**
  * What the service needs of the operating system. Nothing here rejects; all but `go` and hooks end
  * within seconds.
@@ -40,8 +47,7 @@ export interface ShutdownPorts {
   /** Calls back when the answer is out. */
   afterAnswer(work: () => void): void;
   readonly now: MonotonicMs;
-  /** `done` resolves after that time, or when cancelled; to false when all is over (`close`). */
-  wait(ms: number): { readonly done: Promise<boolean>; cancel(): void };
+  wait(ms: number): Wait;
   close(): void;
 }
 

@@ -4,14 +4,16 @@
  * scripted. Files stay real, as the callers open them with node:fs.
  */
 import type { Native } from '../interface.ts';
-import { MemoryChannels } from './channels.ts';
 import { MemoryClocks } from './clocks.ts';
 import { MemoryDatagrams } from './datagrams.ts';
 import { Descriptors } from './descriptors.ts';
 import { MemoryFiles } from './files.ts';
 import { FOLDERS } from './folders.ts';
+import { Listeners } from './listeners.ts';
 import { MemoryLocks } from './locks.ts';
+import { MemoryMessageChannels } from './message-channels.ts';
 import { MemoryPrograms } from './programs.ts';
+import { MemoryRingChannels } from './ring-channels.ts';
 import { MemoryWatches } from './watches.ts';
 
 export { nativeError } from './native-error.ts';
@@ -23,7 +25,9 @@ export type { PlayedProgram } from './program.ts';
  */
 export class MemoryNative implements Native {
   readonly #descriptors = new Descriptors();
-  readonly #channels = new MemoryChannels(this.#descriptors);
+  readonly #listeners = new Listeners();
+  readonly #messages = new MemoryMessageChannels(this.#descriptors, this.#listeners);
+  readonly #rings = new MemoryRingChannels(this.#descriptors, this.#listeners);
   readonly #clocks = new MemoryClocks();
   readonly #datagrams = new MemoryDatagrams();
   readonly #files = new MemoryFiles();
@@ -33,11 +37,15 @@ export class MemoryNative implements Native {
 
   // ---- what a test scripts and looks at ----
 
-  readonly addMessageDevice = this.#channels.addMessageDevice;
-  readonly addUio = this.#channels.addUio;
-  readonly removeDevice = this.#channels.removeDevice;
-  readonly refuseNextWrite = this.#channels.refuseNextWrite;
-  readonly breakRing = this.#channels.breakRing;
+  readonly addMessageDevice = this.#messages.addMessageDevice;
+  readonly addUio = this.#rings.addUio;
+  /** Opening `path` fails with ENOENT from now on; what is open stays open. */
+  readonly removeDevice = (path: string): void => {
+    this.#messages.removeDevice(path);
+    this.#rings.removeDevice(path);
+  };
+  readonly refuseNextWrite = this.#messages.refuseNextWrite;
+  readonly breakRing = this.#rings.breakRing;
 
   readonly clock = this.#clocks.clock;
   readonly clockAdjustments = this.#clocks.adjustments;
@@ -81,15 +89,15 @@ export class MemoryNative implements Native {
 
   // ---- the contract ----
 
-  readonly openMessageDevice = this.#channels.openMessageDevice;
-  readonly connectMessageSocket = this.#channels.connectMessageSocket;
-  readonly adoptMessageChannel = this.#channels.adoptMessageChannel;
-  readonly openUio = this.#channels.openUio;
-  readonly adoptRingChannel = this.#channels.adoptRingChannel;
-  readonly connectRingSocket = this.#channels.connectRingSocket;
-  readonly hostRing = this.#channels.hostRing;
-  readonly ringMemory = this.#channels.ringMemory;
-  readonly listen = this.#channels.listen;
+  readonly openMessageDevice = this.#messages.openMessageDevice;
+  readonly connectMessageSocket = this.#messages.connectMessageSocket;
+  readonly adoptMessageChannel = this.#messages.adoptMessageChannel;
+  readonly openUio = this.#rings.openUio;
+  readonly adoptRingChannel = this.#rings.adoptRingChannel;
+  readonly connectRingSocket = this.#rings.connectRingSocket;
+  readonly hostRing = this.#rings.hostRing;
+  readonly ringMemory = this.#rings.ringMemory;
+  readonly listen = this.#listeners.listen;
 
   readonly readClocks = this.#clocks.readClocks;
   readonly readRegister = this.#clocks.readRegister;

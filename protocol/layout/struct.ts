@@ -1,20 +1,6 @@
 import { Cursor, type Layout } from './cursor.ts';
 import { EncodeError, LayoutError } from './errors.ts';
-
-/**
- * A layout, or how it follows from the fields before it (`sizeBytes` says its size where that is
- * always the same).
- */
-type FieldLayout<Scope, T> = Layout<T> | ((earlier: Scope) => Layout<T>);
-
-interface Field {
-  readonly name: string;
-  /** undefined: reserved bytes. */
-  readonly layout: FieldLayout<never, unknown> | undefined;
-  readonly sizeBytes: number | undefined;
-  /** Computes the field from the value: the field is no part of the value itself. */
-  readonly derive: ((value: never) => unknown) | undefined;
-}
+import { type Field, FieldList } from './field-list.ts';
 
 type With<A, N extends string, T> = A & { readonly [K in N]: T };
 
@@ -28,24 +14,13 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
   readonly sizeBytes: number | undefined;
   /** Where each field lies, as far as no field of varying size comes before it. */
   readonly offsets: ReadonlyMap<string, number>;
-  readonly #fields: readonly Field[];
-  readonly #derives: boolean;
-  readonly #depends: boolean;
+  readonly #list: FieldList;
 
   constructor(name: string, fields: readonly Field[] = []) {
     this.name = name;
-    this.#fields = fields;
-    this.#derives = fields.some((field) => field.derive);
-    this.#depends = fields.some((field) => typeof field.layout === 'function');
-    const offsets = new Map<string, number>();
-    let at: number | undefined = 0;
-    for (const field of fields) {
-      if (at === undefined) break;
-      if (field.layout) offsets.set(field.name, at);
-      at = field.sizeBytes === undefined ? undefined : at + field.sizeBytes;
-    }
-    this.offsets = offsets;
-    this.sizeBytes = at;
+    this.#list = new FieldList(fields);
+    this.offsets = this.#list.offsets;
+    this.sizeBytes = this.#list.sizeBytes;
   }
 
   /** The next field. */
@@ -90,7 +65,7 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
   }
 
   #with<V, S>(field: Field): Struct<V, S> {
-    return new Struct<V, S>(this.name, [...this.#fields, field]);
+    return new Struct<V, S>(this.name, [...this.#list.fields, field]);
   }
 
   /** Throws DecodeError. Bytes after the message are ignored. */
@@ -131,65 +106,16 @@ export class Struct<Value, Scope = Value> implements Layout<Value> {
   }
 
   sizeOf(value: Value): number {
-    if (this.sizeBytes !== undefined) return this.sizeBytes;
-    const scope: Record<string, unknown> = {};
-    let size = 0;
-    for (const { name, layout, sizeBytes, derive } of this.#fields) {
-      scope[name] = derive ? derive(value as never) : (value as Record<string, unknown>)[name];
-      if (sizeBytes !== undefined) size += sizeBytes;
-      else if (layout) size += resolve(layout, scope).sizeOf(scope[name]);
-    }
-    return size;
+    return this.#list.sizeOf(value);
   }
 
   read(cursor: Cursor): Value {
-    const value: Record<string, unknown> = {};
-    const scope: Record<string, unknown> = this.#derives ? {} : value;
-    const fields = this.#fields;
-    let i = 0;
-    try {
-      for (; i < fields.length; i++) {
-        const field = fields[i]!;
-        if (!field.layout) {
-          cursor.take(field.sizeBytes!);
-          continue;
-        }
-        const read = resolve(field.layout, scope).read(cursor);
-        scope[field.name] = read;
-        if (scope !== value && !field.derive) value[field.name] = read;
-      }
-    } catch (error) {
-      throw error instanceof LayoutError ? error.within(fields[i]!.name) : error;
-    }
-    return value as Value;
+    return this.#list.read(cursor) as Value;
   }
 
   write(cursor: Cursor, value: Value): void {
-    // Only dependent fields look at the scope, so a message without any needs none of its own
-    const scope: Record<string, unknown> =
-      this.#derives && this.#depends ? {} : (value as Record<string, unknown>);
-    const fields = this.#fields;
-    let i = 0;
-    try {
-      for (; i < fields.length; i++) {
-        const field = fields[i]!;
-        if (!field.layout) {
-          cursor.make(field.sizeBytes!);
-          continue;
-        }
-        const { name, derive } = field;
-        const given = derive ? derive(value as never) : (value as Record<string, unknown>)[name];
-        if (scope !== value) scope[name] = given;
-        resolve(field.layout, scope).write(cursor, given);
-      }
-    } catch (error) {
-      throw error instanceof LayoutError ? error.within(fields[i]!.name) : error;
-    }
+    this.#list.write(cursor, value);
   }
-}
-
-function resolve(layout: FieldLayout<never, unknown>, scope: unknown): Layout<unknown> {
-  return typeof layout === 'function' ? layout(scope as never) : layout;
 }
 
 /** Starts the declaration of a message; `name` is what errors call it. */

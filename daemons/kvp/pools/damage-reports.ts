@@ -17,8 +17,6 @@ export class DamageReports {
   readonly #path: string;
   readonly #log: PoolLog;
   readonly #reported = new Set<string>();
-  /** For `decodeText`. */
-  readonly onDamage = (damage: Damage): void => this.report(damage);
 
   constructor(path: string, log: PoolLog) {
     this.#path = path;

@@ -1,5 +1,6 @@
 /** The KVP pool files, for the daemon and the command alike. */
-export { DEFAULT_POOL_DIRECTORY, PoolStore, type PoolStoreOptions, poolFileName } from './pools.ts';
+export { poolFileName } from './pool-files.ts';
+export { DEFAULT_POOL_DIRECTORY, PoolStore } from './pools.ts';
 export { RECORD_BYTES } from './record.ts';
 export { LOCK_PATIENCE_MS, type Patience, retryWhileLocked } from './retry.ts';
 export {
@@ -8,5 +9,6 @@ export {
   type PoolLog,
   type PoolNative,
   type PoolRecord,
+  type PoolStoreOptions,
   type Pools,
 } from './types.ts';

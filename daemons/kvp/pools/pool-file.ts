@@ -1,15 +1,13 @@
-import type { NativeError } from '../../../native/interface.ts';
 import { DamageReports } from './damage-reports.ts';
+import { poolErrorOf } from './failures.ts';
 import { FileChanges } from './file-changes.ts';
-import { DENIED, LockedFile, type LockMode } from './locked-file.ts';
+import { LockedFile, type LockMode } from './locked-file.ts';
 import { PoolContent } from './pool-content.ts';
 import type { RawKey } from './record.ts';
 import { PoolError, type PoolLog, type PoolNative } from './types.ts';
 
 /** How often a file may be replaced under our hands before we give up. */
 const MAX_REOPENS = 10;
-
-const FULL: ReadonlySet<string> = new Set<NativeError['code']>(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 /** What all files of a store share. */
 export interface PoolFileContext {
@@ -115,16 +113,10 @@ export class PoolFile {
     if (error instanceof PoolError) return error;
     this.content.forget();
     this.#changes.touch();
-    const { code, message } = error as NodeJS.ErrnoException;
-    // Programming errors are not the file's
-    if (code === undefined || !/^E[A-Z0-9]+$/.test(code)) throw error;
-    if (FULL.has(code))
-      return new PoolError('diskFull', this.path, `${this.path}: no space left (${code})`, error);
-    if (DENIED.has(code) && this.#mode === 'exclusive')
-      return new PoolError('readOnly', this.path, `${this.path} can't be written (${code})`, error);
+    const failure = poolErrorOf(error, this.path, this.#mode);
     // A descriptor may have gone bad with its device: the next operation starts from the path
-    this.close();
-    return new PoolError('io', this.path, `${this.path}: ${message}`, error);
+    if (failure.code === 'io') this.close();
+    return failure;
   }
 
   close(): void {

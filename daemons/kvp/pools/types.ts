@@ -13,6 +13,13 @@ export type PoolNative = Pick<
  */
 export type PoolLog = Pick<Log, 'warning' | 'error'>;
 
+export interface PoolStoreOptions {
+  readonly native: PoolNative;
+  readonly log: PoolLog;
+  /** Needs no right to write and makes nothing: a missing file or folder is an empty pool. */
+  readonly readOnly?: boolean;
+}
+
 /** One record, its text decoded: bytes that are no UTF-8 show as U+FFFD. */
 export interface PoolRecord {
   readonly key: string;
