@@ -7,7 +7,6 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import os from 'node:os';
 import { after, before, describe, it } from 'node:test';
-import { PackageLife } from './package/life.ts';
 import { chosenKernels, impossible, type Machine, runTogether, setUpAll, stage } from './vm.ts';
 
 /** Virtual machines at a time; each takes a core and a gigabyte. */
@@ -74,23 +73,12 @@ const concurrency = Math.min(os.availableParallelism(), MAX_MACHINES);
 describe('the rig, for CI', { skip: impossible, concurrency }, () => {
   let missing: ReadonlyMap<string, string>;
   let staged: string;
-  let life: PackageLife;
   const kernels = chosenKernels([KERNEL, '6.1', '7.2']);
   before(() => {
     missing = setUpAll(kernels);
     staged = stage();
-    life = new PackageLife();
   });
-  after(() => {
-    fs.rmSync(staged, { recursive: true, force: true });
-    life.remove();
-  });
-  if (kernels.includes(KERNEL)) {
-    it(`the package, from the C daemons to vmic and back, kernel ${KERNEL}`, async (t) => {
-      if (missing.has(KERNEL)) return t.skip(missing.get(KERNEL));
-      await life.live(KERNEL, { tell: (line) => process.stdout.write(`package | ${line}\n`) });
-    });
-  }
+  after(() => fs.rmSync(staged, { recursive: true, force: true }));
   for (const [name, machine] of Object.entries(MACHINES)) {
     if (!kernels.includes(machine.kernel)) continue;
     it(`${name}, kernel ${machine.kernel}`, async (t) => {
