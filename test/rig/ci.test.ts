@@ -35,20 +35,11 @@ const MACHINES: Readonly<Record<string, Machine>> = {
   units: {
     kernel: KERNEL,
     rig: ['--systemd'],
-    end: 'reboot',
     parts: [
       [
         'kvp: the unit is started by the device, sandboxed, restarted, stopped',
         '/opt/vmic/unit-in-guest.sh',
         '/opt/vmic',
-      ],
-      ['file copy: is brought by its channel, and comes back', 'fcopy-units.sh', '/opt/vmic'],
-      ["vss: the unit's life, ended in each way while / is frozen", 'vss-units.py'],
-      [
-        "the units' life, up to a reboot forced at the host's deadline",
-        'units.sh',
-        '/opt/vmic',
-        'reboot',
       ],
     ],
   },
