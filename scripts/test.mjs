@@ -53,8 +53,8 @@ const SUITES = {
 const LEFT_OUT = {
   slow: 'most repetitions of the kills, the races and the fuzzed messages are left out',
   rig:
-    "most tests on kernels other than 6.12, all units but KVP's, the package's life from Debian's " +
-    'C daemons to vmic and back, and some ends of a guest are left out',
+    "most tests on kernels other than 6.12, all units but KVP's, the package's life from C " +
+    'daemons to vmic and back, and some ends of a guest are left out',
 };
 
 /** Virtual machines at a time; each takes a core and a gigabyte. */
