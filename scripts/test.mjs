@@ -53,7 +53,7 @@ const SUITES = {
 const LEFT_OUT = {
   slow: 'most repetitions of the kills, the races and the fuzzed messages are left out',
   rig:
-    "most tests on kernels other than 6.12, all units but KVP's, the package's life from C " +
+    "most tests on kernels other than 6.12, KVP on demand, some units, the package's life from C " +
     'daemons to vmic and back, and some ends of a guest are left out',
 };
 

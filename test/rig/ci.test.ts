@@ -41,6 +41,8 @@ const MACHINES: Readonly<Record<string, Machine>> = {
         '/opt/vmic/unit-in-guest.sh',
         '/opt/vmic',
       ],
+      ['file copy: is brought by its channel, and comes back', 'fcopy-units.sh', '/opt/vmic'],
+      ["vss: the unit's life, ended in each way while / is frozen", 'vss-units.py'],
     ],
   },
   'kernel 6.1': {
