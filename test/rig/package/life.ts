@@ -37,8 +37,6 @@ function makePackage(flavour: string, version: string, file: string): void {
 export interface LifeOptions {
   /** Also the flavour with its own Node.js, which takes its time to unpack. */
   readonly bundled?: boolean;
-  /** Gets each line of what the guest says. */
-  readonly tell?: (line: string) => void;
 }
 
 /** The packages, built once, and guests in which they live. */
@@ -59,7 +57,7 @@ export class PackageLife {
   }
 
   /** Lives through all phases on one kernel; throws when one of them fails. */
-  async live(kernel: string, { bundled = false, tell }: LifeOptions = {}): Promise<void> {
+  async live(kernel: string, { bundled = false }: LifeOptions = {}): Promise<void> {
     const copy = path.join(this.#folder, kernel);
     fs.cpSync(this.#packages, copy, { recursive: true });
     for (const script of ['system.sh', 'vss-fcopy.sh', '../services/common.sh'])
@@ -74,23 +72,20 @@ export class PackageLife {
     ]);
     const disk = path.join(this.#folder, `${kernel}.qcow2`);
     const boot = (phase: string, end: 'reboot' | 'poweroff') =>
-      runInRig(
-        [
-          ...[
-            '--kernel',
-            kernel,
-            '--systemd',
-            '--as-hyperv',
-            '--keep',
-            disk,
-            '--timeout',
-            String(HANGING_SECS),
-          ],
-          ...['--expect', end, '--expect-wait', '600', '--copy', `${copy}:/opt/package`],
-          ...['--', 'bash', '/opt/package/system.sh', phase],
+      runInRig([
+        ...[
+          '--kernel',
+          kernel,
+          '--systemd',
+          '--as-hyperv',
+          '--keep',
+          disk,
+          '--timeout',
+          String(HANGING_SECS),
         ],
-        tell,
-      );
+        ...['--expect', end, '--expect-wait', '600', '--copy', `${copy}:/opt/package`],
+        ...['--', 'bash', '/opt/package/system.sh', phase],
+      ]);
     for (const phase of ['c-daemons', 'replace', 'use'])
       assert.equal(await boot(phase, 'reboot'), 0, phase);
     assert.equal(await boot('shutdown', 'poweroff'), 0, 'shutdown');
